@@ -1,0 +1,17 @@
+//! rcompose takes a Compose project from YAML to running containers with no
+//! Docker underneath and no daemon that outlives the project.
+//!
+//! The modules stand on five floors; `docs/architecture.md` has the table of
+//! who may use whom, and `tests/architecture.rs` enforces it.
+
+// ground
+pub mod diagnostic;
+pub mod event;
+pub mod model;
+
+// deciders
+pub mod protocol;
+
+// adapters
+#[expect(unsafe_code, reason = "the one room for it")]
+pub mod sys;

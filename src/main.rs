@@ -1,0 +1,2 @@
+//! rcompose binary.
+fn main() {}

@@ -1,0 +1,38 @@
+//! The resolved project: every value is legal by construction.
+//!
+//! This floor knows names, numbers and their rules. It does not know YAML,
+//! the kernel or the disk; `compose` makes these values, the deciders compare
+//! them and the adapters carry them out.
+
+mod bundle;
+mod container;
+mod health;
+mod mount;
+mod names;
+mod network;
+mod observed;
+mod project;
+mod resources;
+mod service;
+
+pub use bundle::{
+    Bundle, BundleMount, CgroupSpec, Device, DeviceRule, Namespace, Namespaces, ProcessSpec,
+    Propagation, Rlimit, RootFilesystem, Seccomp, TmpfsMount,
+};
+pub use container::{
+    ContainerRecord, ContainerRuntime, ContainerState, EndpointRecord, ExitRecord, Intent,
+    MountRecord, Outcome, PortBinding, ProcessIdentity,
+};
+pub use health::{Health, HealthProbe, HealthSetting, ProbeCommand, ProbeResult, Probing};
+pub use mount::{BindMount, BindRecursion, FileMount, Mount, VolumeMount, VolumeSource};
+pub use names::{ContainerId, ContainerName, InvalidName, ProjectName, ResourceKey, ServiceName};
+pub use network::{
+    Attachment, EndpointSpec, HostPorts, IpamPool, Network, Protocol, PublishedPort,
+};
+pub use observed::{Observed, ObservedContainer, ObservedNetwork, ObservedVolume};
+pub use project::{FileResource, FileSource, Project, Resource, Volume};
+pub use resources::{DeviceLimit, Resources};
+pub use service::{
+    BuildSpec, Condition, Dependency, ExtraHost, Hook, ImageSource, Logging, NamespaceMode,
+    Process, PullPolicy, RestartPolicy, Security, Service,
+};

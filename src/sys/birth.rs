@@ -1,0 +1,1 @@
+//! Cutting a new process loose from whoever typed the command.

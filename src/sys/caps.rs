@@ -1,0 +1,1 @@
+//! Capabilities by name and number.

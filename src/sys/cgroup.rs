@@ -1,0 +1,1 @@
+//! Control groups, both versions, as files.

@@ -1,0 +1,1 @@
+//! Opening, duplicating and closing descriptors.

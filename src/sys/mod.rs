@@ -1,0 +1,22 @@
+//! Safe wrappers over the kernel; the only place for `unsafe`.
+//!
+//! A wrapper takes and gives owned or borrowed descriptors and plain values,
+//! names its error after the call, and decides nothing.
+
+pub mod birth;
+pub mod caps;
+pub mod cgroup;
+pub mod clone;
+pub mod descriptor;
+pub mod features;
+pub mod fs;
+pub mod mount;
+pub mod netns;
+pub mod pidfd;
+pub mod poll;
+pub mod process;
+pub mod pty;
+pub mod random;
+pub mod scm;
+pub mod seccomp;
+pub mod time;

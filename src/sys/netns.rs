@@ -1,0 +1,1 @@
+//! Network namespaces: making, entering on a thread of their own, sockets inside.

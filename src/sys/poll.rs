@@ -1,0 +1,1 @@
+//! Waiting for descriptors, timers and signals in a single-threaded program.

@@ -1,0 +1,1 @@
+//! Process identity, limits, ids, signals.

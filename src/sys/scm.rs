@@ -1,0 +1,1 @@
+//! Descriptors over Unix sockets (SCM_RIGHTS).
