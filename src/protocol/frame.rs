@@ -55,7 +55,7 @@ impl Decoder {
     /// # Errors
     /// When the length is over the limit or the body isn't a `T`. The stream
     /// can't be used afterwards.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         let Some(header) = self.bytes.first_chunk::<4>() else {
             return Ok(None);
         };
@@ -83,11 +83,11 @@ mod tests {
             let mut decoder = Decoder::default();
             decoder.push(&frame[..cut]);
             let mut seen = Vec::new();
-            while let Some(text) = decoder.next::<String>().unwrap() {
+            while let Some(text) = decoder.take::<String>().unwrap() {
                 seen.push(text);
             }
             decoder.push(&frame[cut..]);
-            while let Some(text) = decoder.next::<String>().unwrap() {
+            while let Some(text) = decoder.take::<String>().unwrap() {
                 seen.push(text);
             }
             assert_eq!(seen, ["one", "two"], "cut at {cut}");
@@ -98,7 +98,7 @@ mod tests {
     fn a_lying_length_is_refused() {
         let mut decoder = Decoder::default();
         decoder.push(&u32::MAX.to_le_bytes());
-        assert!(matches!(decoder.next::<String>(), Err(Error::TooLong(_))));
+        assert!(matches!(decoder.take::<String>(), Err(Error::TooLong(_))));
     }
 
     proptest::proptest! {
@@ -106,7 +106,7 @@ mod tests {
         fn random_bytes_never_panic(bytes: Vec<u8>) {
             let mut decoder = Decoder::default();
             decoder.push(&bytes);
-            let _ = decoder.next::<serde_json::Value>();
+            let _ = decoder.take::<serde_json::Value>();
         }
     }
 }
