@@ -15,3 +15,7 @@ pub mod protocol;
 // adapters
 #[expect(unsafe_code, reason = "the one room for it")]
 pub mod sys;
+
+// surface
+#[expect(dead_code, reason = "the commands that use the rest land one by one")]
+pub mod cli;
