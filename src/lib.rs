@@ -11,6 +11,7 @@ pub mod model;
 
 // deciders
 pub mod protocol;
+pub mod view;
 
 // adapters
 #[expect(unsafe_code, reason = "the one room for it")]

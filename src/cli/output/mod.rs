@@ -3,6 +3,9 @@
 //! Commands hand in values; streams, colours, widths and the wording of
 //! failures are decided here.
 
+pub(crate) mod progress;
+pub(crate) mod stream;
+
 use std::io::{self, Write as _};
 
 /// A stream of ours that takes no more.
