@@ -14,6 +14,7 @@ pub mod protocol;
 pub mod view;
 
 // adapters
+pub mod store;
 #[expect(unsafe_code, reason = "the one room for it")]
 pub mod sys;
 

@@ -50,6 +50,12 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Whether nothing is waiting, not even part of a frame.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Takes the next whole message, or None when more bytes are needed.
     ///
     /// # Errors

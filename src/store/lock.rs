@@ -1,0 +1,84 @@
+//! Locks on files (flock(2)), held as long as the value lives.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use crate::store::Error;
+
+/// A lock on a file. The file is made when missing and never removed.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+}
+
+impl FileLock {
+    /// Waits for the lock, sharing it with other sharers.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file can't be opened or locked.
+    pub fn shared(path: &Path) -> Result<Self, Error> {
+        let file = open(path)?;
+        file.lock_shared()
+            .map_err(|source| Error::io("lock", path, source))?;
+        Ok(Self { file })
+    }
+
+    /// Waits for the lock, alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file can't be opened or locked.
+    pub fn exclusive(path: &Path) -> Result<Self, Error> {
+        let file = open(path)?;
+        file.lock()
+            .map_err(|source| Error::io("lock", path, source))?;
+        Ok(Self { file })
+    }
+
+    /// Takes the lock alone if nobody has it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file can't be opened or locked.
+    pub fn try_exclusive(path: &Path) -> Result<Option<Self>, Error> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(source)) => Err(Error::io("lock", path, source)),
+        }
+    }
+
+    /// The open file, to hand the lock to another process.
+    #[must_use]
+    pub fn into_file(self) -> File {
+        self.file
+    }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    opened.map_err(|source: io::Error| Error::io("open lock", path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let held = FileLock::shared(&path).unwrap();
+        assert!(FileLock::try_exclusive(&path).unwrap().is_none());
+        let second = FileLock::shared(&path).unwrap();
+        drop((held, second));
+        assert!(FileLock::try_exclusive(&path).unwrap().is_some());
+    }
+}

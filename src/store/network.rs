@@ -1,0 +1,123 @@
+//! Network records and the addresses claimed on them.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::Network;
+use crate::store::record::{self, Record};
+use crate::store::{Claims, Error, FileLock, Root, checked_component, make_private_dir};
+
+/// A network that was made (a durable record).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    /// Its name on the host.
+    pub name: String,
+    /// Project that owns it and the key there; None when made by the user.
+    pub owner: Option<(String, String)>,
+    /// As it was applied.
+    pub applied: Network,
+    /// Subnets, IPv4 first, in CIDR form.
+    pub subnets: Vec<String>,
+    /// Gateways in the order of `subnets`.
+    pub gateways: Vec<String>,
+    /// The kernel's bridge; another one after each time the network was down.
+    pub bridge: String,
+    /// How many bridges it has had, so that a name is not used again at once.
+    pub generation: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Record for NetworkRecord {
+    const KIND: &'static str = "network";
+    const VERSION: u32 = 1;
+}
+
+/// Where networks are kept.
+#[derive(Debug, Clone)]
+pub struct NetworkStore {
+    folder: PathBuf,
+}
+
+impl NetworkStore {
+    /// The networks of an engine.
+    #[must_use]
+    pub fn new(root: &Root) -> Self {
+        Self {
+            folder: root.networks_dir(),
+        }
+    }
+
+    fn dir(&self, name: &str) -> Result<PathBuf, Error> {
+        Ok(self.folder.join(checked_component(name)?))
+    }
+
+    /// One network.
+    ///
+    /// # Errors
+    /// As [`record::read`].
+    pub fn get(&self, name: &str) -> Result<Option<NetworkRecord>, Error> {
+        record::read(&self.dir(name)?.join("record"))
+    }
+
+    /// Every readable network by name, and what was wrong with the others.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder can't be listed.
+    pub fn list(&self) -> Result<(Vec<NetworkRecord>, Vec<Error>), Error> {
+        let (mut networks, mut damaged) = (Vec::new(), Vec::new());
+        let mut names = record::names(&self.folder)?;
+        names.sort();
+        for name in names {
+            match self.get(&name) {
+                Ok(Some(network)) => networks.push(network),
+                Ok(None) => {}
+                Err(error) => damaged.push(error),
+            }
+        }
+        Ok((networks, damaged))
+    }
+
+    /// Keeps a network.
+    ///
+    /// # Errors
+    /// As [`record::write_durable`].
+    pub fn write(&self, network: &NetworkRecord) -> Result<(), Error> {
+        let dir = self.dir(&network.name)?;
+        make_private_dir(&dir)?;
+        record::write_durable(&dir.join("record"), network)
+    }
+
+    /// Removes a network's record and claims.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let dir = self.dir(name)?;
+        match std::fs::remove_dir_all(&dir) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &dir, source))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The addresses taken on a network.
+    ///
+    /// # Errors
+    /// [`Error::BadKey`].
+    pub fn claims(&self, name: &str) -> Result<Claims, Error> {
+        Ok(Claims::new(self.dir(name)?.join("claims")))
+    }
+
+    /// The lock under which a network's bridge is made and removed. It lies
+    /// outside the network's folder, which goes away under it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it can't be taken.
+    pub fn lock(&self) -> Result<FileLock, Error> {
+        FileLock::exclusive(&self.folder.join(".tmp-lock"))
+    }
+}

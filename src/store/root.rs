@@ -1,0 +1,308 @@
+//! The two trees and the engine that they belong to.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ProjectName;
+use crate::store::lock::FileLock;
+use crate::store::project::ProjectStore;
+use crate::store::record::{self, Record};
+use crate::store::{Error, make_private_dir};
+use crate::sys;
+
+/// An engine's id: six characters of base32 (RFC 4648, lower case), made once
+/// in a state tree. What is the host's and not ours carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EngineId(String);
+
+impl EngineId {
+    const ALPHABET: &'static [u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    const LENGTH: usize = 6;
+
+    /// Makes an id from random bytes.
+    #[must_use]
+    pub fn from_random(bytes: [u8; 32]) -> Self {
+        Self(
+            bytes
+                .iter()
+                .take(Self::LENGTH)
+                .filter_map(|byte| Self::ALPHABET.get(usize::from(byte % 32)))
+                .map(|&letter| char::from(letter))
+                .collect(),
+        )
+    }
+
+    /// Borrows the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for EngineId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.len() == Self::LENGTH && text.bytes().all(|b| Self::ALPHABET.contains(&b)) {
+            Ok(Self(text))
+        } else {
+            Err(format!("{text:?} isn't an engine id"))
+        }
+    }
+}
+
+impl From<EngineId> for String {
+    fn from(id: EngineId) -> String {
+        id.0
+    }
+}
+
+impl fmt::Display for EngineId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// The engine's own record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct EngineRecord {
+    id: EngineId,
+    /// Form of the store: `root`, later also a user's id map.
+    form: String,
+}
+
+impl Record for EngineRecord {
+    const KIND: &'static str = "engine";
+    const VERSION: u32 = 1;
+}
+
+/// An engine's two trees.
+#[derive(Debug, Clone)]
+pub struct Root {
+    state: PathBuf,
+    run: PathBuf,
+    engine: EngineId,
+}
+
+impl Root {
+    /// Where the trees lie: below `RCOMPOSE_ROOT`, else root's places, else the
+    /// user's XDG folders. `variable` reads the environment.
+    #[must_use]
+    pub fn locate(
+        variable: &dyn Fn(&str) -> Option<PathBuf>,
+        is_root: bool,
+        uid: u32,
+    ) -> (PathBuf, PathBuf) {
+        let set = |name: &str| variable(name).filter(|path| path.is_absolute());
+        if let Some(root) = variable("RCOMPOSE_ROOT").filter(|path| !path.as_os_str().is_empty()) {
+            return (root.join("state"), root.join("run"));
+        }
+        if is_root {
+            return ("/var/lib/rcompose".into(), "/run/rcompose".into());
+        }
+        let state = set("XDG_DATA_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+            .unwrap_or_else(|| PathBuf::from(format!("/tmp/rcompose-{uid}")));
+        let run = set("XDG_RUNTIME_DIR").unwrap_or_else(|| state.join("run"));
+        (state.join("rcompose"), run.join("rcompose"))
+    }
+
+    /// Opens the trees, making them when they aren't there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a folder can't be made or the engine record can't be
+    /// read or written; [`Error::Damaged`] when the record is unreadable.
+    pub fn open(state: &Path, run: &Path) -> Result<Self, Error> {
+        make_private_dir(state)?;
+        make_private_dir(run)?;
+        let state = std::path::absolute(state).map_err(|e| Error::io("resolve", state, e))?;
+        let run = std::path::absolute(run).map_err(|e| Error::io("resolve", run, e))?;
+        let engine = Self::engine_id(&state)?;
+        let root = Self { state, run, engine };
+        for dir in [
+            "blobs", "layers", "images", "volumes", "networks", "names", "projects", "ingest",
+        ] {
+            make_private_dir(&root.state.join(dir))?;
+        }
+        make_private_dir(&root.run.join("projects"))?;
+        Ok(root)
+    }
+
+    fn engine_id(state: &Path) -> Result<EngineId, Error> {
+        let path = state.join("engine");
+        if let Some(found) = record::read::<EngineRecord>(&path)? {
+            return Ok(found.id);
+        }
+        let _lock = FileLock::exclusive(&state.join("engine.lock"))?;
+        if let Some(found) = record::read::<EngineRecord>(&path)? {
+            return Ok(found.id);
+        }
+        let bytes = sys::random::bytes32()
+            .map_err(|source| Error::io("draw random bytes for", &path, source))?;
+        let fresh = EngineRecord {
+            id: EngineId::from_random(bytes),
+            form: "root".to_owned(),
+        };
+        record::write_durable(&path, &fresh)?;
+        Ok(fresh.id)
+    }
+
+    /// The engine's id.
+    #[must_use]
+    pub fn engine(&self) -> &EngineId {
+        &self.engine
+    }
+
+    /// The tree that outlives a reboot.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state
+    }
+
+    /// The tree that does not.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        &self.run
+    }
+
+    /// Content by digest: `blobs/sha256/<hex>`.
+    #[must_use]
+    pub fn blobs_dir(&self) -> PathBuf {
+        self.state.join("blobs")
+    }
+
+    /// Unpacked layers by chain id.
+    #[must_use]
+    pub fn layers_dir(&self) -> PathBuf {
+        self.state.join("layers")
+    }
+
+    /// Image names.
+    #[must_use]
+    pub fn images_dir(&self) -> PathBuf {
+        self.state.join("images")
+    }
+
+    /// Half-made content, on the file system of its final place.
+    #[must_use]
+    pub fn ingest_dir(&self) -> PathBuf {
+        self.state.join("ingest")
+    }
+
+    /// Named volumes.
+    #[must_use]
+    pub fn volumes_dir(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
+    /// Networks: a record and address claims each.
+    #[must_use]
+    pub fn networks_dir(&self) -> PathBuf {
+        self.state.join("networks")
+    }
+
+    /// Claims on container names.
+    #[must_use]
+    pub fn names_dir(&self) -> PathBuf {
+        self.state.join("names")
+    }
+
+    /// A project's folders and records. Nothing is made yet.
+    #[must_use]
+    pub fn project(&self, name: &ProjectName) -> ProjectStore {
+        ProjectStore::new(
+            name.clone(),
+            self.state.join("projects").join(name.as_str()),
+            self.run.join("projects").join(name.as_str()),
+        )
+    }
+
+    /// Projects that have a folder in the state tree, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder can't be listed.
+    pub fn projects(&self) -> Result<Vec<ProjectName>, Error> {
+        let dir = self.state.join("projects");
+        let mut names: Vec<ProjectName> = record::names(&dir)?
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The lock that guards the image store: shared while an image is being
+    /// put to use, exclusive while something is removed.
+    #[must_use]
+    pub fn image_lock_path(&self) -> PathBuf {
+        self.state.join("images.lock")
+    }
+
+    /// The cgroup folder of everything of this engine, below each hierarchy's root.
+    #[must_use]
+    pub fn cgroup_base(&self) -> String {
+        format!("rcompose/{}", self.engine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_keeps_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, run) = (dir.path().join("s"), dir.path().join("r"));
+        let first = Root::open(&state, &run).unwrap();
+        let second = Root::open(&state, &run).unwrap();
+        assert_eq!(first.engine(), second.engine());
+        assert_eq!(first.engine().as_str().len(), 6);
+    }
+
+    #[test]
+    fn the_trees_lie_where_the_environment_says() {
+        let locate = |set: &[(&str, &str)], is_root| {
+            Root::locate(
+                &|name| {
+                    set.iter()
+                        .find(|(key, _)| *key == name)
+                        .map(|(_, value)| value.into())
+                },
+                is_root,
+                7,
+            )
+        };
+        assert_eq!(
+            locate(&[("RCOMPOSE_ROOT", "/x")], true),
+            ("/x/state".into(), "/x/run".into())
+        );
+        assert_eq!(locate(&[], true).0, PathBuf::from("/var/lib/rcompose"));
+        assert_eq!(
+            locate(&[("HOME", "/h"), ("XDG_RUNTIME_DIR", "/run/user/7")], false),
+            (
+                "/h/.local/share/rcompose".into(),
+                "/run/user/7/rcompose".into()
+            )
+        );
+    }
+
+    #[test]
+    fn projects_are_those_with_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("s"), &dir.path().join("r")).unwrap();
+        assert_eq!(root.projects().unwrap(), []);
+        for name in ["b", "a"] {
+            root.project(&name.parse().unwrap()).make().unwrap();
+        }
+        let names: Vec<String> = root
+            .projects()
+            .unwrap()
+            .into_iter()
+            .map(String::from)
+            .collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+}
