@@ -19,5 +19,4 @@ pub mod pty;
 pub mod random;
 pub mod scm;
 pub mod seccomp;
-pub mod terminal;
 pub mod time;
