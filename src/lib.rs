@@ -10,6 +10,7 @@ pub mod event;
 pub mod model;
 
 // deciders
+pub mod oci;
 pub mod protocol;
 
 // adapters
