@@ -14,6 +14,7 @@ mod observed;
 mod project;
 mod resources;
 mod service;
+mod signal;
 
 pub use bundle::{
     Bundle, BundleMount, CgroupSpec, Device, DeviceRule, Namespace, Namespaces, ProcessSpec,
@@ -36,3 +37,4 @@ pub use service::{
     BuildSpec, Condition, Dependency, ExtraHost, Hook, ImageSource, Logging, NamespaceMode,
     Process, PullPolicy, RestartPolicy, Security, Service,
 };
+pub use signal::{InvalidSignal, Signal};
