@@ -12,8 +12,13 @@ pub mod model;
 // deciders
 pub mod oci;
 pub mod protocol;
+pub mod view;
 
 // adapters
 pub mod store;
 #[expect(unsafe_code, reason = "the one room for it")]
 pub mod sys;
+
+// surface
+#[expect(dead_code, reason = "the commands that use the rest land one by one")]
+pub mod cli;

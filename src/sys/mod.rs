@@ -19,4 +19,5 @@ pub mod pty;
 pub mod random;
 pub mod scm;
 pub mod seccomp;
+pub mod terminal;
 pub mod time;

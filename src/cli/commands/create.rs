@@ -1,0 +1,39 @@
+//! `create`: creates what the project asks for and starts nothing.
+
+use crate::cli::commands::values::Scale;
+
+/// Flags of `create`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Build images before starting containers
+    #[arg(long, conflicts_with = "no_build")]
+    pub(crate) build: bool,
+    /// Don't build an image, even if it's policy
+    #[arg(long)]
+    pub(crate) no_build: bool,
+    /// Recreate containers even if their configuration and image haven't changed
+    #[arg(long, conflicts_with = "no_recreate")]
+    pub(crate) force_recreate: bool,
+    /// If containers already exist, don't recreate them. Incompatible with --force-recreate.
+    #[arg(long)]
+    pub(crate) no_recreate: bool,
+    /// Pull image before running ("always"|"missing"|"never"|"build")
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) pull: Option<String>,
+    /// Pull without printing progress information
+    #[arg(long)]
+    pub(crate) quiet_pull: bool,
+    /// Remove containers for services not defined in the Compose file
+    #[arg(long)]
+    pub(crate) remove_orphans: bool,
+    /// Scale SERVICE to NUM instances. Overrides the scale setting in the Compose file if present.
+    #[arg(long, value_name = "SERVICE=NUM")]
+    pub(crate) scale: Vec<Scale>,
+    /// Assume "yes" as answer to all prompts and run non-interactively
+    #[arg(short = 'y', long)]
+    pub(crate) yes: bool,
+
+    /// Services; all when none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+}

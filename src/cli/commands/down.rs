@@ -1,0 +1,22 @@
+//! `down`: stops and removes what `up` made.
+
+/// Flags of `down`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Remove containers for services not defined in the Compose file
+    #[arg(long)]
+    pub(crate) remove_orphans: bool,
+    /// Remove images used by services. "local" remove only images that don't have a custom tag ("local"|"all")
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) rmi: Option<String>,
+    /// Specify a shutdown timeout in seconds
+    #[arg(short = 't', long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<i64>,
+    /// Remove named volumes declared in the "volumes" section of the Compose file and anonymous volumes attached to containers
+    #[arg(short = 'v', long)]
+    pub(crate) volumes: bool,
+
+    /// Services; all when none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+}

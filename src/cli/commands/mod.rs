@@ -1,0 +1,86 @@
+//! One variant a command, one file each.
+//!
+//! A file has `Args` (the flags, as docker compose spells them) and `run`,
+//! which asks the floors below and prints. A command makes a tokio runtime of
+//! its own only when it talks to a supervisor.
+
+pub(crate) mod attach;
+pub(crate) mod create;
+pub(crate) mod down;
+pub(crate) mod exec;
+pub(crate) mod kill;
+pub(crate) mod pause;
+pub(crate) mod restart;
+pub(crate) mod rm;
+pub(crate) mod run;
+pub(crate) mod scale;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod unpause;
+pub(crate) mod up;
+pub(crate) mod values;
+pub(crate) mod version;
+pub(crate) mod wait;
+
+use clap::Subcommand;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the version information
+    Version(version::Args),
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, _context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Self::Version(args) => args.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Only<T: clap::Args> {
+        #[command(flatten)]
+        args: T,
+    }
+
+    fn parse<T: clap::Args>(words: &[&str]) -> Result<T, clap::Error> {
+        let words = std::iter::once(&"rcompose").chain(words);
+        Only::try_parse_from(words).map(|only| only.args)
+    }
+
+    #[test]
+    fn from_the_service_on_everything_is_the_command_s() {
+        let exec: exec::Args = parse(&["-T", "web", "ls", "-T", "--help"]).unwrap();
+        assert!(exec.no_tty);
+        assert_eq!(exec.words, ["web", "ls", "-T", "--help"]);
+        let run: run::Args = parse(&["--rm", "web", "--rm", "-e"]).unwrap();
+        assert!(run.rm && run.environment.is_empty());
+        assert_eq!(run.words, ["web", "--rm", "-e"]);
+        assert!(parse::<exec::Args>(&["web"]).is_err());
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_refused() {
+        for words in [
+            ["--build", "--no-build"],
+            ["--force-recreate", "--no-recreate"],
+            ["--abort-on-container-exit", "--detach"],
+            ["--watch", "-d"],
+        ] {
+            assert!(parse::<up::Args>(&words).is_err(), "{words:?}");
+        }
+        assert!(parse::<up::Args>(&["-d", "--wait", "web", "db"]).is_ok());
+    }
+}

@@ -1,0 +1,9 @@
+//! `unpause`: thaws containers.
+
+/// Flags of `unpause`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Services; all when none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+}

@@ -1,0 +1,49 @@
+//! The surface: words in, words out.
+//!
+//! It knows the command line, the terminal and docker compose's wording; what
+//! a command means is decided below. Reading goes in three steps: what was
+//! typed ([`args`]), what it means together with the environment ([`settings`],
+//! [`context`]), and the command's own file in `commands/`.
+
+mod args;
+mod commands;
+mod context;
+mod environment;
+mod exit;
+mod output;
+mod parse;
+mod settings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use environment::Environment;
+
+/// Runs one command line and gives the process's exit code.
+#[must_use]
+pub fn run(args: Vec<OsString>, environment: Environment) -> ExitCode {
+    let result = parse::parse(&args).and_then(|parsed| match parsed {
+        parse::Parsed::Command(root) => dispatch(*root, environment),
+        parse::Parsed::Text(text) => {
+            output::print(&text)?;
+            Ok(exit::Exit::SUCCESS)
+        }
+    });
+    ExitCode::from(match result {
+        Ok(exit) => exit.code(),
+        Err(error) => exit::report(&error),
+    })
+}
+
+fn dispatch(root: args::Root, environment: Environment) -> anyhow::Result<exit::Exit> {
+    let settings = settings::Settings::settle(&root.globals, &environment)?;
+    let context = context::Context::new(root.globals, settings, environment)?;
+    match root.command {
+        Some(command) => command.run(&context),
+        None if root.version => commands::version::Args::default().run(),
+        None => {
+            output::print(&parse::help(&[])?)?;
+            Ok(exit::Exit::SUCCESS)
+        }
+    }
+}

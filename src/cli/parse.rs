@@ -1,0 +1,258 @@
+//! Argv to [`Root`]: clap, held to the rules of the original's flag parser.
+//!
+//! Those rules: `--flag=false` works for every boolean flag, a repeated flag
+//! replaces, a flag's value may begin with a hyphen, and what is wrong is told
+//! as `unknown flag: --x`.
+
+use std::ffi::OsString;
+
+use clap::builder::{TypedValueParser as _, ValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
+
+use crate::cli::args::Root;
+use crate::cli::exit::{Exit, Failure, Silent};
+use crate::cli::output;
+use crate::cli::settings::GoBool;
+
+/// A command line that makes sense.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// A command to run.
+    Command(Box<Root>),
+    /// A text to print.
+    Text(String),
+}
+
+/// Reads a command line; the first word is the program's name.
+pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<Parsed> {
+    if let Some(path) = help_words(args) {
+        return Ok(Parsed::Text(help(&path)?));
+    }
+    let result = relaxed(Root::command()).try_get_matches_from(args);
+    let root = result.and_then(|mut matches| Root::from_arg_matches_mut(&mut matches));
+    match root {
+        Ok(root) => Ok(Parsed::Command(Box::new(root))),
+        Err(error) => explain(&error, args),
+    }
+}
+
+/// The help of a command, by the words that lead to it.
+pub(crate) fn help(path: &[String]) -> anyhow::Result<String> {
+    let mut root = Root::command().help_template(TEMPLATE);
+    root.build();
+    let mut command = &mut root;
+    for word in path {
+        command = command
+            .find_subcommand_mut(word)
+            .ok_or_else(|| unknown_command(path))?;
+    }
+    let rendered = command
+        .clone()
+        .help_template(TEMPLATE)
+        .render_help()
+        .to_string();
+    Ok(rendered)
+}
+
+const TEMPLATE: &str = "{usage-heading} {usage}\n\n{about}\n\n{all-args}\n";
+
+/// Gives every flag the manners of Go's pflag.
+fn relaxed(command: clap::Command) -> clap::Command {
+    command
+        .args_override_self(true)
+        .mut_args(|arg| match arg.get_action() {
+            ArgAction::SetTrue => arg
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .default_value("false")
+                .value_parser(go_bool()),
+            ArgAction::Set | ArgAction::Append if !arg.is_positional() => {
+                arg.allow_hyphen_values(true)
+            }
+            _ => arg,
+        })
+        .mut_subcommands(relaxed)
+}
+
+/// Reads a boolean as Go does.
+pub(crate) fn go_bool() -> ValueParser {
+    ValueParser::new(
+        clap::builder::StringValueParser::new()
+            .try_map(|text| text.parse::<GoBool>().map(|value| value.0)),
+    )
+}
+
+/// The words after `help`, when that is what was asked for.
+fn help_words(args: &[OsString]) -> Option<Vec<String>> {
+    let words: Vec<String> = args
+        .iter()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    (words.first()? == "help").then(|| words.into_iter().skip(1).collect())
+}
+
+/// The subcommands that an argv leads through, flags and their values left out.
+fn command_words(args: &[OsString]) -> Vec<String> {
+    let mut path = Vec::new();
+    let root = Root::command();
+    let mut command = &root;
+    let mut words = args.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        if word.starts_with('-') && word != "-" {
+            if takes_next_word(command, &word) {
+                words.next();
+            }
+            continue;
+        }
+        match command.find_subcommand(word.as_ref()) {
+            Some(next) => {
+                path.push(next.get_name().to_owned());
+                command = next;
+            }
+            None => break,
+        }
+    }
+    path
+}
+
+/// Whether a flag's value is the next word.
+fn takes_next_word(command: &clap::Command, word: &str) -> bool {
+    let valued = |arg: &clap::Arg| matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
+    if let Some(long) = word.strip_prefix("--") {
+        return command
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some(long) && valued(arg));
+    }
+    let mut letters = word.chars().skip(1);
+    while let Some(letter) = letters.next() {
+        let arg = command
+            .get_arguments()
+            .find(|arg| arg.get_short() == Some(letter));
+        match arg {
+            Some(arg) if valued(arg) => return letters.next().is_none(),
+            Some(_) => {}
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Says a parse error in the original's words.
+fn explain(error: &clap::Error, args: &[OsString]) -> anyhow::Result<Parsed> {
+    let path = command_words(args);
+    let invalid = context(error, ContextKind::InvalidArg);
+    let value = context(error, ContextKind::InvalidValue);
+    let failure = match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::MissingSubcommand => return Ok(Parsed::Text(help(&path)?)),
+        ErrorKind::InvalidSubcommand => {
+            let word = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            output::print(&help(&path)?)?;
+            let mut words = path;
+            words.push(word);
+            return Err(unknown_command(&words).into());
+        }
+        ErrorKind::UnknownArgument => unknown_argument(&invalid.unwrap_or_default(), error),
+        ErrorKind::MissingRequiredArgument => {
+            let needed = invalid_list(error).len().max(1);
+            Failure::usage(format!(
+                "requires at least {needed} arg(s), only received 0"
+            ))
+            .with_hint(see_help(&path))
+        }
+        ErrorKind::TooFewValues | ErrorKind::NoEquals => {
+            Failure::usage(format!("flag needs an argument: {}", flag(invalid)))
+        }
+        ErrorKind::InvalidValue if value.as_deref().is_none_or(str::is_empty) => {
+            Failure::usage(format!("flag needs an argument: {}", flag(invalid)))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(error)
+                .map_or_else(|| "invalid value".to_owned(), ToString::to_string);
+            Failure::usage(format!(
+                "invalid argument {:?} for {:?} flag: {why}",
+                value.unwrap_or_default(),
+                flag(invalid)
+            ))
+        }
+        ErrorKind::ArgumentConflict => {
+            let other = context(error, ContextKind::PriorArg).unwrap_or_default();
+            Failure::usage(format!(
+                "{} and {} are incompatible",
+                flag(invalid),
+                flag(Some(other))
+            ))
+        }
+        _ => Failure::usage(first_line(&error.to_string())),
+    };
+    Err(failure.into())
+}
+
+fn unknown_argument(word: &str, error: &clap::Error) -> Failure {
+    let failure = if let Some(long) = word.strip_prefix("--") {
+        Failure::usage(format!("unknown flag: --{long}"))
+    } else if let Some(letter) = word.strip_prefix('-').and_then(|rest| rest.chars().next()) {
+        Failure::usage(format!("unknown shorthand flag: '{letter}' in {word}"))
+    } else {
+        Failure::usage(format!("accepts no further argument: {word:?}"))
+    };
+    match context(error, ContextKind::SuggestedArg) {
+        Some(near) => failure.with_hint(format!("did you mean {near}?")),
+        None => failure,
+    }
+}
+
+fn unknown_command(words: &[String]) -> Failure {
+    Failure::usage(format!(
+        "unknown docker command: \"compose {}\"",
+        words.join(" ")
+    ))
+}
+
+fn see_help(path: &[String]) -> String {
+    let words: Vec<&str> = std::iter::once("rcompose")
+        .chain(path.iter().map(String::as_str))
+        .collect();
+    format!("see '{} --help'", words.join(" "))
+}
+
+/// A flag's name out of clap's usage form, `--file <FILE>`.
+fn flag(text: Option<String>) -> String {
+    let text = text.unwrap_or_default();
+    text.split([' ', '[', '='])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => texts.first().cloned(),
+        ContextValue::StyledStr(text) => Some(text.to_string()),
+        ContextValue::StyledStrs(texts) => texts.first().map(ToString::to_string),
+        _ => None,
+    }
+}
+
+fn invalid_list(error: &clap::Error) -> &[String] {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(texts)) => texts,
+        _ => &[],
+    }
+}
+
+/// Nothing more to say than the code.
+pub(crate) fn silent(exit: Exit) -> anyhow::Error {
+    Silent(exit).into()
+}
