@@ -26,7 +26,9 @@ pub use container::{
 };
 pub use health::{Health, HealthProbe, HealthSetting, ProbeCommand, ProbeResult, Probing};
 pub use mount::{BindMount, BindRecursion, FileMount, Mount, VolumeMount, VolumeSource};
-pub use names::{ContainerId, ContainerName, InvalidName, ProjectName, ResourceKey, ServiceName};
+pub use names::{
+    ContainerId, ContainerName, EngineId, InvalidName, ProjectName, ResourceKey, ServiceName,
+};
 pub use network::{
     Attachment, EndpointSpec, HostPorts, IpamPool, Network, Protocol, PublishedPort,
 };

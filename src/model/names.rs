@@ -122,6 +122,30 @@ name!(
     |text| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 );
 
+name!(
+    /// An engine's id: what tells apart, on one host, the links, rules and
+    /// control groups of engines with different roots.
+    EngineId,
+    "engine id",
+    "six of a-z and 2-7",
+    |text| text.len() == 6 && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
+);
+
+impl EngineId {
+    /// Makes an id from random bytes, which the caller supplies.
+    #[must_use]
+    pub fn from_random(bytes: [u8; 6]) -> Self {
+        const DIGITS: [u8; 32] = *b"abcdefghijklmnopqrstuvwxyz234567";
+        let digit = |byte: u8| DIGITS.get(usize::from(byte % 32)).copied().unwrap_or(b'a');
+        Self(
+            bytes
+                .into_iter()
+                .map(|byte| char::from(digit(byte)))
+                .collect(),
+        )
+    }
+}
+
 impl ContainerId {
     /// Makes an id from 32 random bytes, which the caller supplies.
     #[must_use]
@@ -169,6 +193,16 @@ mod tests {
         assert_eq!(id.as_str().len(), 64);
         assert_eq!(id.short(), "abababababab");
         assert_eq!(id.as_str().parse::<ContainerId>(), Ok(id));
+    }
+
+    #[test]
+    fn an_engine_id_is_six_base32_digits() {
+        let id = EngineId::from_random([0, 25, 26, 31, 32, 255]);
+        assert_eq!(id.as_str(), "az27a7");
+        assert_eq!(id.as_str().parse::<EngineId>(), Ok(id));
+        for bad in ["", "abcde", "abcdefg", "abcde1", "ABCDEF"] {
+            assert!(bad.parse::<EngineId>().is_err(), "{bad}");
+        }
     }
 
     #[test]
