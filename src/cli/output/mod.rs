@@ -3,8 +3,10 @@
 //! Commands hand in values; streams, colours, widths and the wording of
 //! failures are decided here.
 
+pub(crate) mod diagnostics;
 pub(crate) mod progress;
 pub(crate) mod stream;
+pub(crate) mod table;
 
 use std::io::{self, Write as _};
 
