@@ -7,6 +7,7 @@ pub(crate) mod diagnostics;
 pub(crate) mod progress;
 pub(crate) mod stream;
 pub(crate) mod table;
+pub(crate) mod template;
 
 use std::io::{self, Write as _};
 
