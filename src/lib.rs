@@ -10,6 +10,7 @@ pub mod event;
 pub mod model;
 
 // deciders
+pub mod graph;
 pub mod oci;
 pub mod protocol;
 pub mod topology;

@@ -99,6 +99,55 @@ pub struct Service {
     pub config_hash: String,
 }
 
+impl Service {
+    /// A service of one container that says nothing but its image.
+    #[must_use]
+    pub fn new(name: ServiceName, image: ImageSource) -> Self {
+        Self {
+            name,
+            image,
+            platform: None,
+            container_name: None,
+            scale: 1,
+            process: Process::default(),
+            hostname: None,
+            domainname: None,
+            attachment: Attachment::Endpoints(IndexMap::new()),
+            ports: Vec::new(),
+            expose: Vec::new(),
+            extra_hosts: Vec::new(),
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_options: Vec::new(),
+            mounts: Vec::new(),
+            volumes_from: Vec::new(),
+            secrets: Vec::new(),
+            configs: Vec::new(),
+            depends_on: IndexMap::new(),
+            health: None,
+            restart: RestartPolicy::No,
+            resources: Resources::default(),
+            security: Security::default(),
+            ipc: NamespaceMode::Private,
+            pid: NamespaceMode::Private,
+            uts: NamespaceMode::Private,
+            cgroup: NamespaceMode::Private,
+            cgroup_parent: None,
+            shm_bytes: None,
+            logging: Logging::default(),
+            labels: IndexMap::new(),
+            annotations: IndexMap::new(),
+            attach: true,
+            profiles: Vec::new(),
+            post_start: Vec::new(),
+            pre_stop: Vec::new(),
+            storage_opt: IndexMap::new(),
+            extension: None,
+            config_hash: String::new(),
+        }
+    }
+}
+
 /// Where an image comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
