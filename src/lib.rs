@@ -12,6 +12,7 @@ pub mod model;
 // deciders
 pub mod graph;
 pub mod oci;
+pub mod plan;
 pub mod protocol;
 pub mod topology;
 pub mod view;

@@ -1,0 +1,109 @@
+//! A plan in words: for `plan`, `--dry-run` and the tests' expectations.
+
+use std::fmt::Write as _;
+
+use crate::plan::dag::{After, Plan};
+use crate::plan::operation::{Operation, Replica};
+
+/// One line an operation: its number, what it does, what it waits for, why.
+/// `after 3?` means that 3 must be over, but may have failed.
+#[must_use]
+pub fn explain(plan: &Plan) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    for warning in plan.warnings() {
+        line(format!("warning: {warning}"));
+    }
+    for question in plan.confirmations() {
+        line(format!("question: {}", question.question()));
+    }
+    for note in plan.notes() {
+        let mut text = format!(
+            "{} {}: {}",
+            note.resource.as_str(),
+            note.name,
+            note.status.as_str()
+        );
+        if let Some(details) = &note.details {
+            let _ = write!(text, " ({details})");
+        }
+        line(text);
+    }
+    if plan.is_empty() {
+        line("nothing to do".to_owned());
+    }
+    let width = plan.operations().len().to_string().len();
+    for node in plan.operations() {
+        let mut text = format!(
+            "{:>width$}  {}",
+            node.id.index() + 1,
+            sentence(&node.operation)
+        );
+        if !node.after.is_empty() {
+            let after: Vec<String> = node.after.iter().map(number).collect();
+            let _ = write!(text, "  after {}", after.join(", "));
+        }
+        let _ = write!(text, "  ({})", node.cause);
+        line(text);
+    }
+    out
+}
+
+fn number(after: &After) -> String {
+    match after {
+        After::Success(id) => (id.index() + 1).to_string(),
+        After::End(id) => format!("{}?", id.index() + 1),
+    }
+}
+
+fn sentence(operation: &Operation) -> String {
+    match operation {
+        Operation::CreateNetwork(op) => format!("create network {}", op.name),
+        Operation::RemoveNetwork(op) => format!("remove network {}", op.name),
+        Operation::CreateVolume(op) => format!("create volume {}", op.name),
+        Operation::RemoveVolume(op) => format!("remove volume {} with its data", op.name),
+        Operation::CreateContainer(op) => {
+            let mut text = format!("create container {}", op.created_as);
+            if op.replaces.is_some() {
+                let _ = write!(text, " in place of {}", op.container.name);
+            }
+            if op.anonymous_volumes_from.is_some() {
+                text.push_str(", keeping its anonymous volumes");
+            }
+            if let Replica::OneOff(_) = op.replica {
+                text.push_str(" for one run");
+            }
+            text
+        }
+        Operation::StartContainer(op) => format!("start container {}", op.container.name),
+        Operation::StopContainer(op) => format!("stop container {}", op.container.name),
+        Operation::KillContainer(op) => {
+            format!(
+                "send {} to container {}",
+                op.signal.name(),
+                op.container.name
+            )
+        }
+        Operation::RestartContainer(op) => format!("restart container {}", op.container.name),
+        Operation::RemoveContainer(op) => {
+            let volumes = if op.anonymous_volumes {
+                " with its anonymous volumes"
+            } else {
+                ""
+            };
+            format!("remove container {}{volumes}", op.container.name)
+        }
+        Operation::RenameContainer(op) => format!("rename the container to {}", op.to),
+        Operation::AwaitGate(op) => {
+            let optional = if op.required { "" } else { ", if it can" };
+            format!(
+                "wait until {} is {}{optional}",
+                op.dependency,
+                op.condition.as_str()
+            )
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Desired × observed → a plan: operations in an order, each with its cause.
+//!
+//! One function a verb: [`reconcile()`] for `up`, `create` and `scale`,
+//! [`down()`] and its like for the rest. They read two values and return a
+//! third; the engine carries it out and decides nothing. A plan can be printed
+//! ([`explain`]), scheduled ([`Schedule`]) and asked what it wants confirmed
+//! ([`Plan::confirmations`]).
+
+mod cause;
+mod dag;
+mod diff;
+mod emit;
+mod error;
+mod explain;
+mod fate;
+mod gates;
+mod naming;
+mod operation;
+mod options;
+mod progress;
+mod reconcile;
+mod resources;
+mod schedule;
+mod teardown;
+
+pub use cause::{Cause, Change, How};
+pub use dag::{After, Confirmation, Node, OpId, Plan};
+pub use diff::{network as diff_network, service as diff_service, volume as diff_volume};
+pub use error::Error;
+pub use explain::explain;
+pub use operation::{
+    AwaitGate, Container, ContainerRef, CreateContainer, CreateNetwork, CreateVolume,
+    KillContainer, Operation, Readiness, RemoveContainer, RemoveNetwork, RemoveVolume,
+    RenameContainer, Replica, RestartContainer, StartContainer, StopContainer, WhenUsed,
+};
+pub use options::{
+    DownOptions, ImageIds, KillOptions, Orphans, Recreate, RestartOptions, RmOptions, RunOptions,
+    StartOptions, StopOptions, UpOptions,
+};
+pub use progress::{Words, words};
+pub use reconcile::reconcile;
+pub use schedule::{Completion, Progressed, Schedule, Undo};
+pub use teardown::{Subject, down};

@@ -1,0 +1,143 @@
+//! Which of docker compose's words an operation shows, and when.
+
+use crate::event::{Progress, ResourceKind, Status};
+use crate::model::ContainerName;
+use crate::plan::cause::Cause;
+use crate::plan::dag::Node;
+use crate::plan::operation::{Operation, Readiness};
+
+/// What is shown while an operation runs and once it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// The kind of thing.
+    pub resource: ResourceKind,
+    /// Its names as users see them; more than one for gates.
+    pub names: Vec<String>,
+    /// Shown when it begins.
+    pub begin: Option<Status>,
+    /// Shown when it has succeeded.
+    pub done: Option<Status>,
+}
+
+/// The words of an operation.
+#[must_use]
+pub fn words(node: &Node) -> Words {
+    use Status as S;
+    let quiet = node.cause == Cause::Replaced;
+    let (resource, names, begin, done) = match &node.operation {
+        Operation::CreateNetwork(op) => (
+            ResourceKind::Network,
+            vec![op.name.clone()],
+            S::Creating,
+            S::Created,
+        ),
+        Operation::RemoveNetwork(op) => (
+            ResourceKind::Network,
+            vec![op.name.clone()],
+            S::Removing,
+            S::Removed,
+        ),
+        Operation::CreateVolume(op) => (
+            ResourceKind::Volume,
+            vec![op.name.clone()],
+            S::Creating,
+            S::Created,
+        ),
+        Operation::RemoveVolume(op) => (
+            ResourceKind::Volume,
+            vec![op.name.clone()],
+            S::Removing,
+            S::Removed,
+        ),
+        Operation::CreateContainer(op) => {
+            let names = vec![op.container.name.to_string()];
+            if op.created_as == op.container.name {
+                (ResourceKind::Container, names, S::Creating, S::Created)
+            } else {
+                // The word after it comes with the renaming.
+                return Words {
+                    resource: ResourceKind::Container,
+                    names,
+                    begin: Some(S::Recreate),
+                    done: None,
+                };
+            }
+        }
+        Operation::StartContainer(op) => container(&op.container.name, S::Starting, S::Started),
+        Operation::StopContainer(op) => container(&op.container.name, S::Stopping, S::Stopped),
+        Operation::KillContainer(op) => container(&op.container.name, S::Killing, S::Killed),
+        Operation::RestartContainer(op) => container(&op.container.name, S::Restarting, S::Started),
+        Operation::RemoveContainer(op) => container(&op.container.name, S::Removing, S::Removed),
+        Operation::RenameContainer(op) => {
+            let names = vec![op.to.to_string()];
+            return Words {
+                resource: ResourceKind::Container,
+                names,
+                begin: None,
+                done: Some(S::Recreated),
+            };
+        }
+        Operation::AwaitGate(op) => {
+            let names = op
+                .containers
+                .iter()
+                .map(|container| container.name.to_string())
+                .collect();
+            let done = match op.condition {
+                Readiness::Started => S::Started,
+                Readiness::Healthy | Readiness::RunningOrHealthy => S::Healthy,
+                Readiness::CompletedSuccessfully => S::Exited,
+            };
+            if op.condition == Readiness::Started {
+                return Words {
+                    resource: ResourceKind::Container,
+                    names,
+                    begin: None,
+                    done: None,
+                };
+            }
+            (ResourceKind::Container, names, S::Waiting, done)
+        }
+    };
+    let shown = |status| if quiet { None } else { Some(status) };
+    Words {
+        resource,
+        names,
+        begin: shown(begin),
+        done: shown(done),
+    }
+}
+
+fn container(
+    name: &ContainerName,
+    begin: Status,
+    done: Status,
+) -> (ResourceKind, Vec<String>, Status, Status) {
+    (ResourceKind::Container, vec![name.to_string()], begin, done)
+}
+
+/// `Container NAME  Running`.
+pub(crate) fn running(name: &ContainerName) -> Progress {
+    note(
+        ResourceKind::Container,
+        name.as_str(),
+        Status::Running,
+        None,
+    )
+}
+
+pub(crate) fn note(
+    resource: ResourceKind,
+    name: &str,
+    status: Status,
+    details: Option<&str>,
+) -> Progress {
+    Progress {
+        resource,
+        name: name.to_owned(),
+        status,
+        details: details.map(str::to_owned),
+        amount: None,
+        elapsed: None,
+    }
+}

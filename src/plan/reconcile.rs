@@ -1,0 +1,168 @@
+//! Desired × observed → plan: `up`, `create` and `scale`.
+
+use indexmap::{IndexMap, IndexSet};
+
+use crate::graph::{self, Graph};
+use crate::model::{ContainerState, Observed, ObservedContainer, Project, Service, ServiceName};
+use crate::plan::dag::Plan;
+use crate::plan::emit;
+use crate::plan::error::Error;
+use crate::plan::fate;
+use crate::plan::options::{ImageIds, Orphans, UpOptions};
+use crate::plan::resources;
+
+/// Plans what brings the world to what the project says.
+///
+/// # Errors
+/// When a named service doesn't exist, something external is missing, or the
+/// project contradicts itself.
+pub fn reconcile(
+    desired: &Project,
+    observed: &Observed,
+    images: &ImageIds,
+    options: &UpOptions,
+) -> Result<Plan, Error> {
+    let graph = Graph::of(desired)?;
+    let chosen = choose(desired, &graph, options)?;
+    let mut plan = Plan::new(desired.name.clone());
+    plan.set_wait_timeout(options.wait_timeout.filter(|_| options.wait));
+    let resources = resources::decide(desired, &chosen, observed, options, &mut plan)?;
+    let is_chosen = |name: &ServiceName| chosen.contains(name);
+    check_sources(desired, &is_chosen, observed)?;
+    let replicas = replicas(observed);
+    let fates = fate::decide(
+        desired, &graph, &is_chosen, &replicas, &resources, images, options,
+    )?;
+    let departing = orphans(Some(desired), observed, options.orphans, &mut plan);
+    emit::emit(
+        &mut plan, desired, &fates, &resources, &departing, images, options,
+    )?;
+    Ok(plan)
+}
+
+/// The services that the command is about, each after what it needs.
+fn choose(
+    desired: &Project,
+    graph: &Graph,
+    options: &UpOptions,
+) -> Result<IndexSet<ServiceName>, Error> {
+    if desired.services.is_empty() {
+        return Err(Error::NoServices);
+    }
+    let mut named = options.services.iter().chain(options.scale.keys());
+    if let Some(service) = named.find(|name| !desired.services.contains_key(*name)) {
+        return Err(Error::NoSuchService {
+            service: service.clone(),
+        });
+    }
+    if options.services.is_empty() {
+        Ok(graph.order().cloned().collect())
+    } else if options.no_deps {
+        let order = graph.order().filter(|name| options.services.contains(name));
+        Ok(order.cloned().collect())
+    } else {
+        Ok(graph.with_dependencies(&options.services))
+    }
+}
+
+/// With `--no-deps`, what a service shares with must be there already.
+fn check_sources(
+    desired: &Project,
+    chosen: &dyn Fn(&ServiceName) -> bool,
+    observed: &Observed,
+) -> Result<(), Error> {
+    for service in desired
+        .services
+        .values()
+        .filter(|service| chosen(&service.name))
+    {
+        for (source, need) in graph::sources(service) {
+            let exists = observed.containers.iter().any(|container| {
+                !container.record.is_one_off() && *container.record.service_name() == source
+            });
+            if !chosen(&source) && !exists {
+                return Err(Error::SourceMissing {
+                    what: match need {
+                        graph::Need::Volumes => "volumes",
+                        graph::Need::Namespace | graph::Need::Order => "namespace",
+                    },
+                    source_service: source,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Containers by service, one-off ones left out.
+pub(crate) fn replicas(observed: &Observed) -> IndexMap<ServiceName, Vec<&ObservedContainer>> {
+    let mut by_service: IndexMap<ServiceName, Vec<&ObservedContainer>> = IndexMap::new();
+    for container in observed
+        .containers
+        .iter()
+        .filter(|container| !container.record.is_one_off())
+    {
+        by_service
+            .entry(container.record.service_name().clone())
+            .or_default()
+            .push(container);
+    }
+    by_service
+}
+
+/// Containers that no service of the project accounts for; those that are to
+/// be removed are returned.
+pub(crate) fn orphans<'a>(
+    desired: Option<&Project>,
+    observed: &'a Observed,
+    what: Orphans,
+    plan: &mut Plan,
+) -> Vec<&'a ObservedContainer> {
+    let found: Vec<&ObservedContainer> = observed
+        .containers
+        .iter()
+        .filter(|container| is_orphan(desired, container))
+        .collect();
+    match what {
+        Orphans::Remove => return found,
+        Orphans::Warn if !found.is_empty() => {
+            let names: Vec<&str> = found
+                .iter()
+                .map(|container| container.record.name.as_str())
+                .collect();
+            plan.warn(format!(
+                "Found orphan containers ([{}]) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.",
+                names.join(" ")
+            ));
+        }
+        Orphans::Warn | Orphans::Ignore => {}
+    }
+    Vec::new()
+}
+
+fn is_orphan(desired: Option<&Project>, container: &ObservedContainer) -> bool {
+    if container.record.is_one_off() {
+        return matches!(container.state, ContainerState::Exited { .. });
+    }
+    let Some(project) = desired else { return false };
+    let name = container.record.service_name();
+    !project.services.contains_key(name) && !project.disabled_services.contains(name)
+}
+
+/// The services of a project as far as they are known: from the model, and
+/// for the rest from the containers themselves.
+pub(crate) fn known_services<'a>(
+    desired: Option<&'a Project>,
+    observed: &'a Observed,
+) -> IndexMap<&'a ServiceName, &'a Service> {
+    let mut known: IndexMap<&ServiceName, &Service> = desired
+        .into_iter()
+        .flat_map(|project| &project.services)
+        .collect();
+    for container in &observed.containers {
+        known
+            .entry(container.record.service_name())
+            .or_insert(&container.record.service);
+    }
+    known
+}
