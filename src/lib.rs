@@ -18,6 +18,7 @@ pub mod topology;
 pub mod view;
 
 // adapters
+pub mod logs;
 pub mod store;
 #[expect(unsafe_code, reason = "the one room for it")]
 pub mod sys;

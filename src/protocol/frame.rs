@@ -2,6 +2,8 @@
 //!
 //! Descriptors that belong to a frame travel (SCM_RIGHTS) with its first byte.
 
+use std::collections::VecDeque;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -78,6 +80,130 @@ impl Decoder {
     }
 }
 
+/// Collects bytes with the descriptors beside them, and gives whole messages
+/// with the descriptors that are theirs.
+///
+/// A stream socket ends a read after the write that carried descriptors, and
+/// a sender gives each frame with descriptors a write of its own. So what
+/// comes with a read belongs to the last frame that begins in it.
+///
+/// What was taken is overwritten: requests carry environments.
+#[derive(Debug)]
+pub struct Assembler<D> {
+    bytes: Vec<u8>,
+    /// Bytes at the front that were taken.
+    head: usize,
+    /// Position in the whole stream of `bytes[head]`.
+    position: usize,
+    /// Descriptors by the position of their frame's first byte.
+    descriptors: VecDeque<(usize, Vec<D>)>,
+}
+
+impl<D> Default for Assembler<D> {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            head: 0,
+            position: 0,
+            descriptors: VecDeque::new(),
+        }
+    }
+}
+
+impl<D> Assembler<D> {
+    /// Adds what one read gave.
+    pub fn push(&mut self, bytes: &[u8], descriptors: Vec<D>) {
+        self.make_room(bytes.len());
+        self.bytes.extend_from_slice(bytes);
+        if !descriptors.is_empty() {
+            let start = self.last_frame_start();
+            self.descriptors.push_back((start, descriptors));
+        }
+    }
+
+    /// Takes the next whole message with its descriptors, or None when more
+    /// bytes are needed.
+    ///
+    /// # Errors
+    /// When the length is over the limit or the body isn't a `T`. The stream
+    /// can't be used afterwards.
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Vec<D>)>, Error> {
+        let pending = self.bytes.get(self.head..).unwrap_or_default();
+        let Some(length) = body_length(pending) else {
+            return Ok(None);
+        };
+        if length > FRAME_BYTES_MAX {
+            return Err(Error::TooLong(length));
+        }
+        let Some(body) = pending.get(4..4 + length) else {
+            return Ok(None);
+        };
+        let message = serde_json::from_slice(body).map_err(Error::Malformed)?;
+        let mut own = Vec::new();
+        while let Some((start, _)) = self.descriptors.front()
+            && *start <= self.position
+        {
+            own.extend(
+                self.descriptors
+                    .pop_front()
+                    .into_iter()
+                    .flat_map(|(_, d)| d),
+            );
+        }
+        self.wipe_front(4 + length);
+        Ok(Some((message, own)))
+    }
+
+    /// Bytes that wait for the rest of their frame.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.bytes.len() - self.head
+    }
+
+    fn last_frame_start(&self) -> usize {
+        let mut at = self.head;
+        while let Some(length) = self.bytes.get(at..).and_then(body_length)
+            && let Some(next) = at.checked_add(4 + length)
+            && next < self.bytes.len()
+        {
+            at = next;
+        }
+        self.position + (at - self.head)
+    }
+
+    fn wipe_front(&mut self, count: usize) {
+        if let Some(done) = self.bytes.get_mut(self.head..self.head + count) {
+            done.fill(0);
+            std::hint::black_box(done);
+        }
+        self.head += count;
+        self.position += count;
+        if self.head == self.bytes.len() {
+            self.bytes.clear();
+            self.head = 0;
+        }
+    }
+
+    /// Grows by hand, because a `Vec` that moves leaves its old bytes behind.
+    fn make_room(&mut self, count: usize) {
+        if self.bytes.capacity() - self.bytes.len() >= count {
+            return;
+        }
+        let pending = self.bytes.get(self.head..).unwrap_or_default();
+        let mut larger = Vec::with_capacity((pending.len() + count).next_power_of_two());
+        larger.extend_from_slice(pending);
+        self.bytes.fill(0);
+        std::hint::black_box(&mut self.bytes);
+        self.bytes = larger;
+        self.head = 0;
+    }
+}
+
+fn body_length(bytes: &[u8]) -> Option<usize> {
+    let header = bytes.first_chunk::<4>()?;
+    Some(usize::try_from(u32::from_le_bytes(*header)).unwrap_or(usize::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,12 +233,97 @@ mod tests {
         assert!(matches!(decoder.take::<String>(), Err(Error::TooLong(_))));
     }
 
+    #[test]
+    fn descriptors_belong_to_the_last_frame_that_begins_in_the_read() {
+        let (one, two, three) = (
+            encode(&"one").unwrap(),
+            encode(&"two").unwrap(),
+            encode(&"three").unwrap(),
+        );
+        let mut assembler = Assembler::default();
+        // "one" is glued in front; the tail of "two" comes with the next read.
+        assembler.push(&[&one[..], &two[..5]].concat(), vec![2]);
+        assert_eq!(
+            assembler.take::<String>().unwrap(),
+            Some(("one".to_owned(), vec![]))
+        );
+        assert_eq!(assembler.take::<String>().unwrap(), None);
+        assembler.push(&two[5..], vec![]);
+        assembler.push(&three[..2], vec![3, 4]);
+        assert_eq!(
+            assembler.take::<String>().unwrap(),
+            Some(("two".to_owned(), vec![2]))
+        );
+        assembler.push(&three[2..], vec![]);
+        assert_eq!(
+            assembler.take::<String>().unwrap(),
+            Some(("three".to_owned(), vec![3, 4]))
+        );
+        assert_eq!(assembler.pending_bytes(), 0);
+    }
+
+    #[test]
+    fn what_was_taken_is_overwritten() {
+        let mut assembler = Assembler::<()>::default();
+        let frame = encode(&"secret").unwrap();
+        assembler.push(&[&frame[..], &frame[..]].concat(), vec![]);
+        assembler.take::<String>().unwrap();
+        assert!(assembler.bytes[..frame.len()].iter().all(|byte| *byte == 0));
+    }
+
     proptest::proptest! {
         #[test]
         fn random_bytes_never_panic(bytes: Vec<u8>) {
             let mut decoder = Decoder::default();
             decoder.push(&bytes);
             let _ = decoder.take::<serde_json::Value>();
+            let mut assembler = Assembler::default();
+            assembler.push(&bytes, vec![1]);
+            let _ = assembler.take::<serde_json::Value>();
+        }
+
+        #[test]
+        fn descriptors_stay_with_their_frames(
+            frames in proptest::collection::vec(("[a-z]{0,40}", proptest::bool::ANY), 1..20),
+            glue in proptest::collection::vec(1usize..60, 1..40),
+        ) {
+            // As the kernel does it: plain writes may be glued together and cut
+            // anywhere, a read that meets descriptors ends inside their write.
+            let mut assembler = Assembler::default();
+            let mut seen = Vec::new();
+            let mut plain = Vec::new();
+            let mut cuts = glue.iter().cycle();
+            for (number, (text, has_descriptor)) in frames.iter().enumerate() {
+                let frame = encode(text).unwrap();
+                if *has_descriptor {
+                    let cut = (*cuts.next().unwrap()).min(frame.len());
+                    plain.extend_from_slice(&frame[..cut]);
+                    assembler.push(&plain, vec![number]);
+                    plain = frame[cut..].to_vec();
+                } else {
+                    plain.extend_from_slice(&frame);
+                }
+                while plain.len() > 30 {
+                    let cut = (*cuts.next().unwrap()).min(plain.len());
+                    assembler.push(&plain[..cut], vec![]);
+                    plain.drain(..cut);
+                }
+                while let Some(message) = assembler.take::<String>().unwrap() {
+                    seen.push(message);
+                }
+            }
+            assembler.push(&plain, vec![]);
+            while let Some(message) = assembler.take::<String>().unwrap() {
+                seen.push(message);
+            }
+            let expected: Vec<_> = frames
+                .iter()
+                .enumerate()
+                .map(|(number, (text, has))| {
+                    (text.clone(), if *has { vec![number] } else { vec![] })
+                })
+                .collect();
+            proptest::prop_assert_eq!(seen, expected);
         }
     }
 }

@@ -75,6 +75,36 @@ pub fn set_cloexec(fd: impl AsFd, closes: bool) -> io::Result<()> {
     Ok(rustix::io::fcntl_setfd(fd, flags)?)
 }
 
+/// Moves up to `limit` bytes that wait in a pipe to where `target` stands,
+/// without them ever being in our memory: a process killed in the middle has
+/// moved them or hasn't. Gives 0 at the pipe's end.
+///
+/// # Errors
+/// splice(2): `WouldBlock` when nothing waits; `InvalidInput` when the source
+/// isn't a pipe or the target appends.
+pub fn splice(pipe: impl AsFd, target: impl AsFd, limit: usize) -> io::Result<usize> {
+    use rustix::pipe::SpliceFlags;
+    loop {
+        match rustix::pipe::splice(&pipe, None, &target, None, limit, SpliceFlags::NONBLOCK) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// Reads what is there; 0 at the end.
+///
+/// # Errors
+/// read(2): `WouldBlock` on a non-blocking descriptor with nothing to read.
+pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::read(&fd, &mut *buffer) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
 /// Whether it is a pipe or FIFO: the only kind that may enter a container.
 ///
 /// # Errors
@@ -199,6 +229,22 @@ mod tests {
         set_nonblocking(&pipe.reader, true).unwrap();
         let error = rustix::io::read(&twin, &mut [0u8; 1]).unwrap_err();
         assert_eq!(error, rustix::io::Errno::AGAIN);
+    }
+
+    #[test]
+    fn bytes_are_moved_from_a_pipe_to_a_file() {
+        use std::os::unix::fs::FileExt as _;
+        let pipe = pipe().unwrap();
+        let file = std::fs::File::from(memory_file("test").unwrap());
+        let error = splice(&pipe.reader, &file, 100).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        rustix::io::write(&pipe.writer, b"hello").unwrap();
+        assert_eq!(splice(&pipe.reader, &file, 100).unwrap(), 5);
+        let mut bytes = [0u8; 5];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"hello");
+        drop(pipe.writer);
+        assert_eq!(splice(&pipe.reader, &file, 100).unwrap(), 0);
     }
 
     #[test]

@@ -23,3 +23,4 @@ pub mod seccomp;
 pub mod socket;
 pub mod terminal;
 pub mod time;
+pub mod watch;

@@ -1,0 +1,642 @@
+//! The log writer: the only reader of container output.
+//!
+//! `rcompose log-writer PROJECT` is a child of the keeper with its socket as
+//! standard input. Single-threaded; it reads the streams in turn with a limit
+//! for each turn, and it alone may block on a disk. It ends, after writing
+//! what it has read, when its keeper is gone, so that there are never two.
+
+mod spool;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use crate::logs::writer::spool::{Incoming, Scratch, Spool};
+use crate::protocol::frame::{self, Assembler};
+use crate::protocol::keeper::{LogTarget, SpawnId};
+use crate::protocol::log_writer::{FromWriter, StreamSource, ToWriter};
+use crate::sys::poll::{Interest, Poller};
+use crate::sys::scm::{self, Outbox};
+use crate::sys::{descriptor, time};
+
+/// Why a log writer ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It wasn't started by a keeper, or there is no memory for it.
+    #[error("log writer's {call}")]
+    System {
+        /// What was attempted.
+        call: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The keeper said something that isn't a message.
+    #[error("log writer's message from its keeper")]
+    Message(#[source] frame::Error),
+}
+
+/// Quiet time after which the memory of idle journals is given back.
+const SWEEP_AFTER: Duration = Duration::from_secs(1);
+const KEEPER: u64 = u64::MAX;
+
+/// Runs a log writer until its keeper goes; the keeper's socket is standard
+/// input.
+///
+/// # Errors
+/// When there is no keeper or it can't be understood.
+pub fn run() -> Result<(), Error> {
+    let keeper = descriptor::take_standard_input().map_err(system("standard input"))?;
+    serve(keeper)
+}
+
+/// Serves a keeper on this socket until it closes.
+///
+/// # Errors
+/// When it can't be understood.
+pub fn serve(keeper: OwnedFd) -> Result<(), Error> {
+    Writer::new(keeper)?.run()
+}
+
+fn system(call: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::System { call, source }
+}
+
+#[derive(Debug)]
+struct Writer {
+    keeper: OwnedFd,
+    incoming: Assembler<OwnedFd>,
+    outbox: Outbox,
+    poller: Poller,
+    spools: BTreeMap<u64, Entry>,
+    numbers: BTreeMap<SpawnId, u64>,
+    next_number: u64,
+    scratch: Scratch,
+    /// Spools that something happened to, or that wait for a point in time.
+    restless: BTreeSet<u64>,
+    /// Spools that were pumped since the last sweep.
+    active: BTreeSet<u64>,
+    sweep_at: Option<Duration>,
+    is_writing: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    spawn: SpawnId,
+    spool: Spool,
+    /// Which of its streams are in the poller.
+    polled: [bool; 2],
+    /// Whether the keeper knows of trouble.
+    is_trouble_told: bool,
+}
+
+impl Writer {
+    fn new(keeper: OwnedFd) -> Result<Self, Error> {
+        descriptor::set_nonblocking(&keeper, true).map_err(system("socket"))?;
+        let poller = Poller::new().map_err(system("poller"))?;
+        poller
+            .add(&keeper, KEEPER, Interest::Read)
+            .map_err(system("poller"))?;
+        Ok(Self {
+            keeper,
+            incoming: Assembler::default(),
+            outbox: Outbox::default(),
+            poller,
+            spools: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
+            scratch: Scratch::default(),
+            restless: BTreeSet::new(),
+            active: BTreeSet::new(),
+            sweep_at: None,
+            is_writing: false,
+        })
+    }
+
+    fn run(mut self) -> Result<(), Error> {
+        loop {
+            let timeout = self.timeout();
+            let events = self.poller.wait(timeout).map_err(system("wait"))?;
+            let mut is_keeper_gone = false;
+            for event in events {
+                if event.token == KEEPER {
+                    is_keeper_gone = !self.hear_keeper()?;
+                    continue;
+                }
+                let (number, track) = (event.token / 2, usize::from(event.token % 2 == 1));
+                if let Some(entry) = self.spools.get_mut(&number) {
+                    entry.spool.pump(track, &mut self.scratch);
+                    self.restless.insert(number);
+                    self.active.insert(number);
+                }
+            }
+            // Everything taken is written by now, or its disk refuses it.
+            if is_keeper_gone {
+                return Ok(());
+            }
+            self.settle()?;
+            self.sweep();
+            self.tell_keeper()?;
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let restless = self.restless.iter().filter_map(|n| self.spools.get(n));
+        let deadlines = restless.filter_map(|entry| entry.spool.next_deadline());
+        let next = deadlines.chain(self.sweep_at).min()?;
+        Some(next.saturating_sub(time::since_boot()))
+    }
+
+    /// Reads what the keeper sent; false when it is gone.
+    fn hear_keeper(&mut self) -> Result<bool, Error> {
+        let mut buffer = [0u8; 16 << 10];
+        loop {
+            match scm::receive(&self.keeper, &mut buffer) {
+                Ok(got) if got.count == 0 => return Ok(false),
+                Ok(got) => {
+                    let bytes = buffer.get(..got.count).unwrap_or_default();
+                    self.incoming.push(bytes, got.descriptors);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
+                Err(source) => return Err(system("socket")(source)),
+            }
+        }
+        while let Some((message, descriptors)) = self.incoming.take().map_err(Error::Message)? {
+            self.obey(message, descriptors);
+        }
+        Ok(true)
+    }
+
+    fn obey(&mut self, message: ToWriter, descriptors: Vec<OwnedFd>) {
+        match message {
+            ToWriter::Open {
+                spawn,
+                target,
+                streams,
+            } => self.open(spawn, target, &streams, descriptors),
+            ToWriter::Ended { record } => {
+                if let Some(number) = self.numbers.get(&record.spawn)
+                    && let Some(entry) = self.spools.get_mut(number)
+                {
+                    entry.spool.end(record);
+                    self.restless.insert(*number);
+                }
+            }
+            ToWriter::Close { spawn } => {
+                if let Some(number) = self.numbers.remove(&spawn) {
+                    self.remove(number);
+                }
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        spawn: SpawnId,
+        target: LogTarget,
+        sources: &[StreamSource],
+        descriptors: Vec<OwnedFd>,
+    ) {
+        if self.numbers.contains_key(&spawn) {
+            return;
+        }
+        let mut descriptors = descriptors.into_iter();
+        let Some(ledger) = descriptors.next() else {
+            return;
+        };
+        let mut streams = Vec::new();
+        for source in sources {
+            let (Some(from), Some(journal)) = (descriptors.next(), descriptors.next()) else {
+                return;
+            };
+            streams.push(Incoming {
+                source: *source,
+                from,
+                journal,
+            });
+        }
+        let mut spool = match Spool::open(target, ledger, streams) {
+            Ok(spool) => spool,
+            Err(error) => {
+                self.send(&FromWriter::Trouble {
+                    spawn,
+                    message: Some(format!("log can't be followed: {error}")),
+                });
+                return;
+            }
+        };
+        spool.recover(&mut self.scratch);
+        let number = self.next_number;
+        self.next_number += 1;
+        self.numbers.insert(spawn.clone(), number);
+        let entry = Entry {
+            spawn,
+            spool,
+            polled: [false; 2],
+            is_trouble_told: false,
+        };
+        self.spools.insert(number, entry);
+        self.restless.insert(number);
+    }
+
+    /// Brings every restless spool as far as it goes, and the poller in line.
+    fn settle(&mut self) -> Result<(), Error> {
+        for number in std::mem::take(&mut self.restless) {
+            let Some(entry) = self.spools.get_mut(&number) else {
+                continue;
+            };
+            let is_complete = entry.spool.settle(&mut self.scratch);
+            entry.poll(&self.poller, number).map_err(system("poller"))?;
+            let spawn = entry.spawn.clone();
+            if let Some(message) = entry.spool.news(entry.is_trouble_told) {
+                entry.is_trouble_told = message.is_some();
+                let spawn = spawn.clone();
+                self.send(&FromWriter::Trouble { spawn, message });
+            }
+            if is_complete {
+                self.remove(number);
+                self.numbers.remove(&spawn);
+                self.send(&FromWriter::Complete { spawn });
+            } else if self.waits(number) {
+                self.restless.insert(number);
+            }
+        }
+        Ok(())
+    }
+
+    fn waits(&self, number: u64) -> bool {
+        let entry = self.spools.get(&number);
+        entry.is_some_and(|entry| entry.spool.next_deadline().is_some())
+    }
+
+    /// Gives the memory of journals back that have been quiet for a while.
+    fn sweep(&mut self) {
+        let now = time::since_boot();
+        match self.sweep_at {
+            None if !self.active.is_empty() => self.sweep_at = Some(now + SWEEP_AFTER),
+            Some(at) if at <= now => {
+                self.sweep_at = None;
+                for number in std::mem::take(&mut self.active) {
+                    if let Some(entry) = self.spools.get_mut(&number) {
+                        // A failure holds memory for longer, and no more.
+                        let _ = entry.spool.release(&mut self.scratch);
+                    }
+                }
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    /// Takes a spool's streams out of the poller before they are closed,
+    /// because the keeper holds duplicates.
+    fn remove(&mut self, number: u64) {
+        if let Some(entry) = self.spools.remove(&number) {
+            let polled = entry.spool.sources().zip(entry.polled);
+            for ((source, _), _) in polled.filter(|(_, is_polled)| *is_polled) {
+                let _ = self.poller.remove(source);
+            }
+        }
+    }
+
+    fn send(&mut self, message: &FromWriter) {
+        // Our own messages are short and always serializable.
+        if let Ok(bytes) = frame::encode(message) {
+            self.outbox.push(bytes, Vec::new());
+        }
+    }
+
+    fn tell_keeper(&mut self) -> Result<(), Error> {
+        // A keeper that is gone is noticed by the next read.
+        let is_writing = !self.outbox.flush(&self.keeper).unwrap_or(true);
+        if is_writing != self.is_writing {
+            self.is_writing = is_writing;
+            self.poller
+                .modify(&self.keeper, KEEPER, Interest::read_and(is_writing))
+                .map_err(system("poller"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn poll(&mut self, poller: &Poller, number: u64) -> io::Result<()> {
+        for (track, (source, is_wanted)) in (0u64..).zip(self.spool.sources()) {
+            let index = usize::from(track == 1);
+            let Some(is_polled) = self.polled.get_mut(index) else {
+                continue;
+            };
+            if is_wanted && !*is_polled {
+                poller.add(source, number * 2 + track, Interest::Read)?;
+            } else if !is_wanted && *is_polled {
+                poller.remove(source)?;
+            }
+            *is_polled = is_wanted;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::os::fd::AsFd as _;
+    use std::path::Path;
+    use std::thread::JoinHandle;
+
+    use super::*;
+    use crate::logs::journal::Ledger;
+    use crate::model::{ExitRecord, Outcome};
+
+    /// A log writer on a thread, and the keeper's side of it.
+    struct Keeper {
+        socket: OwnedFd,
+        incoming: Assembler<OwnedFd>,
+        thread: JoinHandle<Result<(), Error>>,
+    }
+
+    impl Keeper {
+        fn new() -> Self {
+            let (socket, theirs) = descriptor::stream_pair().unwrap();
+            Self {
+                socket,
+                incoming: Assembler::default(),
+                thread: std::thread::spawn(move || serve(theirs)),
+            }
+        }
+
+        fn send(&self, message: &ToWriter, descriptors: &[&OwnedFd]) {
+            let bytes = frame::encode(message).unwrap();
+            let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
+            assert_eq!(
+                scm::send(&self.socket, &bytes, &borrowed).unwrap(),
+                bytes.len()
+            );
+        }
+
+        fn hear(&mut self) -> FromWriter {
+            loop {
+                if let Some((message, _)) = self.incoming.take().unwrap() {
+                    return message;
+                }
+                let mut buffer = [0u8; 4096];
+                let got = scm::receive(&self.socket, &mut buffer).unwrap();
+                assert!(got.count > 0, "the log writer ended");
+                self.incoming.push(&buffer[..got.count], vec![]);
+            }
+        }
+
+        fn stop(self) {
+            drop(self.socket);
+            self.thread.join().unwrap().unwrap();
+        }
+    }
+
+    /// What a keeper holds of one spawn.
+    struct Container {
+        spawn: &'static str,
+        target: LogTarget,
+        ledger: OwnedFd,
+        streams: Vec<(OwnedFd, OwnedFd)>,
+        pipes: Vec<File>,
+    }
+
+    impl Container {
+        fn new(spawn: &'static str, dir: &Path) -> Self {
+            let (mut streams, mut pipes) = (Vec::new(), Vec::new());
+            for _ in 0..2 {
+                let pipe = descriptor::pipe().unwrap();
+                streams.push((pipe.reader, Ledger::create_journal().unwrap()));
+                pipes.push(File::from(pipe.writer));
+            }
+            Self {
+                spawn,
+                target: LogTarget {
+                    path: Some(dir.join(spawn)),
+                    max_bytes: None,
+                    max_files: 1,
+                    exit_record: dir.join(format!("{spawn}.exit")),
+                },
+                ledger: Ledger::create().unwrap(),
+                streams,
+                pipes,
+            }
+        }
+
+        fn open(&self, keeper: &Keeper) {
+            let message = ToWriter::Open {
+                spawn: self.spawn.to_owned(),
+                target: self.target.clone(),
+                streams: vec![StreamSource::Stdout, StreamSource::Stderr],
+            };
+            let mut descriptors = vec![&self.ledger];
+            for (source, journal) in &self.streams {
+                descriptors.extend([source, journal]);
+            }
+            keeper.send(&message, &descriptors);
+        }
+
+        fn record(&self) -> ExitRecord {
+            ExitRecord {
+                spawn: self.spawn.to_owned(),
+                outcome: Outcome::Code(3),
+                at: time::now(),
+                oom_killed: false,
+            }
+        }
+
+        fn end(&mut self, keeper: &Keeper) {
+            self.pipes.clear();
+            let record = self.record();
+            keeper.send(&ToWriter::Ended { record }, &[]);
+        }
+
+        fn complete(&self) -> FromWriter {
+            FromWriter::Complete {
+                spawn: self.spawn.to_owned(),
+            }
+        }
+
+        fn log(&self) -> Vec<(String, String)> {
+            let text = std::fs::read_to_string(self.target.path.as_ref().unwrap()).unwrap();
+            let lines = text.lines().map(|line| {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                let part = |key: &str| value[key].as_str().unwrap().to_owned();
+                (part("stream"), part("log"))
+            });
+            lines.collect()
+        }
+    }
+
+    fn texts(log: &[(String, String)], stream: &str) -> String {
+        let own = log.iter().filter(|(name, _)| name == stream);
+        own.map(|(_, text)| text.as_str()).collect()
+    }
+
+    #[test]
+    fn an_exit_shows_after_the_last_line_and_the_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new();
+        let mut container = Container::new("one", dir.path());
+        container.open(&keeper);
+        container.pipes[0].write_all(b"hello\nwor").unwrap();
+        container.pipes[1].write_all(b"oops\n").unwrap();
+        container.pipes[0].write_all(b"ld").unwrap();
+        container.end(&keeper);
+        assert_eq!(keeper.hear(), container.complete());
+        let log = container.log();
+        assert_eq!(texts(&log, "stdout"), "hello\nworld");
+        assert_eq!(texts(&log, "stderr"), "oops\n");
+        let record = std::fs::read(&container.target.exit_record).unwrap();
+        let record: ExitRecord = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record.outcome, Outcome::Code(3));
+        keeper.stop();
+    }
+
+    #[test]
+    fn a_pipe_that_stays_open_delays_the_end_for_a_limited_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new();
+        let mut container = Container::new("held", dir.path());
+        container.open(&keeper);
+        let mut held = container.pipes[0].try_clone().unwrap();
+        held.write_all(b"last words").unwrap();
+        container.end(&keeper);
+        assert_eq!(keeper.hear(), container.complete());
+        assert_eq!(texts(&container.log(), "stdout"), "last words");
+        keeper.stop();
+    }
+
+    #[test]
+    fn a_log_that_fails_stops_only_its_container() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("missing");
+        let mut keeper = Keeper::new();
+        let mut broken = Container::new("broken", &missing);
+        let mut well = Container::new("well", dir.path());
+        broken.open(&keeper);
+        broken.pipes[0].write_all(b"kept\n").unwrap();
+        let FromWriter::Trouble {
+            message: Some(message),
+            ..
+        } = keeper.hear()
+        else {
+            panic!("trouble must be told");
+        };
+        assert!(message.contains("missing/broken"), "{message}");
+        well.open(&keeper);
+        well.pipes[0].write_all(b"fine\n").unwrap();
+        well.end(&keeper);
+        assert_eq!(keeper.hear(), well.complete());
+        std::fs::create_dir(&missing).unwrap();
+        assert_eq!(
+            keeper.hear(),
+            FromWriter::Trouble {
+                spawn: "broken".to_owned(),
+                message: None
+            }
+        );
+        broken.end(&keeper);
+        assert_eq!(keeper.hear(), broken.complete());
+        assert_eq!(texts(&broken.log(), "stdout"), "kept\n");
+        keeper.stop();
+    }
+
+    #[test]
+    fn without_a_log_output_is_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new();
+        let mut container = Container::new("none", dir.path());
+        container.target.path = None;
+        container.open(&keeper);
+        let mut pipe = container.pipes[0].try_clone().unwrap();
+        pipe.write_all(&vec![b'x'; 1 << 20]).unwrap();
+        drop(pipe);
+        container.end(&keeper);
+        assert_eq!(keeper.hear(), container.complete());
+        assert!(!dir.path().join("none").exists());
+        keeper.stop();
+    }
+
+    /// Numbered lines, ever longer and then short again, as one text.
+    fn numbered(count: usize) -> String {
+        let line = |n: usize| format!("{n} {}\n", "x".repeat(n * 37 % 300));
+        (0..count).map(line).collect()
+    }
+
+    #[test]
+    fn writers_that_follow_each_other_lose_and_repeat_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut container = Container::new("chain", dir.path());
+        container.target.max_bytes = Some(20_000);
+        container.target.max_files = 1000;
+        let text = numbered(5000);
+        let mut pipe = container.pipes[0].try_clone().unwrap();
+        let bytes = text.clone().into_bytes();
+        let feeder = std::thread::spawn(move || pipe.write_all(&bytes).unwrap());
+        for _ in 0..20 {
+            let keeper = Keeper::new();
+            container.open(&keeper);
+            std::thread::yield_now();
+            keeper.stop();
+        }
+        let mut keeper = Keeper::new();
+        container.open(&keeper);
+        feeder.join().unwrap();
+        container.end(&keeper);
+        assert_eq!(keeper.hear(), container.complete());
+        keeper.stop();
+        let path = container.target.path.clone().unwrap();
+        let mut whole = texts(&container.log(), "stdout");
+        for number in 1.. {
+            container.target.path = Some(crate::logs::file::rotated(&path, number));
+            if !container.target.path.as_ref().unwrap().exists() {
+                break;
+            }
+            whole.insert_str(0, &texts(&container.log(), "stdout"));
+        }
+        assert!(whole == text, "{} bytes of {}", whole.len(), text.len());
+    }
+
+    #[test]
+    fn a_crash_between_the_log_and_the_ledger_repeats_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut container = Container::new("torn", dir.path());
+        let twin = |fd: &OwnedFd| descriptor::duplicate(fd).unwrap();
+        let mut scratch = Scratch::default();
+        let incoming = |container: &Container| {
+            let streams = container.streams.iter().map(|(from, journal)| Incoming {
+                source: StreamSource::Stdout,
+                from: twin(from),
+                journal: twin(journal),
+            });
+            streams.collect::<Vec<_>>()
+        };
+        let open = |container: &Container| {
+            let ledger = twin(&container.ledger);
+            Spool::open(container.target.clone(), ledger, incoming(container)).unwrap()
+        };
+        let mut spool = open(&container);
+        container.pipes[0].write_all(b"one\n").unwrap();
+        spool.pump(0, &mut scratch);
+        let (_, before) = Ledger::resume(twin(&container.ledger));
+        container.pipes[0].write_all(b"two\nthr").unwrap();
+        spool.pump(0, &mut scratch);
+        drop(spool);
+        // As if it had been killed before the ledger heard of "two", and in
+        // the middle of another line.
+        let (ledger, _) = Ledger::resume(twin(&container.ledger));
+        ledger.write(&before).unwrap();
+        let path = container.target.path.clone().unwrap();
+        let mut log = File::options().append(true).open(path).unwrap();
+        log.write_all(b"{\"log\":\"to").unwrap();
+        drop(log);
+        let mut spool = open(&container);
+        spool.recover(&mut scratch);
+        container.pipes[0].write_all(b"ee\n").unwrap();
+        spool.pump(0, &mut scratch);
+        assert_eq!(texts(&container.log(), "stdout"), "one\ntwo\nthree\n");
+    }
+}
