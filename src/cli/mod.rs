@@ -6,6 +6,7 @@
 //! [`context`]), and the command's own file in `commands/`.
 
 mod args;
+mod attach;
 mod commands;
 mod context;
 mod environment;

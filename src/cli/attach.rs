@@ -1,0 +1,337 @@
+//! What an attached `up` does when containers end and the user interrupts.
+//!
+//! A pure machine: containers starting and ending and interrupts come in,
+//! what to print, stop and return goes out. It knows no sockets and no clock.
+//!
+//! ```text
+//!   following --Ctrl-C--> stopping --Ctrl-C--> killing
+//!       |                    |                    |
+//!       +---- every followed container has ended --+--> over (exit code)
+//! ```
+
+use std::collections::BTreeMap;
+
+use crate::cli::exit::Exit;
+
+/// When the end of one container ends them all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Abort {
+    /// Never.
+    #[default]
+    Never,
+    /// `--abort-on-container-exit`.
+    OnExit,
+    /// `--abort-on-container-failure`.
+    OnFailure,
+    /// `--exit-code-from SERVICE`: as `OnExit`, with that service's code.
+    CodeFrom(String),
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Happening {
+    /// A followed container runs (again).
+    Started {
+        /// Service and number, as in `web-1`.
+        name: String,
+        /// Its service.
+        service: String,
+    },
+    /// A followed container ended.
+    Ended {
+        /// Service and number.
+        name: String,
+        /// Docker's exit code.
+        code: i32,
+        /// Whether its restart policy will start it again.
+        restarting: bool,
+    },
+    /// A followed container was replaced.
+    Recreated {
+        /// Service and number.
+        name: String,
+    },
+    /// Ctrl-C, or SIGTERM.
+    Interrupt,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Print a line about a container, behind its name.
+    Status {
+        /// Service and number.
+        name: String,
+        /// The words.
+        words: String,
+    },
+    /// Tell the user.
+    Notice(&'static str),
+    /// Stop the services of this `up`, and go on following.
+    Stop,
+    /// Kill them.
+    Kill,
+    /// Leave with this code.
+    Leave(Exit),
+}
+
+/// An attached `up`.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    abort: Abort,
+    phase: Phase,
+    running: BTreeMap<String, String>,
+    /// Code of the first container to end, or of the one that is asked for.
+    code: Option<i32>,
+    started_any: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Following,
+    /// An end, not the user, stops the rest.
+    Aborting,
+    Stopping,
+    Killing,
+}
+
+impl Attached {
+    /// Begins to follow.
+    pub(crate) fn new(abort: Abort) -> Self {
+        Self {
+            abort,
+            phase: Phase::Following,
+            running: BTreeMap::new(),
+            code: None,
+            started_any: false,
+        }
+    }
+
+    /// Takes a happening.
+    pub(crate) fn take(&mut self, happening: Happening) -> Vec<Action> {
+        match happening {
+            Happening::Started { name, service } => {
+                self.started_any = true;
+                self.running.insert(name, service);
+                Vec::new()
+            }
+            Happening::Recreated { name } => vec![Action::Status {
+                name,
+                words: "has been recreated".to_owned(),
+            }],
+            Happening::Ended {
+                name,
+                code,
+                restarting,
+            } => self.ended(name, code, restarting),
+            Happening::Interrupt => self.interrupt(),
+        }
+    }
+
+    fn ended(&mut self, name: String, code: i32, restarting: bool) -> Vec<Action> {
+        let service = if restarting {
+            self.running.get(&name).cloned()
+        } else {
+            self.running.remove(&name)
+        };
+        let again = if restarting { " (restarting)" } else { "" };
+        let mut actions = vec![Action::Status {
+            name,
+            words: format!("exited with code {code}{again}"),
+        }];
+        if restarting {
+            return actions;
+        }
+        self.remember(service.as_deref(), code);
+        if self.phase == Phase::Following && self.aborts(code) {
+            self.phase = Phase::Aborting;
+            if !self.running.is_empty() {
+                actions.push(Action::Notice("Aborting on container exit..."));
+                actions.push(Action::Stop);
+            }
+        }
+        if self.running.is_empty() && self.started_any {
+            actions.push(Action::Leave(self.exit()));
+        }
+        actions
+    }
+
+    fn interrupt(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Following | Phase::Aborting => {
+                self.phase = Phase::Stopping;
+                if self.running.is_empty() {
+                    return vec![Action::Leave(Exit::INTERRUPTED)];
+                }
+                vec![
+                    Action::Notice("Gracefully Stopping... press Ctrl+C again to force"),
+                    Action::Stop,
+                ]
+            }
+            Phase::Stopping => {
+                self.phase = Phase::Killing;
+                vec![Action::Kill]
+            }
+            // The third one means it: leave them to the supervisor.
+            Phase::Killing => vec![Action::Leave(Exit::INTERRUPTED)],
+        }
+    }
+
+    fn remember(&mut self, service: Option<&str>, code: i32) {
+        match &self.abort {
+            Abort::CodeFrom(wanted) => {
+                if service == Some(wanted.as_str()) {
+                    self.code = Some(code);
+                }
+            }
+            Abort::OnFailure if code == 0 => {}
+            Abort::Never | Abort::OnExit | Abort::OnFailure => {
+                self.code.get_or_insert(code);
+            }
+        }
+    }
+
+    fn aborts(&self, code: i32) -> bool {
+        match &self.abort {
+            Abort::Never => false,
+            Abort::OnExit | Abort::CodeFrom(_) => true,
+            Abort::OnFailure => code != 0,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match (self.phase, &self.abort) {
+            (Phase::Stopping | Phase::Killing, _) => Exit::INTERRUPTED,
+            (Phase::Following | Phase::Aborting, Abort::Never) => Exit::SUCCESS,
+            (
+                Phase::Following | Phase::Aborting,
+                Abort::OnExit | Abort::OnFailure | Abort::CodeFrom(_),
+            ) => self.code.map_or(Exit::SUCCESS, Exit::of_container),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(name: &str) -> Happening {
+        let (service, _) = name.rsplit_once('-').unwrap();
+        Happening::Started {
+            name: name.into(),
+            service: service.into(),
+        }
+    }
+
+    fn ended(name: &str, code: i32) -> Happening {
+        Happening::Ended {
+            name: name.into(),
+            code,
+            restarting: false,
+        }
+    }
+
+    fn with(abort: Abort, names: &[&str]) -> Attached {
+        let mut attached = Attached::new(abort);
+        for name in names {
+            assert!(attached.take(started(name)).is_empty());
+        }
+        attached
+    }
+
+    fn left(actions: &[Action]) -> Option<u8> {
+        actions.iter().find_map(|action| match action {
+            Action::Leave(exit) => Some(exit.code()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn it_leaves_with_0_when_all_have_ended() {
+        let mut attached = with(Abort::Never, &["a-1", "b-1"]);
+        let actions = attached.take(ended("a-1", 3));
+        assert_eq!(
+            actions,
+            [Action::Status {
+                name: "a-1".into(),
+                words: "exited with code 3".into()
+            }]
+        );
+        assert_eq!(left(&attached.take(ended("b-1", 0))), Some(0));
+    }
+
+    #[test]
+    fn a_restart_is_no_end() {
+        let mut attached = with(Abort::OnExit, &["a-1"]);
+        let actions = attached.take(Happening::Ended {
+            name: "a-1".into(),
+            code: 1,
+            restarting: true,
+        });
+        assert_eq!(
+            actions,
+            [Action::Status {
+                name: "a-1".into(),
+                words: "exited with code 1 (restarting)".into()
+            }]
+        );
+    }
+
+    #[test]
+    fn the_first_interrupt_stops_and_the_second_kills() {
+        let mut attached = with(Abort::Never, &["a-1"]);
+        assert_eq!(
+            attached.take(Happening::Interrupt),
+            [
+                Action::Notice("Gracefully Stopping... press Ctrl+C again to force"),
+                Action::Stop
+            ]
+        );
+        assert_eq!(attached.take(Happening::Interrupt), [Action::Kill]);
+        assert_eq!(left(&attached.take(ended("a-1", 137))), Some(130));
+        assert_eq!(left(&attached.take(Happening::Interrupt)), Some(130));
+    }
+
+    #[test]
+    fn an_exit_aborts_with_the_first_code() {
+        let mut attached = with(Abort::OnExit, &["a-1", "b-1"]);
+        let actions = attached.take(ended("a-1", 0));
+        assert!(actions.contains(&Action::Notice("Aborting on container exit...")));
+        assert!(actions.contains(&Action::Stop));
+        // b was stopped by us: its 143 is not the answer.
+        assert_eq!(left(&attached.take(ended("b-1", 143))), Some(0));
+    }
+
+    #[test]
+    fn a_failure_aborts_and_a_success_does_not() {
+        let mut attached = with(Abort::OnFailure, &["a-1", "b-1", "c-1"]);
+        assert_eq!(attached.take(ended("a-1", 0)).len(), 1);
+        assert!(attached.take(ended("b-1", 7)).contains(&Action::Stop));
+        assert_eq!(left(&attached.take(ended("c-1", 143))), Some(7));
+    }
+
+    #[test]
+    fn the_code_can_come_from_a_service_that_the_abort_stopped() {
+        let mut attached = with(Abort::CodeFrom("b".into()), &["a-1", "b-1"]);
+        assert!(attached.take(ended("a-1", 1)).contains(&Action::Stop));
+        assert_eq!(left(&attached.take(ended("b-1", 143))), Some(143));
+    }
+
+    #[test]
+    fn an_interrupt_before_anything_runs_leaves() {
+        let mut attached = Attached::new(Abort::Never);
+        assert_eq!(left(&attached.take(Happening::Interrupt)), Some(130));
+    }
+
+    #[test]
+    fn a_replaced_container_is_told() {
+        let mut attached = with(Abort::Never, &["a-1"]);
+        assert_eq!(
+            attached.take(Happening::Recreated { name: "a-1".into() }),
+            [Action::Status {
+                name: "a-1".into(),
+                words: "has been recreated".into()
+            }]
+        );
+    }
+}
