@@ -14,6 +14,7 @@ mod exit;
 mod output;
 mod parse;
 mod settings;
+mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
