@@ -19,6 +19,7 @@ pub mod view;
 
 // adapters
 pub mod logs;
+pub mod runtime;
 pub mod store;
 #[expect(unsafe_code, reason = "the one room for it")]
 pub mod sys;

@@ -1,0 +1,294 @@
+//! Our container runtime: from a bundle to a running process, and further
+//! processes beside it.
+//!
+//! Called from a single-threaded keeper. [`start`] and [`exec`] return right
+//! after clone3(2); everything slow happens in the child (the *init stage*, see
+//! `stage`), which reports over a channel that [`Starting`] listens to without
+//! ever blocking. The runtime decides nothing: which limits, capabilities and
+//! paths there are is in the bundle. It doesn't know images, networks or logs.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::model::{Bundle, Namespace, ProcessSpec};
+use crate::sys::clone::{self, Child, Ending, NamespaceSet, Parent};
+use crate::sys::sync;
+
+mod capabilities;
+mod channel;
+mod defaults;
+mod devices;
+mod error;
+mod exec;
+mod mounts;
+mod process;
+mod rootfs;
+mod stage;
+mod system;
+mod user;
+
+pub use capabilities::{UnknownCapability, capabilities, default_capabilities};
+pub use defaults::{default_masked_paths, default_read_only_paths, default_sysctls};
+pub use error::Error;
+
+use channel::{Channel, News};
+use error::Step;
+
+/// What a process's standard streams are.
+#[derive(Debug)]
+pub enum ChildStdio {
+    /// Pipes; an absent one is the container's `/dev/null`.
+    Streams {
+        /// Read end.
+        stdin: Option<OwnedFd>,
+        /// Write end.
+        stdout: Option<OwnedFd>,
+        /// Write end.
+        stderr: Option<OwnedFd>,
+    },
+    /// A terminal of the container's own devpts, opened by the init stage.
+    Terminal {
+        /// Rows.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+    },
+}
+
+/// Whose namespaces are joined, where the bundle says `Join`.
+#[derive(Debug, Default)]
+pub struct Joins {
+    /// A network namespace.
+    pub net: Option<OwnedFd>,
+    /// A process (pidfd) whose pid namespace is joined.
+    pub pid_of: Option<OwnedFd>,
+    /// A process (pidfd) whose IPC namespace and `/dev/shm` are joined.
+    pub ipc_of: Option<OwnedFd>,
+    /// A process (pidfd) whose UTS namespace is joined.
+    pub uts_of: Option<OwnedFd>,
+}
+
+/// Starts a container. Returns as soon as its first process exists.
+pub fn start(bundle: &Bundle, stdio: ChildStdio, joins: Joins) -> Result<Starting, Error> {
+    check(bundle, &joins)?;
+    let group = exec::open_group(&bundle.cgroup.path)?;
+    let (ours, theirs) = sync::channel().step(|| "channel to the init stage".to_owned())?;
+    let channel = Channel::new(theirs);
+    let home = match &joins.pid_of {
+        Some(other) => Some(enter_pid_namespace(other.as_fd())?),
+        None => None,
+    };
+    let child = clone::spawn(
+        own_namespaces(bundle),
+        group.as_ref().map(AsFd::as_fd),
+        Parent::Caller,
+        || {
+            let error = stage::run(bundle, stdio, &joins, &channel);
+            channel.failed(&error);
+            error.exit_code()
+        },
+    );
+    if let Some(home) = home {
+        clone::enter(home.as_fd(), NamespaceSet::PID)
+            .step(|| "return to the own pid namespace".to_owned())?;
+    }
+    let child = child.step(|| "clone of the container's first process".to_owned())?;
+    Ok(Starting::new(ours, child, Role::Process))
+}
+
+/// Starts a process beside the first one (`target`, a pidfd) of a container
+/// whose control group is at `cgroup`.
+pub fn exec(
+    target: BorrowedFd<'_>,
+    process: &ProcessSpec,
+    cgroup: &str,
+    stdio: ChildStdio,
+) -> Result<Starting, Error> {
+    let (ours, theirs) = sync::channel().step(|| "channel to the helper".to_owned())?;
+    let channel = Channel::new(theirs);
+    let helper = clone::spawn(NamespaceSet::EMPTY, None, Parent::Caller, || {
+        exec::help(target, process, cgroup, stdio, &channel)
+    })
+    .step(|| "clone of a helper".to_owned())?;
+    Ok(Starting::new(ours, helper, Role::Helper))
+}
+
+/// Refuses a bundle whose namespaces to join didn't come along.
+fn check(bundle: &Bundle, joins: &Joins) -> Result<(), Error> {
+    let wanted = [
+        ("network", bundle.namespaces.net, joins.net.is_some()),
+        ("pid", bundle.namespaces.pid, joins.pid_of.is_some()),
+        ("IPC", bundle.namespaces.ipc, joins.ipc_of.is_some()),
+        ("UTS", bundle.namespaces.uts, joins.uts_of.is_some()),
+    ];
+    for (name, namespace, given) in wanted {
+        if (namespace == Namespace::Join) != given {
+            let reason = if given {
+                "a descriptor to join came along without being asked for"
+            } else {
+                "no descriptor to join came along"
+            };
+            return Err(Error::because(format!("{name} namespace"), reason));
+        }
+    }
+    Ok(())
+}
+
+fn own_namespaces(bundle: &Bundle) -> NamespaceSet {
+    let is_new = |namespace| namespace == Namespace::New;
+    // The cgroup namespace comes later: its root is the group that the process
+    // is in when it is made.
+    NamespaceSet::MOUNT
+        .with_if(NamespaceSet::PID, is_new(bundle.namespaces.pid))
+        .with_if(NamespaceSet::IPC, is_new(bundle.namespaces.ipc))
+        .with_if(NamespaceSet::UTS, is_new(bundle.namespaces.uts))
+        .with_if(NamespaceSet::NET, is_new(bundle.namespaces.net))
+}
+
+/// Makes the next children members of another process's pid namespace. Gives
+/// what leads back.
+fn enter_pid_namespace(other: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let step = || "entry into the pid namespace".to_owned();
+    let home = clone::open_self().step(step)?;
+    clone::enter(other, NamespaceSet::PID).step(step)?;
+    Ok(home)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Process,
+    Helper,
+}
+
+/// A process on its way to the user's program.
+#[derive(Debug)]
+pub struct Starting {
+    sync: OwnedFd,
+    helper: Option<Child>,
+    process: Option<Child>,
+    ready: bool,
+    terminal: Option<OwnedFd>,
+    failure: Option<Error>,
+}
+
+/// A process that runs the user's program (or just did).
+#[derive(Debug)]
+pub struct Started {
+    /// Its id in the caller's pid namespace.
+    pub pid: i32,
+    /// Its descriptor.
+    pub pidfd: OwnedFd,
+    /// Its terminal's master.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Starting {
+    fn new(sync: OwnedFd, child: Child, role: Role) -> Self {
+        let (helper, process) = match role {
+            Role::Process => (None, Some(child)),
+            Role::Helper => (Some(child), None),
+        };
+        Self {
+            sync,
+            helper,
+            process,
+            ready: false,
+            terminal: None,
+            failure: None,
+        }
+    }
+
+    /// The process's id; of an exec's helper until the process exists; 0 after
+    /// [`Starting::advance`] has given a result.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        let child = self.process.as_ref().or(self.helper.as_ref());
+        child.map_or(0, |child| child.pid)
+    }
+
+    /// The process's descriptor, under the same rule. None after a result.
+    #[must_use]
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        let child = self.process.as_ref().or(self.helper.as_ref());
+        child.map(|child| child.pidfd.as_fd())
+    }
+
+    /// Readable when [`Starting::advance`] has something to do.
+    #[must_use]
+    pub fn sync(&self) -> BorrowedFd<'_> {
+        self.sync.as_fd()
+    }
+
+    /// Takes the news of the init stage, without blocking. None: more to come.
+    /// After an error nothing of the process is left.
+    pub fn advance(&mut self) -> Result<Option<Started>, Error> {
+        loop {
+            match channel::hear(self.sync.as_fd()) {
+                Ok(News::Process(child)) => self.process = Some(child),
+                Ok(News::Ready(master)) => {
+                    self.ready = true;
+                    self.terminal = master;
+                }
+                Ok(News::Failed(error)) => self.failure = Some(error),
+                Ok(News::Nothing) => return Ok(None),
+                Ok(News::End) => break,
+                Err(error) => {
+                    self.failure.get_or_insert(error);
+                    break;
+                }
+            }
+        }
+        // The other end is closed, so the helper has ended but for its last
+        // moments, and a failed stage too.
+        if let Some(helper) = self.helper.take() {
+            end(&helper).step(|| "end of the helper".to_owned())?;
+        }
+        let process = self.process.take();
+        match (self.failure.take(), process) {
+            (None, Some(process)) if self.ready => Ok(Some(Started {
+                pid: process.pid,
+                pidfd: process.pidfd,
+                terminal: self.terminal.take(),
+            })),
+            (failure, process) => {
+                let ending = process.as_ref().map(end);
+                Err(failure.unwrap_or_else(|| died(ending)))
+            }
+        }
+    }
+
+    /// Kills the process. Gives its descriptor when it doesn't end at once (in
+    /// an unkillable wait of the kernel): its status is the caller's to take.
+    pub fn abort(self) -> Vec<OwnedFd> {
+        let mut unreaped = Vec::new();
+        for child in [self.helper, self.process].into_iter().flatten() {
+            // Fails for a process that has ended, which is as well.
+            let _ = clone::kill(child.pidfd.as_fd());
+            if !clone::reap_within(child.pidfd.as_fd(), ABORT_WAIT) {
+                unreaped.push(child.pidfd);
+            }
+        }
+        unreaped
+    }
+}
+
+/// How long an aborted process may take to end while the caller waits.
+const ABORT_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Sees to the end of a child that has nothing more to do. None when somebody
+/// who waits for any child was faster.
+fn end(child: &Child) -> io::Result<Option<Ending>> {
+    clone::kill(child.pidfd.as_fd())?;
+    clone::reap(child.pidfd.as_fd())
+}
+
+/// An init stage that went without a word.
+fn died(ending: Option<io::Result<Option<Ending>>>) -> Error {
+    let reason = match ending {
+        Some(Ok(Some(Ending::Signaled(signal)))) => format!("ended by signal {signal}"),
+        Some(Ok(Some(Ending::Exited(code)))) => format!("ended with status {code}"),
+        Some(Ok(None)) | None => "ended".to_owned(),
+        Some(Err(error)) => return Error::new("end of the init stage", error),
+    };
+    Error::because("init stage", reason)
+}

@@ -1,0 +1,291 @@
+//! The last part of every start: from a process that stands in its sandbox to
+//! the user's program.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::OFlags;
+
+use crate::model::{ProcessSpec, Rlimit};
+use crate::runtime::channel::Channel;
+use crate::runtime::error::{Error, NOT_EXECUTABLE, NOT_FOUND, Step};
+use crate::runtime::user::{self, Identity};
+use crate::sys::pty::{self, Terminal};
+use crate::sys::{caps, exec, fs};
+
+/// Where programs are looked for when the environment has no PATH.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Bytes read of a passwd or group file at most.
+const USER_FILE_BYTES_MAX: usize = 8 << 20;
+
+/// The three streams of a process that has no terminal.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// Read from; the null device when absent.
+    pub(crate) stdin: Option<OwnedFd>,
+    /// Written to; the null device when absent.
+    pub(crate) stdout: Option<OwnedFd>,
+    /// Written to; the null device when absent.
+    pub(crate) stderr: Option<OwnedFd>,
+}
+
+impl Streams {
+    /// Opens pipes that are written to for reading as well, so that the death
+    /// of their reader is never a SIGPIPE. `proc` is a procfs of the calling
+    /// process's own pid namespace.
+    pub(crate) fn reopen(self, proc: BorrowedFd<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            stdin: self.stdin,
+            stdout: self.stdout.map(|fd| read_write(fd, proc)).transpose()?,
+            stderr: self.stderr.map(|fd| read_write(fd, proc)).transpose()?,
+        })
+    }
+}
+
+fn read_write(fd: OwnedFd, proc: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    use std::os::fd::AsRawFd;
+    if !fs::is_pipe(fd.as_fd()) {
+        return Ok(fd);
+    }
+    let path = format!("self/fd/{}", fd.as_raw_fd());
+    fs::open_at(proc, path, OFlags::RDWR).step(|| "opening of an output pipe".to_owned())
+}
+
+/// What a process's streams are connected to.
+#[derive(Debug)]
+pub(crate) enum Stdio {
+    /// Pipes.
+    Streams(Streams),
+    /// A terminal of the container's devpts.
+    Terminal(Terminal),
+}
+
+/// Resolves the process's user in the files of the container's root.
+pub(crate) fn identify(process: &ProcessSpec, root: BorrowedFd<'_>) -> Result<Identity, Error> {
+    let read = |path: &str| {
+        fs::read_in_root(root, path, USER_FILE_BYTES_MAX)
+            .map(|bytes| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+            .step(|| format!("read of /{path} in the container"))
+    };
+    let (passwd, group) = (read("etc/passwd")?, read("etc/group")?);
+    user::resolve(&process.user, &process.groups, &passwd, &group)
+        .map_err(|error| Error::because(format!("user {:?}", process.user), error.to_string()))
+}
+
+/// Everything that the last part needs.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    /// The program.
+    pub(crate) process: &'a ProcessSpec,
+    /// Whom it runs as.
+    pub(crate) identity: Identity,
+    /// Its streams.
+    pub(crate) stdio: Stdio,
+    /// The container's null device, for streams that have nothing else.
+    pub(crate) null: OwnedFd,
+    /// A procfs of its pid namespace.
+    pub(crate) proc: OwnedFd,
+}
+
+impl Launch<'_> {
+    /// Becomes the program. The working folder is set by now.
+    pub(crate) fn run(self, channel: &Channel) -> Error {
+        match self.prepare(channel) {
+            Ok(program) => program.execute(),
+            Err(error) => error,
+        }
+    }
+
+    fn prepare(self, channel: &Channel) -> Result<Program, Error> {
+        let Self {
+            process,
+            identity,
+            stdio,
+            null,
+            proc,
+        } = self;
+        let arguments = strings(&process.argv, "arguments")?;
+        let environment = strings(&environment(process, &identity), "environment")?;
+        let master = connect(stdio, null.as_fd(), identity.uid)?;
+        drop(null);
+        set_limits(process, proc.as_fd())?;
+        drop(proc);
+        exec::reset_affinity().step(|| "CPU affinity".to_owned())?;
+        exec::reset_signals().step(|| "signals".to_owned())?;
+        exec::set_umask(0o022);
+        drop_privileges(process, &identity)?;
+        let path = find(process)?;
+        if channel.is_closed() {
+            return Err(Error::because("start", "the starter is gone"));
+        }
+        channel
+            .ready(master)
+            .step(|| "answer to the starter".to_owned())?;
+        // No descriptor is left that a path like /proc/self/fd/5/… could lead through.
+        exec::keep_only(&[channel.as_fd()]).step(|| "closing of descriptors".to_owned())?;
+        Ok(Program {
+            name: process.argv.first().cloned().unwrap_or_default(),
+            path,
+            arguments,
+            environment,
+        })
+    }
+}
+
+struct Program {
+    name: String,
+    path: CString,
+    arguments: exec::Strings,
+    environment: exec::Strings,
+}
+
+impl Program {
+    fn execute(&self) -> Error {
+        let error = exec::execute(&self.path, &self.arguments, &self.environment);
+        unusable(&self.name, error)
+    }
+}
+
+/// Docker's words and codes for a program that can't be run.
+fn unusable(name: &str, error: io::Error) -> Error {
+    let exit_code = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NOT_FOUND,
+        _ => NOT_EXECUTABLE,
+    };
+    Error::new(format!("exec: {name:?}"), error).with_exit_code(exit_code)
+}
+
+fn strings<T: AsRef<[u8]>>(texts: &[T], what: &str) -> Result<exec::Strings, Error> {
+    exec::Strings::new(texts.iter().map(AsRef::as_ref))
+        .map_err(|_| Error::because(what, "a text holds a zero byte"))
+}
+
+/// The environment, with HOME when it is missing.
+fn environment(process: &ProcessSpec, identity: &Identity) -> Vec<String> {
+    let mut lines: Vec<String> = process
+        .env
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    if !process.env.iter().any(|(key, _)| key == "HOME") {
+        lines.push(format!("HOME={}", identity.home));
+    }
+    lines
+}
+
+/// Starts a session and connects the standard streams, which then belong to
+/// the user. Gives a terminal's master back.
+fn connect(stdio: Stdio, null: BorrowedFd<'_>, uid: u32) -> Result<Option<OwnedFd>, Error> {
+    let step = || "standard streams".to_owned();
+    exec::new_session().step(step)?;
+    match stdio {
+        Stdio::Streams(streams) => {
+            let all = [&streams.stdin, &streams.stdout, &streams.stderr];
+            for (number, stream) in (0..).zip(all) {
+                let fd = stream.as_ref().map_or(null, AsFd::as_fd);
+                if fs::is_pipe(fd) {
+                    fs::give(fd, uid, None).step(step)?;
+                }
+                exec::set_stream(number, fd).step(step)?;
+            }
+            Ok(None)
+        }
+        Stdio::Terminal(terminal) => {
+            let slave = terminal.slave.as_fd();
+            fs::give(slave, uid, None).step(step)?;
+            pty::control(slave).step(step)?;
+            for number in 0..=2 {
+                exec::set_stream(number, slave).step(step)?;
+            }
+            Ok(Some(terminal.master))
+        }
+    }
+}
+
+fn set_limits(process: &ProcessSpec, proc: BorrowedFd<'_>) -> Result<(), Error> {
+    for Rlimit { name, soft, hard } in &process.rlimits {
+        let step = || format!("limit {name}={soft}:{hard}");
+        let number = exec::limit_number(name)
+            .ok_or_else(|| Error::because(step(), "there is no such limit"))?;
+        // -1 becomes the kernel's "unlimited", which is all ones.
+        exec::set_limit(number, soft.cast_unsigned(), hard.cast_unsigned()).step(step)?;
+    }
+    let adjustment = process.oom_score_adj.unwrap_or(0).to_string();
+    let path = format!("{}/oom_score_adj", std::process::id());
+    let written = fs::open_plain(proc, path, OFlags::WRONLY)
+        .and_then(|file| fs::write_value(file.as_fd(), adjustment.as_bytes()));
+    match written {
+        // Without the right to lower it, the caller's own is the lowest there is.
+        Err(error)
+            if process.oom_score_adj.is_none()
+                && error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Ok(())
+        }
+        written => written.step(|| format!("oom_score_adj {adjustment}")),
+    }
+}
+
+/// Takes up user, groups and capabilities, for good.
+fn drop_privileges(process: &ProcessSpec, identity: &Identity) -> Result<(), Error> {
+    let step = || "capabilities".to_owned();
+    let had = caps::get().step(step)?;
+    let kept = process.capabilities & had.permitted;
+    caps::bound(process.capabilities).step(step)?;
+    exec::set_user(identity.uid, identity.gid, &identity.groups)
+        .step(|| format!("user {}:{}", identity.uid, identity.gid))?;
+    if process.no_new_privileges {
+        exec::forbid_new_privileges().step(|| "no_new_privileges".to_owned())?;
+    }
+    let own = if identity.uid == 0 { kept } else { 0 };
+    caps::set(caps::Sets {
+        effective: own,
+        permitted: own,
+        inheritable: 0,
+    })
+    .step(step)
+}
+
+/// Finds the program as a shell would.
+fn find(process: &ProcessSpec) -> Result<CString, Error> {
+    let name = process.argv.first().map(String::as_str).unwrap_or_default();
+    if name.is_empty() {
+        return Err(Error::because("exec", "no command specified"));
+    }
+    let c_string = |path: String| CString::new(path).expect("checked with the arguments");
+    if name.contains('/') {
+        let path = c_string(name.to_owned());
+        return match exec::executable(&path) {
+            Ok(()) => Ok(path),
+            Err(error) => Err(unusable(name, error)),
+        };
+    }
+    let variable = process.env.iter().rev().find(|(key, _)| key == "PATH");
+    let folders = variable.map_or(DEFAULT_PATH, |(_, value)| value);
+    for folder in folders.split(':') {
+        let folder = if folder.is_empty() { "." } else { folder };
+        if folder.contains('\0') {
+            continue;
+        }
+        let path = c_string(format!("{folder}/{name}"));
+        if exec::executable(&path).is_ok() {
+            return Ok(path);
+        }
+    }
+    Err(Error::because(
+        format!("exec: {name:?}"),
+        "executable file not found in $PATH",
+    )
+    .with_exit_code(NOT_FOUND))
+}
+
+/// Makes `cwd` the working folder, resolved inside `root` and never through a
+/// magic link, which could lead to a descriptor of the host's.
+pub(crate) fn enter_folder(cwd: &str, root: BorrowedFd<'_>) -> Result<(), Error> {
+    let cwd = if cwd.is_empty() { "/" } else { cwd };
+    fs::open_in_root(root, cwd, OFlags::PATH | OFlags::DIRECTORY)
+        .and_then(|folder| Ok(rustix::process::fchdir(folder)?))
+        .step(|| format!("working folder {cwd}"))
+}

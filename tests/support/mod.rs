@@ -1,0 +1,4 @@
+//! What the tests with real processes share.
+
+pub(crate) mod container;
+pub(crate) mod isolated;
