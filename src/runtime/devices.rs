@@ -4,12 +4,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
 use crate::model::Device;
 use crate::runtime::error::{Error, Step};
 use crate::runtime::mounts;
-use crate::sys::fs::{self, DeviceNumber, Kind};
+use crate::sys::fs::{self, DeviceNumber, Kind, OFlags};
 use crate::sys::mount::{self, Attributes, Filesystem, Reach};
 
 /// Group that owns terminals, the same in every distribution.
@@ -208,7 +206,7 @@ fn gather(folder: &Path, target: &str, found: &mut Vec<HostDevice>) -> std::io::
     Ok(())
 }
 
-fn host_device(stat: &rustix::fs::Stat, target: String) -> Option<HostDevice> {
+fn host_device(stat: &fs::Stat, target: String) -> Option<HostDevice> {
     Some(HostDevice {
         target,
         number: DeviceNumber::of(stat)?,

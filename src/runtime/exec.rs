@@ -6,8 +6,6 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::OFlags;
-
 use crate::model::ProcessSpec;
 use crate::runtime::ChildStdio;
 use crate::runtime::channel::Channel;
@@ -16,7 +14,7 @@ use crate::runtime::process::{self, Launch, Stdio, Streams};
 use crate::runtime::{devices, stage, system};
 use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::clone::{self, NamespaceSet, Parent};
-use crate::sys::fs::{self, DeviceNumber};
+use crate::sys::fs::{self, DeviceNumber, OFlags};
 use crate::sys::{exec, pty};
 
 /// The helper: gives its exit status.

@@ -6,12 +6,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
 use crate::model::{BundleMount, Propagation, TmpfsMount};
 use crate::runtime::error::{Error, NOT_EXECUTABLE, Step};
 use crate::runtime::rootfs::Layers;
-use crate::sys::fs::{self, Kind};
+use crate::sys::fs::{self, Kind, OFlags};
 use crate::sys::mount::{self, Attributes, Filesystem, Reach, Sharing};
 
 /// A mount whose source is open.

@@ -5,12 +5,11 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::OFlags;
-
 use crate::model::{ProcessSpec, Rlimit};
 use crate::runtime::channel::Channel;
 use crate::runtime::error::{Error, NOT_EXECUTABLE, NOT_FOUND, Step};
 use crate::runtime::user::{self, Identity};
+use crate::sys::fs::OFlags;
 use crate::sys::pty::{self, Terminal};
 use crate::sys::{caps, exec, fs};
 
@@ -286,6 +285,6 @@ fn find(process: &ProcessSpec) -> Result<CString, Error> {
 pub(crate) fn enter_folder(cwd: &str, root: BorrowedFd<'_>) -> Result<(), Error> {
     let cwd = if cwd.is_empty() { "/" } else { cwd };
     fs::open_in_root(root, cwd, OFlags::PATH | OFlags::DIRECTORY)
-        .and_then(|folder| Ok(rustix::process::fchdir(folder)?))
+        .and_then(fs::enter)
         .step(|| format!("working folder {cwd}"))
 }

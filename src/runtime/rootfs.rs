@@ -7,12 +7,10 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::OFlags;
-
 use crate::model::RootFilesystem;
 use crate::runtime::error::{Error, Step};
 use crate::sys::features::Features;
-use crate::sys::fs;
+use crate::sys::fs::{self, OFlags};
 use crate::sys::mount::{self, Attributes, Filesystem, Reach};
 
 /// An overlay's folders, open.
@@ -66,9 +64,7 @@ impl Layers {
             return Ok(Overlay::Detached(bound));
         }
         let descriptors = fs::open_plain(proc, own_descriptors(), OFlags::PATH).step(step)?;
-        rustix::process::fchdir(&descriptors)
-            .map_err(std::io::Error::from)
-            .step(step)?;
+        fs::enter(&descriptors).step(step)?;
         let overlay = if Features::get().lowerdir_plus {
             self.by_context().map(Overlay::Detached)
         } else {

@@ -10,8 +10,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::OFlags;
-
 use crate::model::{Bundle, Namespace};
 use crate::runtime::channel::Channel;
 use crate::runtime::devices::{self, HostDevice, SharedMemory};
@@ -23,7 +21,7 @@ use crate::runtime::system::{self, GroupView};
 use crate::runtime::{ChildStdio, Joins};
 use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::clone::{self, NamespaceSet};
-use crate::sys::fs::{self, Kind};
+use crate::sys::fs::{self, Kind, OFlags};
 use crate::sys::mount::{self, Attributes, Reach, Sharing};
 use crate::sys::{exec, loopback, pty, system as host};
 

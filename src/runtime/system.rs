@@ -5,13 +5,11 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::OFlags;
-
 use crate::model::Namespace;
 use crate::runtime::error::{Error, Step};
 use crate::runtime::mounts;
 use crate::sys::cgroup::{self, Hierarchies};
-use crate::sys::fs::{self, Kind};
+use crate::sys::fs::{self, Kind, OFlags};
 use crate::sys::mount::{self, Attributes, Filesystem, Reach};
 
 const STRICT: Attributes = Attributes::NO_SUID

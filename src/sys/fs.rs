@@ -11,8 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Mode, ResolveFlags};
 use rustix::io::Errno;
+
+/// The flags of open(2) and the answer of stat(2), for callers of this module.
+pub use rustix::fs::{OFlags, Stat};
 
 /// Links that one resolution follows at most, as the kernel does.
 const LINKS_MAX: usize = 40;
@@ -36,6 +39,11 @@ pub fn folder(path: impl AsRef<Path>) -> io::Result<OwnedFd> {
 pub fn place(path: impl AsRef<Path>) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path.as_ref(), flags, Mode::empty())?)
+}
+
+/// Makes an open folder the working folder of this process.
+pub fn enter(folder: impl AsFd) -> io::Result<()> {
+    Ok(rustix::process::fchdir(folder)?)
 }
 
 /// Opens `path` below `dir` as the kernel resolves it, magic links included: for
