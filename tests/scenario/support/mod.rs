@@ -1,0 +1,18 @@
+//! What scenarios are written in.
+
+mod check;
+mod command;
+mod image;
+mod leftovers;
+mod machine;
+mod scenario;
+
+pub(crate) use check::{
+    Check, answers, eventually, exits, fails, file, inside, prints, prints_exactly, prints_no,
+    processes, says, shell_says, state,
+};
+pub(crate) use command::{
+    Command, background, interrupt, join, kill, look, rcompose, shell, shell_in_world,
+};
+pub(crate) use leftovers::Snapshot;
+pub(crate) use scenario::{Scenario, scenario};
