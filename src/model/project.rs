@@ -34,6 +34,25 @@ pub struct Project {
     pub configs: IndexMap<ResourceKey, Resource<FileResource>>,
 }
 
+impl Project {
+    /// A project of that name with nothing in it.
+    #[must_use]
+    pub fn new(name: ProjectName) -> Self {
+        Self {
+            name,
+            working_dir: PathBuf::new(),
+            config_files: Vec::new(),
+            environment_files: Vec::new(),
+            services: IndexMap::new(),
+            disabled_services: Vec::new(),
+            networks: IndexMap::new(),
+            volumes: IndexMap::new(),
+            secrets: IndexMap::new(),
+            configs: IndexMap::new(),
+        }
+    }
+}
+
 /// Something of ours, or something that must be there already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

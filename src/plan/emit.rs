@@ -4,20 +4,20 @@
 //! cycle: creations, then stops, then removals and renames, then starts. No
 //! edge leads from an earlier kind to a later one.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
 use crate::graph;
 use crate::model::{
-    Attachment, Condition, ContainerId, ContainerName, HostPorts, ObservedContainer, Project,
-    Protocol, Resource, ResourceKey, Service, ServiceName,
+    Condition, ContainerId, ContainerName, ObservedContainer, Project, ResourceKey, Service,
+    ServiceName,
 };
 use crate::plan::cause::Cause;
+use crate::plan::contention::Leaving;
 use crate::plan::dag::{After, OpId, Plan};
 use crate::plan::error::Error;
-use crate::plan::fate::{ContainerFate, Fate, Fates, ServiceFate, volume_key};
+use crate::plan::fate::{ContainerFate, Fate, Fates, ServiceFate, is_alive, volume_key};
 use crate::plan::gates;
 use crate::plan::naming;
 use crate::plan::operation::{
@@ -27,9 +27,6 @@ use crate::plan::operation::{
 use crate::plan::options::{ImageIds, UpOptions};
 use crate::plan::progress;
 use crate::plan::resources::{Resources, network_keys};
-
-/// The largest host port range that is looked at port by port.
-const RANGE_MAX: usize = 1024;
 
 /// Turns decisions into the plan's operations.
 pub(crate) fn emit(
@@ -159,7 +156,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
         after: &[OpId],
     ) {
         let mut after = after.to_vec();
-        if old.state.is_running() || super::fate::is_alive(&old.state) {
+        if is_alive(&old.state) {
             let stop = Operation::StopContainer(StopContainer {
                 container: target.clone(),
                 timeout: self.options.timeout,
@@ -295,7 +292,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
             image_id: image_id.clone(),
             anonymous_volumes_from: replaces.clone().filter(|_| inherits),
             replaces,
-            auto_remove: false,
+            auto_remove: container.auto_remove,
         });
         Ok(self
             .plan
@@ -354,7 +351,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
         let Some(old) = container.existing else {
             return;
         };
-        if !super::fate::is_alive(&old.state) || self.stopped.contains_key(&old.record.id) {
+        if !is_alive(&old.state) || self.stopped.contains_key(&old.record.id) {
             return;
         }
         let mut after: Vec<After> = after.into_iter().map(After::Success).collect();
@@ -642,94 +639,4 @@ fn create_volume(key: &ResourceKey, name: &str) -> Operation {
         key: key.clone(),
         name: name.to_owned(),
     })
-}
-
-/// What stopping containers give back: ports of the host and addresses.
-#[derive(Debug, Default)]
-struct Leaving {
-    ports: BTreeMap<(Protocol, u16), Vec<(ContainerId, OpId)>>,
-    addresses: BTreeMap<(String, IpAddr), Vec<(ContainerId, OpId)>>,
-}
-
-impl Leaving {
-    fn add(&mut self, container: &ObservedContainer, stop: OpId) {
-        let entry = (container.record.id.clone(), stop);
-        let mut ports: Vec<(Protocol, u16)> = Vec::new();
-        for port in &container.record.service.ports {
-            if let HostPorts::Fixed(number) = port.host_ports {
-                ports.push((port.protocol, number));
-            }
-        }
-        if let Some(runtime) = &container.runtime {
-            ports.extend(
-                runtime
-                    .ports
-                    .iter()
-                    .map(|bound| (bound.protocol, bound.host_port)),
-            );
-            for (network, endpoint) in &runtime.endpoints {
-                let addresses = [endpoint.ipv4.map(IpAddr::V4), endpoint.ipv6.map(IpAddr::V6)];
-                for address in addresses.into_iter().flatten() {
-                    self.addresses
-                        .entry((network.clone(), address))
-                        .or_default()
-                        .push(entry.clone());
-                }
-            }
-        }
-        ports.sort_unstable();
-        ports.dedup();
-        for port in ports {
-            self.ports.entry(port).or_default().push(entry.clone());
-        }
-    }
-
-    /// The stops of other containers that a service's start waits for.
-    fn wanted_by(
-        &self,
-        project: &Project,
-        service: &Service,
-        own: Option<&ContainerId>,
-    ) -> Vec<After> {
-        let mut stops = Vec::new();
-        for port in &service.ports {
-            let (first, last) = match port.host_ports {
-                HostPorts::Ephemeral => continue,
-                HostPorts::Fixed(number) => (number, number),
-                HostPorts::AnyOf(first, last) => (first, last),
-            };
-            let range = (port.protocol, first)..=(port.protocol, last.max(first));
-            stops.extend(
-                self.ports
-                    .range(range)
-                    .take(RANGE_MAX)
-                    .flat_map(|(_, entries)| entries),
-            );
-        }
-        if let Attachment::Endpoints(endpoints) = &service.attachment {
-            for (key, endpoint) in endpoints {
-                let Some(network) = project.networks.get(key) else {
-                    continue;
-                };
-                let name = match network {
-                    Resource::External { name } => name,
-                    Resource::Managed(network) => &network.name,
-                };
-                let fixed = [
-                    endpoint.ipv4_address.map(IpAddr::V4),
-                    endpoint.ipv6_address.map(IpAddr::V6),
-                ];
-                for address in fixed.into_iter().flatten() {
-                    stops.extend(
-                        self.addresses
-                            .get(&(name.clone(), address))
-                            .into_iter()
-                            .flatten(),
-                    );
-                }
-            }
-        }
-        let others = stops.into_iter().filter(|(id, _)| Some(id) != own);
-        others.map(|(_, stop)| After::End(*stop)).collect()
-    }
 }

@@ -4,7 +4,7 @@
 //! to a service spreads to those that share with it or ask to be restarted
 //! with it.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::graph::{self, Graph, Need};
 use crate::model::{
@@ -47,6 +47,8 @@ pub(crate) struct ContainerFate<'a> {
     pub(crate) existing: Option<&'a ObservedContainer>,
     pub(crate) fate: Fate,
     pub(crate) cause: Cause,
+    /// Whether one that is made goes away by itself at its end.
+    pub(crate) auto_remove: bool,
 }
 
 impl ContainerFate<'_> {
@@ -165,13 +167,60 @@ pub(crate) fn decide<'a>(
             ServiceFate {
                 service,
                 chosen: false,
-                containers: judge.bystander(service, existing),
+                containers: kept(existing),
             }
         };
         spread(&mut fate, &fates, resources, judge.policy(name));
         fates.insert(name.clone(), fate);
     }
     Ok(fates)
+}
+
+/// Decides for `start`: containers that don't run are started, and nothing is
+/// made or replaced.
+pub(crate) fn revive<'a>(
+    project: &'a Project,
+    graph: &Graph,
+    chosen: &IndexSet<ServiceName>,
+    containers: &IndexMap<ServiceName, Vec<&'a ObservedContainer>>,
+) -> Fates<'a> {
+    let mut fates = Fates::new();
+    for name in graph.order() {
+        let Some(service) = project.services.get(name) else {
+            continue;
+        };
+        let existing = containers.get(name).map(Vec::as_slice).unwrap_or_default();
+        let mut fate = ServiceFate {
+            service,
+            chosen: chosen.contains(name),
+            containers: kept(existing),
+        };
+        if fate.chosen {
+            for container in fate
+                .containers
+                .iter_mut()
+                .filter(|container| !container.is_running())
+            {
+                container.becomes(Fate::Start, Cause::NotRunning);
+            }
+        }
+        spread(&mut fate, &fates, &Resources::default(), Recreate::Never);
+        fates.insert(name.clone(), fate);
+    }
+    fates
+}
+
+/// Containers that stay as they are, for the time being.
+fn kept<'a>(existing: &[&'a ObservedContainer]) -> Vec<ContainerFate<'a>> {
+    let keep = |container: &&'a ObservedContainer| ContainerFate {
+        replica: replica_of(container),
+        name: container.record.name.clone(),
+        existing: Some(container),
+        fate: Fate::Keep,
+        cause: Cause::Requested,
+        auto_remove: false,
+    };
+    existing.iter().map(keep).collect()
 }
 
 /// What judging one service's containers needs to know.
@@ -241,6 +290,7 @@ impl<'p> Judge<'p> {
                 existing: None,
                 fate: Fate::Create,
                 cause: Cause::Missing,
+                auto_remove: false,
             });
         }
         fates.sort_by(|one, other| one.replica.cmp(&other.replica));
@@ -291,22 +341,6 @@ impl<'p> Judge<'p> {
         }
     }
 
-    /// Containers of a service that the command isn't about.
-    fn bystander<'a>(
-        &self,
-        service: &Service,
-        existing: &[&'a ObservedContainer],
-    ) -> Vec<ContainerFate<'a>> {
-        let keep = |container: &&'a ObservedContainer| ContainerFate {
-            replica: replica_of(container),
-            name: container.record.name.clone(),
-            existing: Some(container),
-            fate: Fate::Keep,
-            cause: Cause::NeededBy(service.name.clone()),
-        };
-        existing.iter().map(keep).collect()
-    }
-
     fn fate<'a>(
         &self,
         service: &Service,
@@ -333,6 +367,7 @@ impl<'p> Judge<'p> {
             existing: Some(container),
             fate,
             cause,
+            auto_remove: false,
         })
     }
 

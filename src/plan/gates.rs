@@ -31,12 +31,26 @@ impl Gates {
         starts: &[OpId],
         cause: &Cause,
     ) -> Vec<After> {
-        let service = &wanted.dependency.service.name;
-        let lasting: Vec<_> = wanted.dependency.lasting().collect();
-        let stays = |container: &&_| holds(container, wanted.readiness);
-        if lasting.is_empty() || lasting.iter().all(stays) {
+        if wanted
+            .dependency
+            .lasting()
+            .all(|container| holds(container, wanted.readiness))
+        {
             return Vec::new();
         }
+        self.open_after(plan, wanted, starts, cause)
+    }
+
+    /// What to wait for, whatever the world is like: it is about to change.
+    pub(crate) fn open_after(
+        &mut self,
+        plan: &mut Plan,
+        wanted: &Wanted<'_, '_>,
+        starts: &[OpId],
+        cause: &Cause,
+    ) -> Vec<After> {
+        let service = &wanted.dependency.service.name;
+        let lasting: Vec<_> = wanted.dependency.lasting().collect();
         let edge = |id| {
             if wanted.required {
                 After::Success(id)

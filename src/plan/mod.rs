@@ -7,6 +7,7 @@
 //! ([`Plan::confirmations`]).
 
 mod cause;
+mod contention;
 mod dag;
 mod diff;
 mod emit;
@@ -20,7 +21,10 @@ mod options;
 mod progress;
 mod reconcile;
 mod resources;
+mod revive;
+mod run;
 mod schedule;
+mod subject;
 mod teardown;
 
 pub use cause::{Cause, Change, How};
@@ -38,6 +42,9 @@ pub use options::{
     StartOptions, StopOptions, UpOptions,
 };
 pub use progress::{Words, words};
-pub use reconcile::reconcile;
+pub use reconcile::{reconcile, scale};
+pub use revive::{restart, start};
+pub use run::run;
 pub use schedule::{Completion, Progressed, Schedule, Undo};
-pub use teardown::{Subject, down};
+pub use subject::Subject;
+pub use teardown::{down, kill, rm, stop};

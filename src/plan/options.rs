@@ -126,8 +126,8 @@ pub struct KillOptions {
     pub services: Vec<ServiceName>,
     /// The signal.
     pub signal: Signal,
-    /// Containers of unknown services are removed.
-    pub remove_orphans: bool,
+    /// Containers of unknown services get it too (`--remove-orphans`).
+    pub orphans: bool,
 }
 
 /// Options of `rm`.
@@ -140,8 +140,10 @@ pub struct RmOptions {
     pub stop: bool,
     /// Anonymous volumes go too (`-v`).
     pub volumes: bool,
-    /// Don't ask (`-f`).
+    /// Don't ask (`-f`), or the question was answered with yes.
     pub force: bool,
+    /// Grace period of stops.
+    pub timeout: Option<Duration>,
 }
 
 /// Options of `run`.

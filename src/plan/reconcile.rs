@@ -1,9 +1,11 @@
 //! Desired × observed → plan: `up`, `create` and `scale`.
 
+use std::collections::BTreeMap;
+
 use indexmap::{IndexMap, IndexSet};
 
 use crate::graph::{self, Graph};
-use crate::model::{ContainerState, Observed, ObservedContainer, Project, Service, ServiceName};
+use crate::model::{ContainerState, Observed, ObservedContainer, Project, ServiceName};
 use crate::plan::dag::Plan;
 use crate::plan::emit;
 use crate::plan::error::Error;
@@ -40,6 +42,26 @@ pub fn reconcile(
     Ok(plan)
 }
 
+/// Plans a change of replica numbers: `up` of the services named.
+///
+/// # Errors
+/// As [`reconcile`].
+pub fn scale(
+    desired: &Project,
+    observed: &Observed,
+    images: &ImageIds,
+    replicas: BTreeMap<ServiceName, u32>,
+    no_deps: bool,
+) -> Result<Plan, Error> {
+    let options = UpOptions {
+        services: replicas.keys().cloned().collect(),
+        scale: replicas,
+        no_deps,
+        ..UpOptions::default()
+    };
+    reconcile(desired, observed, images, &options)
+}
+
 /// The services that the command is about, each after what it needs.
 fn choose(
     desired: &Project,
@@ -66,7 +88,7 @@ fn choose(
 }
 
 /// With `--no-deps`, what a service shares with must be there already.
-fn check_sources(
+pub(crate) fn check_sources(
     desired: &Project,
     chosen: &dyn Fn(&ServiceName) -> bool,
     observed: &Observed,
@@ -147,22 +169,4 @@ fn is_orphan(desired: Option<&Project>, container: &ObservedContainer) -> bool {
     let Some(project) = desired else { return false };
     let name = container.record.service_name();
     !project.services.contains_key(name) && !project.disabled_services.contains(name)
-}
-
-/// The services of a project as far as they are known: from the model, and
-/// for the rest from the containers themselves.
-pub(crate) fn known_services<'a>(
-    desired: Option<&'a Project>,
-    observed: &'a Observed,
-) -> IndexMap<&'a ServiceName, &'a Service> {
-    let mut known: IndexMap<&ServiceName, &Service> = desired
-        .into_iter()
-        .flat_map(|project| &project.services)
-        .collect();
-    for container in &observed.containers {
-        known
-            .entry(container.record.service_name())
-            .or_insert(&container.record.service);
-    }
-    known
 }

@@ -10,65 +10,18 @@ use std::time::Duration;
 use indexmap::IndexSet;
 
 use crate::event::{ResourceKind, Status};
-use crate::graph::Graph;
-use crate::model::{
-    ContainerId, Observed, ObservedContainer, Project, ProjectName, Resource, ServiceName,
-};
+use crate::model::{ContainerId, ObservedContainer, ProjectName, Resource, ServiceName};
 use crate::plan::cause::Cause;
-use crate::plan::dag::{After, OpId, Plan};
+use crate::plan::dag::{After, Confirmation, OpId, Plan};
 use crate::plan::emit::existing;
 use crate::plan::error::Error;
 use crate::plan::fate::is_alive;
 use crate::plan::operation::{
-    Operation, RemoveContainer, RemoveNetwork, RemoveVolume, StopContainer, WhenUsed,
+    KillContainer, Operation, RemoveContainer, RemoveNetwork, RemoveVolume, StopContainer, WhenUsed,
 };
-use crate::plan::options::DownOptions;
+use crate::plan::options::{DownOptions, KillOptions, RmOptions, StopOptions};
 use crate::plan::progress;
-use crate::plan::reconcile::known_services;
-
-/// What a verb is about: a project by name, with its model when there is a
-/// Compose file.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    /// The project's name.
-    pub name: &'a ProjectName,
-    /// Its model.
-    pub project: Option<&'a Project>,
-    /// What exists of it.
-    pub observed: &'a Observed,
-}
-
-impl<'a> Subject<'a> {
-    /// Fails on a named service that neither the model nor a container knows.
-    pub(crate) fn check(&self, services: &[ServiceName]) -> Result<(), Error> {
-        let known = known_services(self.project, self.observed);
-        let is_disabled = |name: &ServiceName| {
-            self.project
-                .is_some_and(|project| project.disabled_services.contains(name))
-        };
-        match services
-            .iter()
-            .find(|name| !known.contains_key(name) && !is_disabled(name))
-        {
-            Some(service) => Err(Error::NoSuchService {
-                service: service.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether the project's file, when there is one, accounts for a service.
-    pub(crate) fn is_member(&self, name: &ServiceName) -> bool {
-        self.project.is_none_or(|project| {
-            project.services.contains_key(name) || project.disabled_services.contains(name)
-        })
-    }
-
-    /// The order of services, whatever generation their containers are of.
-    pub(crate) fn graph(&self) -> Graph {
-        Graph::lenient(known_services(self.project, self.observed).into_values())
-    }
-}
+use crate::plan::subject::Subject;
 
 /// Plans the end of a project, or of some of its services.
 ///
@@ -102,6 +55,84 @@ pub fn down(subject: &Subject<'_>, options: &DownOptions) -> Result<Plan, Error>
             "No resource found to remove for project {:?}.",
             subject.name.as_str()
         ));
+    }
+    Ok(plan)
+}
+
+/// Plans the stop of a project's containers, or of some services'.
+///
+/// # Errors
+/// When a named service doesn't exist.
+pub fn stop(subject: &Subject<'_>, options: &StopOptions) -> Result<Plan, Error> {
+    subject.check(&options.services)?;
+    let mut plan = Plan::new(subject.name.clone());
+    let containers = subject.replicas(&options.services);
+    for container in containers
+        .iter()
+        .filter(|container| !is_alive(&container.state))
+    {
+        let name = container.record.name.as_str();
+        plan.note(progress::note(
+            ResourceKind::Container,
+            name,
+            Status::Stopped,
+            None,
+        ));
+    }
+    stop_all(&mut plan, subject, &containers, options.timeout);
+    Ok(plan)
+}
+
+/// Plans signals to running containers.
+///
+/// # Errors
+/// When a named service doesn't exist.
+pub fn kill(subject: &Subject<'_>, options: &KillOptions) -> Result<Plan, Error> {
+    subject.check(&options.services)?;
+    let mut plan = Plan::new(subject.name.clone());
+    let mut containers = subject.replicas(&options.services);
+    if options.orphans {
+        let is_orphan =
+            |container: &&ObservedContainer| !subject.is_member(container.record.service_name());
+        containers.extend(subject.observed.containers.iter().filter(is_orphan));
+    }
+    for container in containers
+        .into_iter()
+        .filter(|container| container.state.is_running())
+    {
+        let operation = Operation::KillContainer(KillContainer {
+            container: existing(container, &container.record.name),
+            signal: options.signal,
+        });
+        plan.push(operation, cause(subject, container), &[]);
+    }
+    if plan.is_empty() {
+        plan.warn("no container to kill");
+    }
+    Ok(plan)
+}
+
+/// Plans the removal of stopped containers. Unless `force` is set, the plan
+/// only holds the question; whoever gets a yes plans again with it set.
+///
+/// # Errors
+/// When a named service doesn't exist.
+pub fn rm(subject: &Subject<'_>, options: &RmOptions) -> Result<Plan, Error> {
+    subject.check(&options.services)?;
+    let mut plan = Plan::new(subject.name.clone());
+    let mut going = subject.replicas(&options.services);
+    going.retain(|container| options.stop || !is_alive(&container.state));
+    if going.is_empty() {
+        plan.warn("No stopped containers");
+    } else if options.force {
+        let stops = stop_all(&mut plan, subject, &going, options.timeout);
+        remove_all(&mut plan, &going, &stops, options.volumes);
+    } else {
+        let names = going
+            .iter()
+            .map(|container| container.record.name.to_string())
+            .collect();
+        plan.ask(Confirmation::RemoveContainers { names });
     }
     Ok(plan)
 }
