@@ -11,6 +11,7 @@ pub mod model;
 
 // deciders
 pub mod graph;
+pub mod lifecycle;
 pub mod oci;
 pub mod plan;
 pub mod protocol;

@@ -37,6 +37,6 @@ pub use project::{FileResource, FileSource, Project, Resource, Volume};
 pub use resources::{DeviceLimit, Resources};
 pub use service::{
     BuildSpec, Condition, Dependency, ExtraHost, Hook, ImageSource, Logging, NamespaceMode,
-    Process, PullPolicy, RestartPolicy, Security, Service,
+    Process, PullPolicy, Readiness, RestartPolicy, Security, Service,
 };
 pub use signal::{InvalidSignal, Signal};

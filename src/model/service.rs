@@ -332,6 +332,43 @@ impl Condition {
     }
 }
 
+/// What the containers of a service are waited for to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// Started, whatever came after.
+    Started,
+    /// Healthy; without a probe it is an error.
+    Healthy,
+    /// Exited with 0.
+    CompletedSuccessfully,
+    /// Healthy, or running when it has no probe (`--wait`).
+    RunningOrHealthy,
+}
+
+impl Readiness {
+    /// The word that explanations use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Healthy => "healthy",
+            Self::CompletedSuccessfully => "completed successfully",
+            Self::RunningOrHealthy => "running or healthy",
+        }
+    }
+}
+
+impl From<Condition> for Readiness {
+    fn from(condition: Condition) -> Self {
+        match condition {
+            Condition::ServiceStarted => Self::Started,
+            Condition::ServiceHealthy => Self::Healthy,
+            Condition::ServiceCompletedSuccessfully => Self::CompletedSuccessfully,
+        }
+    }
+}
+
 /// When a container that ended is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -10,8 +10,8 @@ use indexmap::IndexMap;
 
 use crate::graph;
 use crate::model::{
-    Condition, ContainerId, ContainerName, ObservedContainer, Project, ResourceKey, Service,
-    ServiceName,
+    Condition, ContainerId, ContainerName, ObservedContainer, Project, Readiness, ResourceKey,
+    Service, ServiceName,
 };
 use crate::plan::cause::Cause;
 use crate::plan::contention::Leaving;
@@ -21,7 +21,7 @@ use crate::plan::fate::{ContainerFate, Fate, Fates, ServiceFate, is_alive, volum
 use crate::plan::gates;
 use crate::plan::naming;
 use crate::plan::operation::{
-    Container, CreateContainer, CreateNetwork, CreateVolume, Operation, Readiness, RemoveContainer,
+    Container, CreateContainer, CreateNetwork, CreateVolume, Operation, RemoveContainer,
     RemoveNetwork, RemoveVolume, RenameContainer, StartContainer, StopContainer, WhenUsed,
 };
 use crate::plan::options::{ImageIds, UpOptions};
@@ -548,11 +548,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
                 after.extend(starts.into_iter().map(After::End));
                 continue;
             }
-            let readiness = match how.condition {
-                Condition::ServiceStarted => Readiness::Started,
-                Condition::ServiceHealthy => Readiness::Healthy,
-                Condition::ServiceCompletedSuccessfully => Readiness::CompletedSuccessfully,
-            };
+            let readiness = Readiness::from(how.condition);
             let wanted = gates::Wanted {
                 dependency: other,
                 readiness,

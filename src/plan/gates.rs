@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ContainerState, Health, ObservedContainer, ServiceName};
+use crate::model::{ContainerState, Health, ObservedContainer, Readiness, ServiceName};
 use crate::plan::cause::Cause;
 use crate::plan::dag::{After, OpId, Plan};
 use crate::plan::fate::{Fate, ServiceFate};
-use crate::plan::operation::{AwaitGate, Operation, Readiness};
+use crate::plan::operation::{AwaitGate, Operation};
 
 /// What is waited for.
 #[derive(Debug)]

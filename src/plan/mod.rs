@@ -34,8 +34,8 @@ pub use error::Error;
 pub use explain::explain;
 pub use operation::{
     AwaitGate, Container, ContainerRef, CreateContainer, CreateNetwork, CreateVolume,
-    KillContainer, Operation, Readiness, RemoveContainer, RemoveNetwork, RemoveVolume,
-    RenameContainer, Replica, RestartContainer, StartContainer, StopContainer, WhenUsed,
+    KillContainer, Operation, RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer,
+    Replica, RestartContainer, StartContainer, StopContainer, WhenUsed,
 };
 pub use options::{
     DownOptions, ImageIds, KillOptions, Orphans, Recreate, RestartOptions, RmOptions, RunOptions,

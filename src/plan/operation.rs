@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ContainerId, ContainerName, ResourceKey, ServiceName, Signal};
+use crate::model::{ContainerId, ContainerName, Readiness, ResourceKey, ServiceName, Signal};
 
 /// One atomic change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,31 +242,4 @@ pub struct AwaitGate {
     /// Whether a failure fails the operation. If not, it is a warning and the
     /// operation is done.
     pub required: bool,
-}
-
-/// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Readiness {
-    /// Started, whatever came after.
-    Started,
-    /// Healthy; without a probe it is an error.
-    Healthy,
-    /// Exited with 0.
-    CompletedSuccessfully,
-    /// Healthy, or running when it has no probe (`--wait`).
-    RunningOrHealthy,
-}
-
-impl Readiness {
-    /// The word that explanations use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Healthy => "healthy",
-            Self::CompletedSuccessfully => "completed successfully",
-            Self::RunningOrHealthy => "running or healthy",
-        }
-    }
 }

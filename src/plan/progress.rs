@@ -1,10 +1,10 @@
 //! Which of docker compose's words an operation shows, and when.
 
 use crate::event::{Progress, ResourceKind, Status};
-use crate::model::ContainerName;
+use crate::model::{ContainerName, Readiness};
 use crate::plan::cause::Cause;
 use crate::plan::dag::Node;
-use crate::plan::operation::{Operation, Readiness};
+use crate::plan::operation::Operation;
 
 /// What is shown while an operation runs and once it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]

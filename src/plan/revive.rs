@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::graph::{self, Graph, Need};
-use crate::model::{Condition, Project, Service, ServiceName};
+use crate::model::{Project, Readiness, Service, ServiceName};
 use crate::plan::cause::Cause;
 use crate::plan::dag::{After, OpId, Plan};
 use crate::plan::emit::{self, existing};
 use crate::plan::error::Error;
 use crate::plan::fate;
 use crate::plan::gates::{Gates, Wanted};
-use crate::plan::operation::{Operation, Readiness, RestartContainer};
+use crate::plan::operation::{Operation, RestartContainer};
 use crate::plan::options::{ImageIds, RestartOptions, StartOptions, UpOptions};
 use crate::plan::reconcile::replicas;
 use crate::plan::resources::Resources;
@@ -105,11 +105,7 @@ pub fn restart(subject: &Subject<'_>, options: &RestartOptions) -> Result<Plan, 
             else {
                 continue;
             };
-            let readiness = match how.condition {
-                Condition::ServiceStarted => Readiness::Started,
-                Condition::ServiceHealthy => Readiness::Healthy,
-                Condition::ServiceCompletedSuccessfully => Readiness::CompletedSuccessfully,
-            };
+            let readiness = Readiness::from(how.condition);
             let wanted = Wanted {
                 dependency: other,
                 readiness,
