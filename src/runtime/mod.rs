@@ -15,6 +15,7 @@ use crate::sys::clone::{self, Child, Ending, NamespaceSet, Parent};
 use crate::sys::sync;
 
 mod capabilities;
+pub mod cgroup;
 mod channel;
 mod defaults;
 mod devices;

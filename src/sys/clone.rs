@@ -232,3 +232,15 @@ pub fn kill(pidfd: BorrowedFd<'_>) -> io::Result<()> {
         Err(error) => Err(error.into()),
     }
 }
+
+/// Kills a process by its id, for ids that a control group lists. An ended one
+/// is no error.
+pub fn kill_by_id(pid: i32) -> io::Result<()> {
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else {
+        return Ok(());
+    };
+    match rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

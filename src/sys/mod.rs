@@ -4,6 +4,7 @@
 //! names its error after the call, and decides nothing.
 
 pub mod birth;
+pub mod bpf;
 pub mod caps;
 pub mod cgroup;
 pub mod clone;
