@@ -11,8 +11,10 @@ mod commands;
 mod context;
 mod environment;
 mod exit;
+mod follow;
 mod output;
 mod parse;
+mod records;
 mod settings;
 mod terminal;
 

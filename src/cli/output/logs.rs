@@ -10,6 +10,8 @@ use anstyle::{AnsiColor, Color, Style};
 use indexmap::IndexMap;
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::logs::Stream;
+
 /// How much of a line is held back until its end comes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
@@ -45,6 +47,8 @@ pub(crate) struct Source(usize);
 #[derive(Debug)]
 pub(crate) struct Printer<W: Write> {
     out: W,
+    /// Where lines of stderr go; None: to `out` as well.
+    err: Option<W>,
     dress: Dress,
     sources: Vec<Name>,
     services: IndexMap<String, ()>,
@@ -58,8 +62,8 @@ struct Name {
     /// The prefix as bytes, for the width that it was made for.
     prefix: Vec<u8>,
     width: usize,
-    /// The start of a line whose end hasn't come.
-    held: Vec<u8>,
+    /// The starts of lines whose ends haven't come, stdout's and stderr's.
+    held: [Vec<u8>; 2],
 }
 
 impl<W: Write> Printer<W> {
@@ -67,11 +71,18 @@ impl<W: Write> Printer<W> {
     pub(crate) fn new(out: W, dress: Dress) -> Self {
         Self {
             out,
+            err: None,
             dress,
             sources: Vec::new(),
             services: IndexMap::new(),
             width: 0,
         }
+    }
+
+    /// Sends what containers wrote to stderr elsewhere.
+    pub(crate) fn with_stderr(mut self, err: W) -> Self {
+        self.err = Some(err);
+        self
     }
 
     /// Adds a container. Names are the service and its number; all lines that
@@ -96,7 +107,7 @@ impl<W: Write> Printer<W> {
             style,
             prefix: Vec::new(),
             width: usize::MAX,
-            held: Vec::new(),
+            held: [Vec::new(), Vec::new()],
         });
         Source(self.sources.len() - 1)
     }
@@ -106,24 +117,31 @@ impl<W: Write> Printer<W> {
     ///
     /// # Errors
     /// When the output takes no more.
-    pub(crate) fn piece(&mut self, source: Source, time: &[u8], text: &[u8]) -> io::Result<()> {
+    pub(crate) fn piece(
+        &mut self,
+        source: Source,
+        stream: Stream,
+        time: &str,
+        text: &[u8],
+    ) -> io::Result<()> {
         let Some(name) = self.sources.get_mut(source.0) else {
             return Ok(());
         };
+        let held = name.held_of(stream);
         let goes_on = !text.ends_with(b"\n");
-        if goes_on || !name.held.is_empty() {
-            if name.held.is_empty() && self.dress.timestamps {
-                name.held.extend_from_slice(time);
-                name.held.push(b' ');
+        if goes_on || !held.is_empty() {
+            if held.is_empty() && self.dress.timestamps {
+                held.extend_from_slice(time.as_bytes());
+                held.push(b' ');
             }
-            name.held.extend_from_slice(text);
-            if goes_on && name.held.len() < LINE_BYTES_MAX {
+            held.extend_from_slice(text);
+            if goes_on && held.len() < LINE_BYTES_MAX {
                 return Ok(());
             }
-            let line = std::mem::take(&mut name.held);
-            return self.whole(source, &[], &line);
+            let line = std::mem::take(held);
+            return self.whole(source, stream, "", &line);
         }
-        self.whole(source, time, text)
+        self.whole(source, stream, time, text)
     }
 
     /// Prints what is held back of unfinished lines.
@@ -132,15 +150,26 @@ impl<W: Write> Printer<W> {
     /// When the output takes no more.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         for index in 0..self.sources.len() {
-            let held = match self.sources.get_mut(index) {
-                Some(name) => std::mem::take(&mut name.held),
-                None => continue,
+            self.finish_source(Source(index))?;
+        }
+        self.flush()
+    }
+
+    /// Prints what is held back of one container's unfinished lines.
+    ///
+    /// # Errors
+    /// When the output takes no more.
+    pub(crate) fn finish_source(&mut self, source: Source) -> io::Result<()> {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let held = match self.sources.get_mut(source.0) {
+                Some(name) => std::mem::take(name.held_of(stream)),
+                None => return Ok(()),
             };
             if !held.is_empty() {
-                self.whole(Source(index), &[], &held)?;
+                self.whole(source, stream, "", &held)?;
             }
         }
-        self.out.flush()
+        Ok(())
     }
 
     /// Prints a line about a container, as in `web-1 exited with code 1`.
@@ -160,10 +189,24 @@ impl<W: Write> Printer<W> {
     /// # Errors
     /// When the output takes no more.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if let Some(err) = &mut self.err {
+            err.flush()?;
+        }
         self.out.flush()
     }
 
-    fn whole(&mut self, source: Source, time: &[u8], line: &[u8]) -> io::Result<()> {
+    fn whole(&mut self, source: Source, stream: Stream, time: &str, line: &[u8]) -> io::Result<()> {
+        let out = match (&mut self.err, stream) {
+            (Some(err), Stream::Stderr) => {
+                self.out.flush()?;
+                err
+            }
+            (Some(err), Stream::Stdout) => {
+                err.flush()?;
+                &mut self.out
+            }
+            (None, _) => &mut self.out,
+        };
         if self.dress.prefix
             && let Some(name) = self.sources.get_mut(source.0)
         {
@@ -171,17 +214,27 @@ impl<W: Write> Printer<W> {
                 name.prefix = prefix(&name.text, name.style, self.width);
                 name.width = self.width;
             }
-            self.out.write_all(&name.prefix)?;
+            out.write_all(&name.prefix)?;
         }
         if self.dress.timestamps && !time.is_empty() {
-            self.out.write_all(time)?;
-            self.out.write_all(b" ")?;
+            out.write_all(time.as_bytes())?;
+            out.write_all(b" ")?;
         }
-        self.out.write_all(line)?;
+        out.write_all(line)?;
         if !line.ends_with(b"\n") {
-            self.out.write_all(b"\n")?;
+            out.write_all(b"\n")?;
         }
         Ok(())
+    }
+}
+
+impl Name {
+    fn held_of(&mut self, stream: Stream) -> &mut Vec<u8> {
+        let [stdout, stderr] = &mut self.held;
+        match stream {
+            Stream::Stdout => stdout,
+            Stream::Stderr => stderr,
+        }
     }
 }
 
@@ -212,10 +265,10 @@ mod tests {
     fn prefixes_are_padded_to_the_longest_name_so_far() {
         let text = printed(PLAIN, |printer| {
             let db = printer.source("db", "db-1");
-            printer.piece(db, b"", b"one\n").unwrap();
+            printer.piece(db, Stream::Stdout, "", b"one\n").unwrap();
             let web = printer.source("web", "web-10");
-            printer.piece(db, b"", b"two\n").unwrap();
-            printer.piece(web, b"", b"three\n").unwrap();
+            printer.piece(db, Stream::Stdout, "", b"two\n").unwrap();
+            printer.piece(web, Stream::Stdout, "", b"three\n").unwrap();
             printer.status(web, "exited with code 1").unwrap();
         });
         assert_eq!(
@@ -229,10 +282,16 @@ mod tests {
         let text = printed(PLAIN, |printer| {
             let one = printer.source("a", "a-1");
             let other = printer.source("b", "b-1");
-            printer.piece(one, b"", b"first half, ").unwrap();
-            printer.piece(other, b"", b"between\n").unwrap();
-            printer.piece(one, b"", b"second half\n").unwrap();
-            printer.piece(one, b"", b"no end").unwrap();
+            printer
+                .piece(one, Stream::Stdout, "", b"first half, ")
+                .unwrap();
+            printer
+                .piece(other, Stream::Stdout, "", b"between\n")
+                .unwrap();
+            printer
+                .piece(one, Stream::Stdout, "", b"second half\n")
+                .unwrap();
+            printer.piece(one, Stream::Stdout, "", b"no end").unwrap();
         });
         assert_eq!(
             text,
@@ -246,7 +305,7 @@ mod tests {
             let one = printer.source("a", "a-1");
             let piece = vec![b'x'; LINE_BYTES_MAX / 2];
             for _ in 0..3 {
-                printer.piece(one, b"", &piece).unwrap();
+                printer.piece(one, Stream::Stdout, "", &piece).unwrap();
             }
         });
         let lines: Vec<usize> = text.lines().map(str::len).collect();
@@ -261,11 +320,24 @@ mod tests {
         };
         let text = printed(dress, |printer| {
             let one = printer.source("a", "a-1");
-            printer.piece(one, b"T1", b"x\n").unwrap();
-            printer.piece(one, b"T2", b"y").unwrap();
-            printer.piece(one, b"T3", b"z\n").unwrap();
+            printer.piece(one, Stream::Stdout, "T1", b"x\n").unwrap();
+            printer.piece(one, Stream::Stdout, "T2", b"y").unwrap();
+            printer.piece(one, Stream::Stdout, "T3", b"z\n").unwrap();
         });
         assert_eq!(text, "a-1  | T1 x\na-1  | T2 yz\n");
+    }
+
+    #[test]
+    fn streams_can_go_apart() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut printer = Printer::new(&mut out, PLAIN).with_stderr(&mut err);
+        let one = printer.source("a", "a-1");
+        printer.piece(one, Stream::Stdout, "", b"half ").unwrap();
+        printer.piece(one, Stream::Stderr, "", b"oops\n").unwrap();
+        printer.piece(one, Stream::Stdout, "", b"line\n").unwrap();
+        printer.finish().unwrap();
+        assert_eq!(out, b"a-1  | half line\n");
+        assert_eq!(err, b"a-1  | oops\n");
     }
 
     #[test]
@@ -276,7 +348,9 @@ mod tests {
         };
         let text = printed(dress, |printer| {
             let one = printer.source("a", "a-1");
-            printer.piece(one, b"T", b"\x1b[31mred\x1b[0m\r\n").unwrap();
+            printer
+                .piece(one, Stream::Stdout, "T", b"\x1b[31mred\x1b[0m\r\n")
+                .unwrap();
         });
         assert_eq!(text, "\u{1b}[31mred\u{1b}[0m\r\n");
     }
@@ -290,7 +364,7 @@ mod tests {
         let text = printed(dress, |printer| {
             for (service, name) in [("a", "a-1"), ("b", "b-1"), ("a", "a-2")] {
                 let source = printer.source(service, name);
-                printer.piece(source, b"", b"x\n").unwrap();
+                printer.piece(source, Stream::Stdout, "", b"x\n").unwrap();
             }
         });
         let colours: Vec<&str> = text
