@@ -3,18 +3,23 @@
 //! Costly answers (the loaded project) are made when first asked for, so that
 //! `version` reads no file.
 
+use std::cell::OnceCell;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::cli::args::GlobalArgs;
 use crate::cli::environment::Environment;
-use crate::cli::exit::{Failure, Kind};
+use crate::cli::exit::Failure;
 use crate::cli::output;
 use crate::cli::settings::{Ansi, Settings};
 use crate::model::ProjectName;
+use crate::store::Root;
+use crate::view::Moment;
 
 /// One command's surroundings.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ pub(crate) struct Context {
     pub(crate) working_dir: PathBuf,
     /// Which streams are terminals.
     pub(crate) terminal: Terminal,
+    store: OnceCell<Root>,
 }
 
 /// Which streams are terminals.
@@ -40,15 +46,6 @@ pub(crate) struct Terminal {
     pub(crate) stdout: bool,
     /// Standard error.
     pub(crate) stderr: bool,
-}
-
-/// The two root folders.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Roots {
-    /// What outlives a reboot.
-    pub(crate) state: PathBuf,
-    /// What doesn't.
-    pub(crate) run: PathBuf,
 }
 
 impl Context {
@@ -76,15 +73,54 @@ impl Context {
                 stdout: std::io::stdout().is_terminal(),
                 stderr: std::io::stderr().is_terminal(),
             },
+            store: OnceCell::new(),
         })
     }
 
-    /// The folders that this user's engine lives in.
-    pub(crate) fn roots(&self) -> anyhow::Result<Roots> {
+    /// The engine's store, opened when first asked for.
+    pub(crate) fn store(&self) -> anyhow::Result<&Root> {
+        if let Some(root) = self.store.get() {
+            return Ok(root);
+        }
         let uid = std::fs::metadata("/proc/self")
             .context("look-up of the user id in /proc/self")?
             .uid();
-        Ok(Roots::locate(&self.environment, uid)?)
+        let variable = |name: &str| self.environment.get(name).map(PathBuf::from);
+        let (state, run) = Root::locate(&variable, uid == 0, uid);
+        let root = Root::open(&state, &run)?;
+        Ok(self.store.get_or_init(|| root))
+    }
+
+    /// The moment of this command, for ages and local times.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            now: Timestamp::now(),
+            zone: TimeZone::system(),
+        }
+    }
+
+    /// Whether colours may be written to stdout.
+    pub(crate) fn colors_on_stdout(&self) -> bool {
+        match self.settings.ansi {
+            Ansi::Never => false,
+            Ansi::Always => true,
+            Ansi::Auto => self.terminal.stdout,
+        }
+    }
+
+    /// The name of the project that is meant.
+    pub(crate) fn project_name(&self) -> anyhow::Result<ProjectName> {
+        match self.named_project()? {
+            Some(name) => Ok(name),
+            None => Err(Failure::project("no configuration file provided: not found")
+                .with_hint("run it where a compose.yaml is, or name one with -f, or the project with -p")
+                .into()),
+        }
+    }
+
+    /// The services that the project declares; None when only its name is known.
+    pub(crate) fn declared_services(&self) -> anyhow::Result<Option<Vec<String>>> {
+        Ok(None)
     }
 
     /// The project's name when flags or environment give it.
@@ -101,76 +137,5 @@ impl Context {
                     .map_err(|error: crate::model::InvalidName| Failure::project(error.to_string()))
             })
             .transpose()
-    }
-}
-
-impl Roots {
-    /// Where a user's engine lives.
-    fn locate(environment: &Environment, uid: u32) -> Result<Self, Failure> {
-        if let Some(root) = environment.non_empty("RCOMPOSE_ROOT") {
-            let root = PathBuf::from(root);
-            return Ok(Self {
-                state: root.join("lib"),
-                run: root.join("run"),
-            });
-        }
-        if uid == 0 {
-            return Ok(Self {
-                state: "/var/lib/rcompose".into(),
-                run: "/run/rcompose".into(),
-            });
-        }
-        let home = || Failure::new(Kind::Environment, "neither XDG_DATA_HOME nor HOME is set");
-        let state = match environment.non_empty("XDG_DATA_HOME") {
-            Some(data) => PathBuf::from(data),
-            None => {
-                PathBuf::from(environment.non_empty("HOME").ok_or_else(home)?).join(".local/share")
-            }
-        };
-        let run = environment
-            .non_empty("XDG_RUNTIME_DIR")
-            .map_or_else(|| PathBuf::from(format!("/run/user/{uid}")), PathBuf::from);
-        Ok(Self {
-            state: state.join("rcompose"),
-            run: run.join("rcompose"),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn locate(variables: &[(&str, &str)], uid: u32) -> Result<Roots, String> {
-        let environment = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        Roots::locate(&environment, uid).map_err(|failure| failure.to_string())
-    }
-
-    #[test]
-    fn root_lives_in_the_system_s_folders() {
-        let roots = locate(&[("XDG_RUNTIME_DIR", "/run/user/0")], 0).unwrap();
-        assert_eq!(roots.state, PathBuf::from("/var/lib/rcompose"));
-        assert_eq!(roots.run, PathBuf::from("/run/rcompose"));
-    }
-
-    #[test]
-    fn users_live_in_their_own() {
-        let roots = locate(&[("HOME", "/home/ada")], 1000).unwrap();
-        assert_eq!(
-            roots.state,
-            PathBuf::from("/home/ada/.local/share/rcompose")
-        );
-        assert_eq!(roots.run, PathBuf::from("/run/user/1000/rcompose"));
-        assert!(locate(&[], 1000).is_err());
-    }
-
-    #[test]
-    fn one_variable_moves_both() {
-        let roots = locate(&[("RCOMPOSE_ROOT", "/tmp/x")], 1000).unwrap();
-        assert_eq!(roots.state, PathBuf::from("/tmp/x/lib"));
-        assert_eq!(roots.run, PathBuf::from("/tmp/x/run"));
     }
 }

@@ -9,6 +9,7 @@ mod args;
 mod attach;
 mod commands;
 mod context;
+mod docker_config;
 mod environment;
 mod exit;
 mod follow;

@@ -19,6 +19,7 @@ pub mod netns;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+pub mod process_table;
 pub mod pty;
 pub mod random;
 pub mod scm;

@@ -9,13 +9,18 @@ pub(crate) mod create;
 pub(crate) mod down;
 pub(crate) mod exec;
 pub(crate) mod kill;
+pub(crate) mod logs;
+pub(crate) mod ls;
 pub(crate) mod pause;
+pub(crate) mod port;
+pub(crate) mod ps;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod start;
 pub(crate) mod stop;
+pub(crate) mod top;
 pub(crate) mod unpause;
 pub(crate) mod up;
 pub(crate) mod values;
@@ -30,14 +35,29 @@ use crate::cli::exit::Exit;
 /// A command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// View output from containers
+    Logs(logs::Args),
+    /// List running compose projects
+    Ls(ls::Args),
+    /// Print the public port for a port binding
+    Port(port::Args),
+    /// List containers
+    Ps(ps::Args),
+    /// Display the running processes
+    Top(top::Args),
     /// Show the version information
     Version(version::Args),
 }
 
 impl Command {
     /// Runs it.
-    pub(crate) fn run(self, _context: &Context) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Self::Logs(args) => args.run(context),
+            Self::Ls(args) => args.run(context),
+            Self::Port(args) => args.run(context),
+            Self::Ps(args) => args.run(context),
+            Self::Top(args) => args.run(context),
             Self::Version(args) => args.run(),
         }
     }

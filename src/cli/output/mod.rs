@@ -4,6 +4,7 @@
 //! failures are decided here.
 
 pub(crate) mod diagnostics;
+pub(crate) mod listing;
 pub(crate) mod logs;
 pub(crate) mod progress;
 pub(crate) mod stream;
