@@ -20,6 +20,7 @@ pub mod view;
 
 // adapters
 pub mod logs;
+pub mod network;
 pub mod runtime;
 pub mod store;
 #[expect(unsafe_code, reason = "the one room for it")]

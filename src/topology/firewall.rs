@@ -1,11 +1,11 @@
 //! The firewall's rules as values; `network::firewall` speaks them to the kernel.
 //!
-//! There are two kinds of tables on the host. A bridge's own lives and dies
+//! There are four kinds of tables. A bridge's own lives and dies
 //! with the bridge: egress, isolation and the guard of the host's loopback. A
 //! project's holds its published ports. A third kind stands inside a
 //! container's own namespace when the container wants port 53 for itself, and
-//! one, shared by all engines of a host, keeps the host from becoming a router
-//! for its neighbors.
+//! those of the uplinks, shared by all engines of a host, keep the host from
+//! becoming a router for its neighbors.
 //!
 //! An accept ends only the chain that it stands in: the host's own firewall
 //! still has its say, and a drop anywhere is final.
@@ -18,14 +18,17 @@ use crate::topology::subnet::Subnet;
 /// What the names of all our tables begin with.
 pub const TABLE_PREFIX: &str = "rcompose-";
 
-/// The table shared by all engines of a host (see [`forwarding_guard`]).
-pub const GUARD_TABLE: &str = "rcompose-forwarding";
+/// What the names of tables shared by all engines of a host begin with (see
+/// [`uplink_guard`]); the uplink's name follows.
+pub const GUARD_PREFIX: &str = "rcompose-forwarding-";
 
 /// A table of both address families.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its name.
     pub name: String,
+    /// A text that is kept with it, for whoever lists tables.
+    pub note: String,
     /// Its chains.
     pub chains: Vec<Chain>,
 }
@@ -83,6 +86,8 @@ pub struct Rule {
 /// A condition on a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {
+    /// It is of this family.
+    Is(Family),
     /// It came in by this link.
     InputLink(String),
     /// It goes out by this link.
@@ -149,10 +154,14 @@ pub enum Verdict {
 pub struct BridgeRules {
     /// The bridge.
     pub bridge: String,
+    /// Its network's name on the host.
+    pub network: String,
     /// Its network's subnets.
     pub subnets: Vec<Subnet>,
     /// Whether it leads nowhere.
     pub is_internal: bool,
+    /// Whether what leaves takes the host's address.
+    pub is_masqueraded: bool,
 }
 
 /// A published port and the container that answers.
@@ -212,6 +221,7 @@ pub fn bridge_table(spec: &BridgeRules) -> Table {
         });
         return Table {
             name: bridge_table_name(&spec.bridge),
+            note: spec.network.clone(),
             chains,
         };
     }
@@ -244,6 +254,7 @@ pub fn bridge_table(spec: &BridgeRules) -> Table {
     });
     Table {
         name: bridge_table_name(&spec.bridge),
+        note: spec.network.clone(),
         chains,
     }
 }
@@ -275,6 +286,7 @@ pub fn publishing_table(engine: &EngineId, project: &ProjectName, forwards: &[Fo
     }
     Table {
         name: project_table_name(engine, project),
+        note: project.to_string(),
         chains: vec![
             Chain {
                 place: Place::NatPrerouting,
@@ -320,6 +332,7 @@ pub fn resolver_table(address: Ipv4Addr, udp_port: u16, tcp_port: u16) -> Table 
     };
     Table {
         name: format!("{TABLE_PREFIX}resolver"),
+        note: String::new(),
         chains: vec![Chain {
             place: Place::NatOutput,
             rules: vec![to(Protocol::Udp, udp_port), to(Protocol::Tcp, tcp_port)],
@@ -327,25 +340,29 @@ pub fn resolver_table(address: Ipv4Addr, udp_port: u16, tcp_port: u16) -> Table 
     }
 }
 
-/// The table that goes with switching forwarding on for `uplinks`, where it
-/// was off: what neighbors send through them may reach bridges, which have
-/// rules of their own, but no other link of the host.
+/// The table that goes with switching forwarding on for `uplink`, where it was
+/// off: what neighbors send through it may reach bridges, which have rules of
+/// their own, but no other link of the host, and none of `others` even if one
+/// is a bridge. It holds for the families that were switched on.
 #[must_use]
-pub fn forwarding_guard(uplinks: &[String]) -> Table {
+pub fn uplink_guard(uplink: &str, others: &[String], families: &[Family], note: String) -> Table {
     let mut rules = Vec::new();
-    for uplink in uplinks {
-        let input = || Match::InputLink(uplink.clone());
-        for other in uplinks {
+    for family in families {
+        let input = || [Match::Is(*family), Match::InputLink(uplink.to_owned())];
+        let with =
+            |more: &[Match], verdict| rule(input().into_iter().chain(more.to_vec()), verdict);
+        for other in others {
             let output = Match::OutputLink(other.clone());
-            rules.push(rule([input(), output, Match::IsNew], Verdict::Drop));
+            rules.push(with(&[output, Match::IsNew], Verdict::Drop));
         }
         for kind in ["bridge", "veth"] {
-            rules.push(rule([input(), Match::OutputKind(kind)], Verdict::Accept));
+            rules.push(with(&[Match::OutputKind(kind)], Verdict::Accept));
         }
-        rules.push(rule([input(), Match::IsNew], Verdict::Drop));
+        rules.push(with(&[Match::IsNew], Verdict::Drop));
     }
     Table {
-        name: GUARD_TABLE.to_owned(),
+        name: format!("{GUARD_PREFIX}{uplink}"),
+        note,
         chains: vec![Chain {
             place: Place::Forward,
             rules,
@@ -367,6 +384,8 @@ mod tests {
     fn bridge(is_internal: bool) -> Table {
         bridge_table(&BridgeRules {
             bridge: "rcabcdefaaaaaa".to_owned(),
+            network: "shop_default".to_owned(),
+            is_masqueraded: true,
             subnets: vec!["10.208.0.0/24".parse().expect("cidr")],
             is_internal,
         })
@@ -475,18 +494,24 @@ mod tests {
     }
 
     #[test]
-    fn guarded_uplinks_reach_bridges_only() {
-        let table = forwarding_guard(&["eth0".to_owned(), "eth1".to_owned()]);
+    fn a_guarded_uplink_reaches_bridges_only() {
+        let table = uplink_guard("eth0", &["br0".to_owned()], &[Family::V4], "4".to_owned());
         let rules = rules(&table, Place::Forward);
         let position = |wanted: &[Match]| {
+            let from = [Match::Is(Family::V4), Match::InputLink("eth0".to_owned())];
+            let wanted: Vec<_> = from.iter().chain(wanted).cloned().collect();
             let found = rules.iter().position(|rule| rule.matches == wanted);
             found.expect("rule")
         };
-        let eth0 = || Match::InputLink("eth0".to_owned());
-        let across = position(&[eth0(), Match::OutputLink("eth1".to_owned()), Match::IsNew]);
-        let bridges = position(&[eth0(), Match::OutputKind("bridge")]);
-        let rest = position(&[eth0(), Match::IsNew]);
+        let across = position(&[Match::OutputLink("br0".to_owned()), Match::IsNew]);
+        let bridges = position(&[Match::OutputKind("bridge")]);
+        let rest = position(&[Match::IsNew]);
         assert!(across < bridges && bridges < rest);
+        assert!(
+            !rules
+                .iter()
+                .any(|rule| rule.matches.contains(&Match::Is(Family::V6)))
+        );
     }
 
     #[test]

@@ -1,0 +1,536 @@
+//! Firewall tables as nftables messages.
+//!
+//! It knows how [`topology::firewall`](crate::topology::firewall)'s values are
+//! written in the kernel's expressions, and how tables and rules are listed.
+//! Which tables there should be is not its business. Numbers in attributes are
+//! big-endian; what is compared is as the packet or the kernel has it.
+
+use std::net::IpAddr;
+
+use crate::model::Protocol;
+use crate::network::error::Error;
+use crate::network::netlink::{Attributes, Batch, find, flag, text_of};
+use crate::sys::netlink::{Family as Netlink, Socket};
+use crate::topology::Subnet;
+use crate::topology::firewall::{Chain, Family, Match, Place, Rule, Table, Verdict};
+
+const SUBSYSTEM: u16 = 10 << 8;
+const NEW_TABLE: u16 = SUBSYSTEM;
+const GET_TABLE: u16 = SUBSYSTEM | 1;
+const DELETE_TABLE: u16 = SUBSYSTEM | 2;
+const NEW_CHAIN: u16 = SUBSYSTEM | 3;
+const GET_CHAIN: u16 = SUBSYSTEM | 4;
+const NEW_RULE: u16 = SUBSYSTEM | 6;
+const GET_RULE: u16 = SUBSYSTEM | 7;
+const DELETE_RULE: u16 = SUBSYSTEM | 8;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+
+/// The family of tables that see both IPv4 and IPv6.
+const BOTH: u8 = 1;
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+
+const TABLE_NAME: u16 = 1;
+const TABLE_NOTE: u16 = 6;
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
+const CHAIN_TYPE: u16 = 7;
+const HOOK_NUMBER: u16 = 1;
+const HOOK_PRIORITY: u16 = 2;
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
+const RULE_HANDLE: u16 = 3;
+const RULE_EXPRESSIONS: u16 = 4;
+const RULE_NOTE: u16 = 7;
+const LIST_ELEMENT: u16 = 1;
+const EXPRESSION_NAME: u16 = 1;
+const EXPRESSION_DATA: u16 = 2;
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+
+const META_OUTPUT_NAME: u32 = 7;
+const META_INPUT_NAME: u32 = 6;
+const META_FAMILY: u32 = 15;
+const META_TRANSPORT: u32 = 16;
+const META_OUTPUT_KIND: u32 = 27;
+const TRACKING_STATE: u32 = 0;
+const TRACKING_STATUS: u32 = 2;
+const STATUS_DNAT: u32 = 0x20;
+const STATE_ESTABLISHED_OR_RELATED: u32 = 2 | 4;
+const STATE_NEW: u32 = 8;
+const BASE_NETWORK: u32 = 1;
+const BASE_TRANSPORT: u32 = 2;
+const ROUTE_TYPE_LOCAL: u32 = 2;
+
+/// An address family's tables that other programs fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ForeignChain {
+    pub(super) family: Family,
+    pub(super) table: &'static str,
+    pub(super) chain: &'static str,
+}
+
+/// A socket to tell and ask the kernel about nftables, in the network
+/// namespace of the thread that opened it.
+#[derive(Debug)]
+pub(super) struct Nftables(Socket);
+
+impl Nftables {
+    pub(super) fn open() -> Result<Self, Error> {
+        Socket::open(Netlink::Netfilter)
+            .map(Self)
+            .map_err(|source| Error::Kernel {
+                subject: "opening of a netfilter socket".to_owned(),
+                text: None,
+                source,
+            })
+    }
+
+    /// Puts a table in the place of the one of its name, if there is one, in
+    /// one transaction: no packet sees less than either.
+    pub(super) fn replace(&mut self, table: &Table) -> Result<(), Error> {
+        let mut batch = begin();
+        // Deleting what isn't there is an error; making what is there isn't.
+        push_table(&mut batch, NEW_TABLE, &table.name, "");
+        push_table(&mut batch, DELETE_TABLE, &table.name, "");
+        push_table(&mut batch, NEW_TABLE, &table.name, &table.note);
+        for chain in &table.chains {
+            push_chain(&mut batch, &table.name, chain);
+            for rule in &chain.rules {
+                let chain = chain.place.name();
+                let subject = format!("rule in {chain} of firewall table {}", table.name);
+                let place = Location {
+                    family: BOTH,
+                    table: &table.name,
+                    chain,
+                };
+                push_rule(&mut batch, subject, &place, flag::APPEND, None, rule);
+            }
+        }
+        end(batch).send(&mut self.0)
+    }
+
+    /// Removes tables, all or none.
+    pub(super) fn remove(&mut self, names: &[String]) -> Result<(), Error> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut batch = begin();
+        for name in names {
+            push_table(&mut batch, DELETE_TABLE, name, "");
+        }
+        end(batch).send(&mut self.0)
+    }
+
+    /// Our family's tables, name and note.
+    pub(super) fn tables(&mut self) -> Result<Vec<(String, String)>, Error> {
+        let mut batch = Batch::new();
+        let subject = "list of firewall tables";
+        batch.push(subject, GET_TABLE, flag::DUMP, &header(BOTH, 0), |_| {});
+        let found = batch.query(&mut self.0)?;
+        Ok(found
+            .iter()
+            .filter_map(|(_, body)| {
+                let table = body.get(4..)?;
+                let note = find(table, TABLE_NOTE).map(text_of);
+                Some((text_of(find(table, TABLE_NAME)?), note.unwrap_or_default()))
+            })
+            .collect())
+    }
+
+    /// Whether a chain that others made is there.
+    pub(super) fn has(&mut self, chain: ForeignChain) -> Result<bool, Error> {
+        let mut batch = Batch::new();
+        let family = number(chain.family);
+        batch.push(
+            format!("look-up of firewall chain {}", chain.chain),
+            GET_CHAIN,
+            flag::ACK,
+            &header(family, 0),
+            |message| {
+                message.text(CHAIN_TABLE, chain.table);
+                message.text(CHAIN_NAME, chain.chain);
+            },
+        );
+        match batch.query(&mut self.0) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_gone() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts rules at the head of a chain that others made, with a comment.
+    pub(super) fn insert(
+        &mut self,
+        chain: ForeignChain,
+        comment: &str,
+        rules: &[Rule],
+    ) -> Result<(), Error> {
+        let mut batch = begin();
+        let place = Location {
+            family: number(chain.family),
+            table: chain.table,
+            chain: chain.chain,
+        };
+        for rule in rules {
+            let subject = format!("rule in firewall chain {}", chain.chain);
+            push_rule(&mut batch, subject, &place, 0, Some(comment), rule);
+        }
+        end(batch).send(&mut self.0)
+    }
+
+    /// Removes the rules with this comment from a chain that others made.
+    pub(super) fn withdraw(&mut self, chain: ForeignChain, comment: &str) -> Result<(), Error> {
+        let wanted = comment_note(comment);
+        let family = number(chain.family);
+        let mut list = Batch::new();
+        let subject = format!("list of firewall chain {}", chain.chain);
+        list.push(
+            subject,
+            GET_RULE,
+            flag::DUMP,
+            &header(family, 0),
+            |message| {
+                message.text(RULE_TABLE, chain.table);
+                message.text(RULE_CHAIN, chain.chain);
+            },
+        );
+        let mut batch = begin();
+        let mut is_needed = false;
+        for (_, body) in list.query(&mut self.0)? {
+            let rule = body.get(4..).unwrap_or_default();
+            let Some(handle) = find(rule, RULE_HANDLE) else {
+                continue;
+            };
+            if find(rule, RULE_NOTE) != Some(wanted.as_slice()) {
+                continue;
+            }
+            is_needed = true;
+            batch.push(
+                format!("removal from firewall chain {}", chain.chain),
+                DELETE_RULE,
+                flag::ACK,
+                &header(family, 0),
+                |message| {
+                    message.text(RULE_TABLE, chain.table);
+                    message.text(RULE_CHAIN, chain.chain);
+                    message.bytes(RULE_HANDLE, handle);
+                },
+            );
+        }
+        if is_needed {
+            end(batch).send(&mut self.0)?;
+        }
+        Ok(())
+    }
+}
+
+/// struct nfgenmsg.
+fn header(family: u8, resource: u16) -> [u8; 4] {
+    let [high, low] = resource.to_be_bytes();
+    [family, 0, high, low]
+}
+
+fn begin() -> Batch {
+    let mut batch = Batch::new();
+    let header = header(0, SUBSYSTEM >> 8);
+    batch.push("firewall transaction", BATCH_BEGIN, 0, &header, |_| {});
+    batch
+}
+
+fn end(mut batch: Batch) -> Batch {
+    let header = header(0, SUBSYSTEM >> 8);
+    batch.push("firewall transaction", BATCH_END, 0, &header, |_| {});
+    batch
+}
+
+fn push_table(batch: &mut Batch, kind: u16, name: &str, note: &str) {
+    let flags = flag::ACK | if kind == NEW_TABLE { flag::CREATE } else { 0 };
+    let subject = format!("firewall table {name}");
+    batch.push(subject, kind, flags, &header(BOTH, 0), |table| {
+        table.text(TABLE_NAME, name);
+        if !note.is_empty() {
+            table.bytes(TABLE_NOTE, note.as_bytes());
+        }
+    });
+}
+
+fn push_chain(batch: &mut Batch, table: &str, chain: &Chain) {
+    let (kind, hook, priority): (&str, u32, i32) = match chain.place {
+        Place::RawPrerouting => ("filter", 0, -300),
+        Place::NatPrerouting => ("nat", 0, -100),
+        Place::Input => ("filter", 1, 0),
+        Place::Forward => ("filter", 2, 0),
+        Place::NatOutput => ("nat", 3, -100),
+        Place::NatPostrouting => ("nat", 4, 100),
+    };
+    batch.push(
+        format!("chain {} of firewall table {table}", chain.place.name()),
+        NEW_CHAIN,
+        flag::ACK | flag::CREATE,
+        &header(BOTH, 0),
+        |message| {
+            message.text(CHAIN_TABLE, table);
+            message.text(CHAIN_NAME, chain.place.name());
+            message.nested(CHAIN_HOOK, |place| {
+                place.be32(HOOK_NUMBER, hook);
+                place.bytes(HOOK_PRIORITY, &priority.to_be_bytes());
+            });
+            message.text(CHAIN_TYPE, kind);
+        },
+    );
+}
+
+#[derive(Debug)]
+struct Location<'a> {
+    family: u8,
+    table: &'a str,
+    chain: &'a str,
+}
+
+fn push_rule(
+    batch: &mut Batch,
+    subject: String,
+    place: &Location<'_>,
+    order: u16,
+    comment: Option<&str>,
+    rule: &Rule,
+) {
+    batch.push(
+        subject,
+        NEW_RULE,
+        flag::ACK | flag::CREATE | order,
+        &header(place.family, 0),
+        |message| {
+            message.text(RULE_TABLE, place.table);
+            message.text(RULE_CHAIN, place.chain);
+            message.nested(RULE_EXPRESSIONS, |list| {
+                let mut rule_so_far = Expressions {
+                    list,
+                    family: (place.family != BOTH).then_some(place.family),
+                };
+                for condition in &rule.matches {
+                    rule_so_far.condition(condition);
+                }
+                if comment.is_some() {
+                    // Other programs' listings expect one in every rule.
+                    rule_so_far.push("counter", |_| {});
+                }
+                rule_so_far.verdict(&rule.verdict);
+            });
+            if let Some(comment) = comment {
+                message.bytes(RULE_NOTE, &comment_note(comment));
+            }
+        },
+    );
+}
+
+/// A comment in the form that `nft list` shows: kind 0, length, text, zero.
+fn comment_note(comment: &str) -> Vec<u8> {
+    let text = comment.as_bytes();
+    let length = u8::try_from(text.len() + 1).unwrap_or(u8::MAX);
+    let mut note = vec![0, length];
+    note.extend_from_slice(text);
+    note.push(0);
+    note
+}
+
+/// A rule's expressions: each loads into register 1 and compares it.
+#[derive(Debug)]
+struct Expressions<'a, 'b> {
+    list: &'a mut Attributes<'b>,
+    /// The address family that holds already at this point.
+    family: Option<u8>,
+}
+
+impl Expressions<'_, '_> {
+    fn condition(&mut self, condition: &Match) {
+        match condition {
+            Match::Is(family) => self.of_family(number(*family)),
+            Match::InputLink(name) => self.link(META_INPUT_NAME, name, EQUAL),
+            Match::OutputLink(name) => self.link(META_OUTPUT_NAME, name, EQUAL),
+            Match::NotOutputLink(name) => self.link(META_OUTPUT_NAME, name, NOT_EQUAL),
+            Match::OutputKind(kind) => self.link(META_OUTPUT_KIND, kind, EQUAL),
+            Match::Source(subnet) => self.subnet(*subnet, Side::Source, EQUAL),
+            Match::Destination(subnet) => self.subnet(*subnet, Side::Destination, EQUAL),
+            Match::NotDestination(subnet) => self.subnet(*subnet, Side::Destination, NOT_EQUAL),
+            Match::DestinationIsLocal(family) => {
+                self.of_family(number(*family));
+                self.push("fib", |fib| {
+                    fib.be32(1, 1);
+                    // The type of the route to the destination.
+                    fib.be32(2, 3);
+                    fib.be32(3, 2);
+                });
+                self.compare(EQUAL, &ROUTE_TYPE_LOCAL.to_ne_bytes());
+            }
+            Match::Port(protocol, port) => {
+                self.meta(META_TRANSPORT);
+                let number = match protocol {
+                    Protocol::Tcp => 6,
+                    Protocol::Udp => 17,
+                    Protocol::Sctp => 132,
+                };
+                self.compare(EQUAL, &[number]);
+                self.payload(BASE_TRANSPORT, 2, 2);
+                self.compare(EQUAL, &port.to_be_bytes());
+            }
+            Match::IsDnat => self.tracking(TRACKING_STATUS, STATUS_DNAT),
+            Match::IsNew => self.tracking(TRACKING_STATE, STATE_NEW),
+            Match::IsEstablished => self.tracking(TRACKING_STATE, STATE_ESTABLISHED_OR_RELATED),
+        }
+    }
+
+    fn verdict(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Accept => self.decide(1),
+            Verdict::Drop => self.decide(0),
+            Verdict::Masquerade => self.push("masq", |_| {}),
+            Verdict::Dnat(address, port) => {
+                self.immediate(1, &octets(*address));
+                self.immediate(2, &port.to_be_bytes());
+                let family = u32::from(number(Family::of(*address)));
+                self.push("nat", |nat| {
+                    nat.be32(1, 1);
+                    nat.be32(2, family);
+                    nat.be32(3, 1);
+                    nat.be32(5, 2);
+                });
+            }
+        }
+    }
+
+    fn push(&mut self, name: &str, data: impl FnOnce(&mut Attributes<'_>)) {
+        self.list.nested(LIST_ELEMENT, |expression| {
+            expression.text(EXPRESSION_NAME, name);
+            expression.nested(EXPRESSION_DATA, data);
+        });
+    }
+
+    fn meta(&mut self, key: u32) {
+        self.push("meta", |meta| {
+            meta.be32(1, 1);
+            meta.be32(2, key);
+        });
+    }
+
+    fn compare(&mut self, operator: u32, value: &[u8]) {
+        self.push("cmp", |compare| {
+            compare.be32(1, 1);
+            compare.be32(2, operator);
+            compare.nested(3, |data| data.bytes(DATA_VALUE, value));
+        });
+    }
+
+    fn payload(&mut self, base: u32, offset: u32, length: u32) {
+        self.push("payload", |payload| {
+            payload.be32(1, 1);
+            payload.be32(2, base);
+            payload.be32(3, offset);
+            payload.be32(4, length);
+        });
+    }
+
+    fn mask(&mut self, mask: &[u8]) {
+        let length = u32::try_from(mask.len()).unwrap_or(0);
+        self.push("bitwise", |bitwise| {
+            bitwise.be32(1, 1);
+            bitwise.be32(2, 1);
+            bitwise.be32(3, length);
+            bitwise.nested(4, |data| data.bytes(DATA_VALUE, mask));
+            bitwise.nested(5, |data| data.bytes(DATA_VALUE, &vec![0; mask.len()]));
+        });
+    }
+
+    fn immediate(&mut self, register: u32, value: &[u8]) {
+        self.push("immediate", |immediate| {
+            immediate.be32(1, register);
+            immediate.nested(2, |data| data.bytes(DATA_VALUE, value));
+        });
+    }
+
+    fn decide(&mut self, code: u32) {
+        self.push("immediate", |immediate| {
+            immediate.be32(1, 0);
+            immediate.nested(2, |data| {
+                data.nested(DATA_VERDICT, |verdict| verdict.be32(VERDICT_CODE, code));
+            });
+        });
+    }
+
+    /// Compares a name of the kernel's, which fills 16 bytes.
+    fn link(&mut self, key: u32, name: &str, operator: u32) {
+        self.meta(key);
+        let mut bytes = [0; 16];
+        for (place, byte) in bytes.iter_mut().zip(name.bytes()) {
+            *place = byte;
+        }
+        self.compare(operator, &bytes);
+    }
+
+    fn tracking(&mut self, key: u32, mask: u32) {
+        self.push("ct", |tracking| {
+            tracking.be32(1, 1);
+            tracking.be32(2, key);
+        });
+        self.mask(&mask.to_ne_bytes());
+        self.compare(NOT_EQUAL, &[0; 4]);
+    }
+
+    fn of_family(&mut self, family: u8) {
+        if self.family != Some(family) {
+            self.family = Some(family);
+            self.meta(META_FAMILY);
+            self.compare(EQUAL, &[family]);
+        }
+    }
+
+    fn subnet(&mut self, subnet: Subnet, side: Side, operator: u32) {
+        self.of_family(number(Family::of(subnet.first())));
+        let offset = match (subnet.first(), side) {
+            (IpAddr::V4(_), Side::Source) => 12,
+            (IpAddr::V4(_), Side::Destination) => 16,
+            (IpAddr::V6(_), Side::Source) => 8,
+            (IpAddr::V6(_), Side::Destination) => 24,
+        };
+        let first = octets(subnet.first());
+        self.payload(
+            BASE_NETWORK,
+            offset,
+            u32::try_from(first.len()).unwrap_or(0),
+        );
+        if Subnet::of_one(subnet.first()) != subnet {
+            let last = octets(subnet.last());
+            // Where the ends differ are the host's bits.
+            let mask: Vec<u8> = first.iter().zip(last).map(|(a, b)| !(a ^ b)).collect();
+            self.mask(&mask);
+        }
+        self.compare(operator, &first);
+    }
+}
+
+const EQUAL: u32 = 0;
+const NOT_EQUAL: u32 = 1;
+
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Source,
+    Destination,
+}
+
+fn number(family: Family) -> u8 {
+    match family {
+        Family::V4 => IPV4,
+        Family::V6 => IPV6,
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
