@@ -16,6 +16,8 @@ mod follow;
 mod output;
 mod parse;
 mod records;
+#[cfg(test)]
+mod reference;
 mod settings;
 mod terminal;
 

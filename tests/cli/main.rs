@@ -1,0 +1,8 @@
+//! The command line from outside: words, streams and exit codes.
+
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod words;
