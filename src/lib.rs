@@ -19,9 +19,12 @@ pub mod topology;
 pub mod view;
 
 // adapters
+pub mod archive;
+pub mod image;
 pub mod logs;
 pub mod network;
 pub mod runtime;
+pub mod snapshot;
 pub mod store;
 #[expect(unsafe_code, reason = "the one room for it")]
 pub mod sys;

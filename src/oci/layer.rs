@@ -63,7 +63,7 @@ pub enum LayerVerdict {
 /// [`Error::Entry`] for a name that no file can have, or a whiteout of
 /// nothing, `.` or `..`.
 pub fn layer_verdict(name: &[u8]) -> Result<LayerVerdict, Error> {
-    let Some(EntryName { parent, name: last }) = clean(name)? else {
+    let Some(EntryName { parent, name: last }) = clean_name(name)? else {
         return Ok(LayerVerdict::Root);
     };
     let bytes = last.as_bytes();
@@ -93,7 +93,7 @@ pub fn layer_verdict(name: &[u8]) -> Result<LayerVerdict, Error> {
 ///
 /// # Errors
 /// [`Error::Entry`] for a name that no file can have.
-pub(crate) fn clean(name: &[u8]) -> Result<Option<EntryName>, Error> {
+pub fn clean_name(name: &[u8]) -> Result<Option<EntryName>, Error> {
     if name.contains(&0) {
         return Err(refuse(name, "a NUL stands in it"));
     }

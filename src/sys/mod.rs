@@ -29,4 +29,5 @@ pub mod sync;
 pub mod system;
 pub mod terminal;
 pub mod time;
+pub mod tree;
 pub mod watch;

@@ -1,0 +1,104 @@
+//! Unpacked layers: `layers/<chain id>/{fs, record}`.
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::Error;
+use crate::oci::Digest;
+use crate::store::Root;
+use crate::store::record::{self, Record};
+use crate::sys::tree;
+
+/// The layer of images without one.
+const EMPTY: &str = "empty";
+/// A layer's tree in its folder.
+const TREE: &str = "fs";
+/// A layer's record in its folder.
+const RECORD: &str = "record";
+
+/// What is kept of a layer besides its tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LayerRecord {
+    /// Digest of its plain tar.
+    pub(super) diff_id: Digest,
+    /// The layer below it.
+    pub(super) parent: Option<Digest>,
+    /// Bytes in its files.
+    pub(super) content_bytes: u64,
+}
+
+impl Record for LayerRecord {
+    const KIND: &'static str = "layer";
+    const VERSION: u32 = 1;
+}
+
+/// Where a layer's tree lies.
+#[must_use]
+pub fn layer_path(root: &Root, chain_id: &Digest) -> PathBuf {
+    folder(root, chain_id).join(TREE)
+}
+
+/// A layer with nothing in it, for images without layers.
+///
+/// # Errors
+/// [`Error::Store`] when it can't be made.
+pub fn empty_layer(root: &Root) -> Result<PathBuf, Error> {
+    let path = root.layers_dir().join(EMPTY).join(TREE);
+    crate::store::make_private_dir(&path)?;
+    Ok(path)
+}
+
+fn folder(root: &Root, chain_id: &Digest) -> PathBuf {
+    root.layers_dir().join(chain_id.hex())
+}
+
+/// Whether the store has a layer. A layer's folder appears whole or not at all.
+pub(super) fn is_there(root: &Root, chain_id: &Digest) -> bool {
+    layer_path(root, chain_id).exists()
+}
+
+pub(super) fn read(root: &Root, chain_id: &Digest) -> Result<Option<LayerRecord>, Error> {
+    Ok(record::read(&folder(root, chain_id).join(RECORD))?)
+}
+
+/// A layer's folder before it is in the store.
+#[derive(Debug, Clone)]
+pub(super) struct Fresh {
+    pub(super) folder: PathBuf,
+}
+
+impl Fresh {
+    /// Makes the folder and, in it, an empty tree.
+    pub(super) fn make(folder: PathBuf) -> Result<Self, Error> {
+        let fresh = Self { folder };
+        let tree = fresh.tree();
+        std::fs::create_dir_all(&tree).map_err(Error::io("create folder", &tree))?;
+        Ok(fresh)
+    }
+
+    /// Where its tree is.
+    pub(super) fn tree(&self) -> PathBuf {
+        self.folder.join(TREE)
+    }
+
+    pub(super) fn describe(&self, record: &LayerRecord) -> Result<(), Error> {
+        Ok(record::write_atomic(&self.folder.join(RECORD), record)?)
+    }
+
+    /// Moves it into the store. When somebody else has put the same layer
+    /// there, theirs stays.
+    pub(super) fn commit(&self, root: &Root, chain_id: &Digest) -> Result<(), Error> {
+        let failed = |source| Error::io("commit", &self.folder)(source);
+        let from = tree::open_root(self.folder.parent().unwrap_or(Path::new("/")));
+        let from = from.map_err(failed)?;
+        let to = tree::open_root(&root.layers_dir()).map_err(failed)?;
+        let name = self.folder.file_name().unwrap_or(OsStr::new("."));
+        match tree::rename(from.as_fd(), name, to.as_fd(), OsStr::new(chain_id.hex())) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            done => done.map_err(failed),
+        }
+    }
+}

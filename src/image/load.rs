@@ -1,0 +1,255 @@
+//! `load`: an archive of images into the store.
+//!
+//! ```text
+//! documents ▶ layers unpacked, two at a time ▶ settled in order ▶ one flush
+//!           ▶ layers renamed into place ▶ config and manifest ▶ record ▶ names
+//! ```
+//! Until the last arrow nothing of a new image can be seen.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use crate::archive::{self, Extractor, Limits, Merged, Unsettled};
+use crate::image::contents::Contents;
+use crate::image::ingest::Ingest;
+use crate::image::layers::{self, Fresh, LayerRecord};
+use crate::image::plan::{self, PlannedImage, PlannedLayer};
+use crate::image::records::{self, ImageRecord};
+use crate::image::{Error, Source, blob, hold, layer_path, shown};
+use crate::oci::{Algorithm, Digest, Platform, Reference, chain_ids};
+use crate::store::Root;
+use crate::sys::tree;
+
+/// Layers unpacked at once: each keeps two threads busy, one that reads and
+/// hashes and one that writes.
+const UNPACKERS: usize = 2;
+
+/// An image that was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its id.
+    pub id: Digest,
+    /// The names that the archive gives it.
+    pub names: Vec<Reference>,
+    /// Names that belonged to other images, with their ids.
+    pub renamed: Vec<(Reference, Digest)>,
+}
+
+/// Loads all images of a `docker save` or OCI archive, plain or compressed.
+///
+/// # Errors
+/// See [`Error`]. Nothing of the archive is in the store then, except images
+/// before the one that failed to be recorded.
+pub fn load(root: &Root, source: Source, platform: &Platform) -> Result<Vec<Loaded>, Error> {
+    // What is found in the store must still be there when it is recorded.
+    let _guard = hold(root)?;
+    let ingest = Ingest::new(root)?;
+    let contents = Contents::open(source, &ingest)?;
+    let images = plan::plan(&contents, platform)?;
+    let jobs = jobs(root, &ingest, &images)?;
+    let unpacked = unpack(&contents, &jobs)?;
+    commit_layers(root, &ingest, jobs, unpacked)?;
+    images
+        .iter()
+        .map(|image| commit_image(root, image))
+        .collect()
+}
+
+/// A layer to unpack.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) chain_id: Digest,
+    pub(super) diff_id: Digest,
+    /// The layers below, topmost first.
+    pub(super) below: Vec<Digest>,
+    pub(super) layer: PlannedLayer,
+    pub(super) fresh: Fresh,
+    /// For messages.
+    what: String,
+}
+
+/// The layers that the store doesn't have, each once, lower ones first.
+fn jobs(root: &Root, ingest: &Ingest, images: &[PlannedImage]) -> Result<Vec<Job>, Error> {
+    let mut jobs: Vec<Job> = Vec::new();
+    for image in images {
+        let diff_ids = &image.config.rootfs.diff_ids;
+        let chain = chain_ids(diff_ids);
+        let parts = chain.iter().zip(diff_ids).zip(&image.layers).enumerate();
+        for (place, ((chain_id, diff_id), layer)) in parts {
+            let is_known = jobs.iter().any(|job| job.chain_id == *chain_id);
+            if is_known || layers::is_there(root, chain_id) {
+                continue;
+            }
+            let below = chain.iter().take(place).rev().cloned().collect();
+            jobs.push(Job {
+                chain_id: chain_id.clone(),
+                diff_id: diff_id.clone(),
+                below,
+                layer: layer.clone(),
+                fresh: Fresh::make(ingest.path(&format!("layer-{}", jobs.len())))?,
+                what: format!("layer {} of {}", place + 1, shown(&image.names, &image.id)),
+            });
+        }
+    }
+    Ok(jobs)
+}
+
+fn unpack(contents: &Contents, jobs: &[Job]) -> Result<Vec<Unsettled>, Error> {
+    let queue = Mutex::new(jobs.iter().enumerate());
+    let done: Mutex<HashMap<usize, Result<Unsettled, Error>>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..UNPACKERS.min(jobs.len()) {
+            scope.spawn(|| {
+                loop {
+                    let next = lock(&queue).next();
+                    let Some((number, job)) = next else { break };
+                    let unpacked = unpack_one(contents, job);
+                    let failed = unpacked.is_err();
+                    lock(&done).insert(number, unpacked);
+                    if failed {
+                        // Nobody needs the rest.
+                        lock(&queue).by_ref().for_each(drop);
+                    }
+                }
+            });
+        }
+    });
+    let mut done = lock(&done);
+    // The failed one is among those that were begun.
+    let first_error = (0..jobs.len()).find(|n| matches!(done.get(n), Some(Err(_))));
+    if let Some(Err(error)) = first_error.and_then(|number| done.remove(&number)) {
+        return Err(error);
+    }
+    (0..jobs.len())
+        .filter_map(|number| done.remove(&number))
+        .collect()
+}
+
+/// A panic of another thread doesn't make the list wrong: entries are whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn unpack_one(contents: &Contents, job: &Job) -> Result<Unsettled, Error> {
+    let packed = job.layer.packed.as_ref();
+    let algorithms = (
+        packed.map_or(Algorithm::Sha256, Digest::algorithm),
+        job.diff_id.algorithm(),
+    );
+    let limits = Limits::default();
+    let tree = job.fresh.tree();
+    let reader = contents.reader(job.layer.part);
+    let fed = archive::feed(reader, algorithms, &limits, |plain| {
+        Extractor::extract(plain, &tree, limits.clone())
+    });
+    let (unsettled, fed) = fed.map_err(Error::archive(&job.what))?;
+    if let Some(packed) = packed.filter(|packed| **packed != fed.packed) {
+        return Err(plan::mismatch(&job.what, packed, &fed.packed));
+    }
+    if fed.plain != job.diff_id {
+        let what = format!("{} (diff id)", job.what);
+        return Err(plan::mismatch(&what, &job.diff_id, &fed.plain));
+    }
+    Ok(unsettled)
+}
+
+/// Settles layers in order and moves them into the store after one flush.
+pub(super) fn commit_layers(
+    root: &Root,
+    ingest: &Ingest,
+    jobs: Vec<Job>,
+    unpacked: Vec<Unsettled>,
+) -> Result<(), Error> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let mut fresh: HashMap<&Digest, PathBuf> = HashMap::new();
+    for (job, unsettled) in jobs.iter().zip(unpacked) {
+        let place = |chain_id: &Digest| match fresh.get(chain_id) {
+            Some(path) => path.clone(),
+            None => layer_path(root, chain_id),
+        };
+        let below = Merged::open(job.below.iter().map(place));
+        let below = below.map_err(Error::io("open", &root.layers_dir()))?;
+        let content_bytes = unsettled.content_bytes();
+        archive::settle(unsettled, &below).map_err(Error::archive(&job.what))?;
+        job.fresh.describe(&LayerRecord {
+            diff_id: job.diff_id.clone(),
+            parent: job.below.first().cloned(),
+            content_bytes,
+        })?;
+        fresh.insert(&job.chain_id, job.fresh.tree());
+    }
+    let place = ingest.path("");
+    tree::open_root(&place)
+        .and_then(|dir| tree::sync_file_system(dir.as_fd()))
+        .map_err(Error::io("flush", &place))?;
+    jobs.iter()
+        .try_for_each(|job| job.fresh.commit(root, &job.chain_id))
+}
+
+fn commit_image(root: &Root, image: &PlannedImage) -> Result<Loaded, Error> {
+    blob::write(root, &image.id, &image.config_bytes)?;
+    if let Some((digest, bytes)) = &image.manifest {
+        blob::write(root, digest, bytes)?;
+    }
+    let manifest = image.manifest.as_ref().map(|(digest, _)| digest.clone());
+    record(root, &image.id, manifest, &image.config.rootfs.diff_ids)?;
+    let mut renamed = Vec::new();
+    for name in &image.names {
+        renamed.extend(rename(root, name, &image.id)?);
+    }
+    Ok(Loaded {
+        id: image.id.clone(),
+        names: image.names.clone(),
+        renamed,
+    })
+}
+
+/// Records an image whose layers and documents are in the store.
+pub(super) fn record(
+    root: &Root,
+    id: &Digest,
+    manifest: Option<Digest>,
+    diff_ids: &[Digest],
+) -> Result<(), Error> {
+    let known = records::read_image(root, id).ok().flatten();
+    if known
+        .as_ref()
+        .is_some_and(|known| manifest.is_none() || known.manifest == manifest)
+    {
+        return Ok(());
+    }
+    let mut size_bytes = 0;
+    for chain_id in chain_ids(diff_ids) {
+        size_bytes += layers::read(root, &chain_id)?.map_or(0, |layer| layer.content_bytes);
+    }
+    let stored_at = known.map_or_else(jiff::Timestamp::now, |known| known.stored_at);
+    records::write_image(
+        root,
+        &ImageRecord {
+            id: id.clone(),
+            manifest,
+            size_bytes,
+            stored_at,
+        },
+    )
+}
+
+/// Gives an image a name, and says from which other image it was taken.
+pub(super) fn rename(
+    root: &Root,
+    name: &Reference,
+    id: &Digest,
+) -> Result<Option<(Reference, Digest)>, Error> {
+    let before = records::read_name(root, name).ok().flatten();
+    if before.as_ref() == Some(id) {
+        return Ok(None);
+    }
+    records::write_name(root, name, id)?;
+    Ok(before.map(|before| (name.clone(), before)))
+}
