@@ -14,11 +14,11 @@ use jiff::tz::TimeZone;
 
 use crate::cli::args::GlobalArgs;
 use crate::cli::environment::Environment;
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Failure, Kind};
 use crate::cli::output;
 use crate::cli::settings::{Ansi, Settings};
 use crate::model::ProjectName;
-use crate::store::Root;
+use crate::store::{self, Root};
 use crate::view::Moment;
 
 /// One command's surroundings.
@@ -87,7 +87,15 @@ impl Context {
             .uid();
         let variable = |name: &str| self.environment.get(name).map(PathBuf::from);
         let (state, run) = Root::locate(&variable, uid == 0, uid);
-        let root = Root::open(&state, &run)?;
+        let root = Root::open(&state, &run).map_err(|error| {
+            let failure = Failure::new(Kind::Environment, "open of the engine's folders");
+            let failure = if is_denied(&error) {
+                failure.with_hint("run it as root, or set RCOMPOSE_ROOT to a folder of your own")
+            } else {
+                failure
+            };
+            anyhow::Error::new(error).context(failure)
+        })?;
         Ok(self.store.get_or_init(|| root))
     }
 
@@ -138,4 +146,11 @@ impl Context {
             })
             .transpose()
     }
+}
+
+fn is_denied(error: &store::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

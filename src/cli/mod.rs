@@ -15,6 +15,7 @@ mod exit;
 mod follow;
 mod output;
 mod parse;
+mod plugin;
 mod records;
 #[cfg(test)]
 mod reference;
@@ -29,7 +30,13 @@ pub use environment::Environment;
 /// Runs one command line and gives the process's exit code.
 #[must_use]
 pub fn run(args: Vec<OsString>, environment: Environment) -> ExitCode {
-    let result = parse::parse(&args).and_then(|parsed| match parsed {
+    if let Some(metadata) = plugin::metadata(&args) {
+        return match output::print(&metadata) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let result = parse::parse(&plugin::own_args(args)).and_then(|parsed| match parsed {
         parse::Parsed::Command(root) => dispatch(*root, environment),
         parse::Parsed::Text(text) => {
             output::print(&text)?;

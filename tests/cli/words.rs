@@ -115,3 +115,27 @@ fn versions_that_clients_parse() {
             .starts_with('v')
     );
 }
+
+#[test]
+fn the_docker_client_finds_its_plugin() {
+    let engine = Engine::new();
+    let metadata = engine.run(&["docker-cli-plugin-metadata"]);
+    let metadata: Value = serde_json::from_str(&metadata.out).unwrap();
+    assert_eq!(metadata.get("SchemaVersion").unwrap(), "0.1.0");
+    let called = engine.run(&["--context", "default", "compose", "version", "--short"]);
+    assert_eq!(called.out, engine.run(&["version", "--short"]).out);
+}
+
+#[test]
+fn folders_that_may_not_be_made_come_with_a_hint() {
+    let engine = Engine::new();
+    let mut command = engine.command(&["-p", "x", "ps"]);
+    let done = crate::engine::done(command.env("RCOMPOSE_ROOT", "/proc/nowhere"));
+    assert_eq!(done.code, Some(1));
+    assert!(
+        done.err
+            .starts_with("error: open of the engine's folders\n"),
+        "{}",
+        done.err
+    );
+}

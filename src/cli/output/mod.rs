@@ -7,6 +7,7 @@ pub(crate) mod diagnostics;
 pub(crate) mod listing;
 pub(crate) mod logs;
 pub(crate) mod progress;
+pub(crate) mod prompt;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod template;
