@@ -20,6 +20,7 @@ pub mod view;
 
 // adapters
 pub mod archive;
+pub mod dns;
 pub mod image;
 pub mod logs;
 pub mod network;
