@@ -242,3 +242,16 @@ fn a_damaged_record_is_told_and_the_rest_is_shown() {
     assert_eq!((done.code, done.out.as_str()), (Some(0), "shop-web-1\n"));
     assert!(done.err.contains(bad.short()), "{}", done.err);
 }
+
+#[test]
+fn images_are_shown_although_the_store_lost_them() {
+    let engine = Engine::new();
+    engine.container("web", 1, &[]);
+    let done = engine.run(&["-p", "shop", "images", "--format", "json"]);
+    let rows: Value = serde_json::from_str(&done.out).unwrap();
+    let row = rows.get(0).unwrap();
+    assert_eq!(row.get("ContainerName").unwrap(), "shop-web-1");
+    assert_eq!(row.get("Repository").unwrap(), "busybox");
+    assert_eq!(row.get("Tag").unwrap(), "latest");
+    assert_eq!(engine.run(&["-p", "shop", "images", "-q"]).out, "00\n");
+}

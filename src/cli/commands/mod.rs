@@ -8,6 +8,7 @@ pub(crate) mod attach;
 pub(crate) mod create;
 pub(crate) mod down;
 pub(crate) mod exec;
+pub(crate) mod images;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod ls;
@@ -35,6 +36,8 @@ use crate::cli::exit::Exit;
 /// A command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// List images used by the created containers
+    Images(images::Args),
     /// View output from containers
     Logs(logs::Args),
     /// List running compose projects
@@ -53,6 +56,7 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Self::Images(args) => args.run(context),
             Self::Logs(args) => args.run(context),
             Self::Ls(args) => args.run(context),
             Self::Port(args) => args.run(context),
