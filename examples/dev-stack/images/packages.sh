@@ -7,6 +7,9 @@
 
 debs=${XDG_CACHE_HOME:-$HOME/.cache}/rcompose/debs
 
+# Options for apt, as for another release than the machine's own.
+apt_options=()
+
 # Extended regular expression of names that are never unpacked: what only
 # maintainer scripts, service managers or the JIT of Postgres would need.
 left_out='adduser|apt|apt-utils|debconf|debconf-2\.0|dpkg|gcc-[0-9]+-base|init-system-helpers|.*-perl|libc-l10n|libllvm.*|libpam-modules.*|libperl.*|libsemanage.*|libz3-.*|locales|locales-all|logrotate|lsb-base|mailcap|media-types|openssl|passwd|perl|perl-.*|postgresql|postgresql-.*common|sensible-utils|ssl-cert|sysvinit-utils|ucf|usrmerge|usr-is-merged'
@@ -26,7 +29,7 @@ prepare_packages() {
 
 # The packages and what they depend on, one a line: NAME=VERSION NAME_VERSION_ARCH.deb
 resolve() {
-  apt-get -qq -y --print-uris --no-install-recommends \
+  apt-get "${apt_options[@]}" -qq -y --print-uris --no-install-recommends \
     -o Dir::State::status="$work/status" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
     -o Dir::Cache::archives="$work/none" -o Debug::NoLocking=1 install "$@" |
     while read -r _ file _; do
@@ -44,7 +47,7 @@ fetch() {
   [[ ${#missing[@]} -gt 0 ]] || return 0
   echo "downloading ${#missing[@]} packages" >&2
   mkdir -p "$work/download"
-  (cd "$work/download" && apt-get -qq -o APT::Sandbox::User=root download "${missing[@]}")
+  (cd "$work/download" && apt-get "${apt_options[@]}" -qq -o APT::Sandbox::User=root download "${missing[@]}")
   mv "$work"/download/*.deb "$debs/"
 }
 
