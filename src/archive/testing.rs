@@ -35,6 +35,10 @@ impl Tar {
         self.entry(b'0', name, "", content.as_bytes(), 0o644)
     }
 
+    pub(crate) fn bytes(self, name: &str, content: &[u8]) -> Self {
+        self.entry(b'0', name, "", content, 0o644)
+    }
+
     pub(crate) fn symlink(self, name: &str, target: &str) -> Self {
         self.entry(b'2', name, target, b"", 0o777)
     }

@@ -12,8 +12,6 @@ use crate::store::Root;
 use crate::store::record::{self, Record};
 use crate::sys::tree;
 
-/// The layer of images without one.
-const EMPTY: &str = "empty";
 /// A layer's tree in its folder.
 const TREE: &str = "fs";
 /// A layer's record in its folder.
@@ -38,17 +36,7 @@ impl Record for LayerRecord {
 /// Where a layer's tree lies.
 #[must_use]
 pub fn layer_path(root: &Root, chain_id: &Digest) -> PathBuf {
-    folder(root, chain_id).join(TREE)
-}
-
-/// A layer with nothing in it, for images without layers.
-///
-/// # Errors
-/// [`Error::Store`] when it can't be made.
-pub fn empty_layer(root: &Root) -> Result<PathBuf, Error> {
-    let path = root.layers_dir().join(EMPTY).join(TREE);
-    crate::store::make_private_dir(&path)?;
-    Ok(path)
+    root.layer_tree(chain_id.hex())
 }
 
 fn folder(root: &Root, chain_id: &Digest) -> PathBuf {
@@ -62,6 +50,14 @@ pub(super) fn is_there(root: &Root, chain_id: &Digest) -> bool {
 
 pub(super) fn read(root: &Root, chain_id: &Digest) -> Result<Option<LayerRecord>, Error> {
     Ok(record::read(&folder(root, chain_id).join(RECORD))?)
+}
+
+/// Bytes in a layer's own files.
+///
+/// # Errors
+/// [`Error::Store`] when its record can't be read.
+pub fn layer_size(root: &Root, chain_id: &Digest) -> Result<u64, Error> {
+    Ok(read(root, chain_id)?.map_or(0, |layer| layer.content_bytes))
 }
 
 /// A layer's folder before it is in the store.

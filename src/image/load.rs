@@ -226,7 +226,7 @@ pub(super) fn record(
     }
     let mut size_bytes = 0;
     for chain_id in chain_ids(diff_ids) {
-        size_bytes += layers::read(root, &chain_id)?.map_or(0, |layer| layer.content_bytes);
+        size_bytes += layers::layer_size(root, &chain_id)?;
     }
     let stored_at = known.map_or_else(jiff::Timestamp::now, |known| known.stored_at);
     records::write_image(

@@ -31,7 +31,7 @@ use crate::store::{FileLock, Root};
 use crate::{archive, oci, store};
 
 pub use import::{Import, import};
-pub use layers::{empty_layer, layer_path};
+pub use layers::{layer_path, layer_size};
 pub use load::{Loaded, load};
 pub use lookup::{Resolved, config_bytes, get, list, names, resolve, tag};
 pub use remove::{Removed, prune, remove};

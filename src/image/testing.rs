@@ -46,16 +46,8 @@ impl Files {
     }
 
     pub(crate) fn tar(&self) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, bytes) in &self.0 {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            builder
-                .append_data(&mut header, name, bytes.as_slice())
-                .unwrap();
-        }
-        builder.into_inner().unwrap()
+        let add = |tar: Tar, (name, bytes): &(String, Vec<u8>)| tar.bytes(name, bytes);
+        self.0.iter().fold(Tar::new(), add).end()
     }
 }
 

@@ -8,9 +8,8 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use crate::image;
 use crate::oci::Digest;
-use crate::store::Root;
+use crate::store::{self, Root};
 use crate::sys::tree;
 
 /// Takes a container's writes.
@@ -23,9 +22,9 @@ const MOUNT_POINT: &str = "root";
 /// Why a root file system could not be made or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An image's layers.
+    /// A folder of the store.
     #[error(transparent)]
-    Image(#[from] image::Error),
+    Store(#[from] store::Error),
     /// The system refused a call.
     #[error("{action} {path}")]
     Io {
@@ -65,15 +64,13 @@ impl Snapshot {
 /// The trees of layers, in the same order, topmost first; never empty.
 ///
 /// # Errors
-/// [`Error::Image`] when the stand-in for "no layers" can't be made.
+/// [`Error::Store`] when the stand-in for "no layers" can't be made.
 pub fn lowers(root: &Root, layers: &[Digest]) -> Result<Vec<PathBuf>, Error> {
     if layers.is_empty() {
-        return Ok(vec![image::empty_layer(root)?]);
+        return Ok(vec![root.empty_layer_tree()?]);
     }
-    Ok(layers
-        .iter()
-        .map(|layer| image::layer_path(root, layer))
-        .collect())
+    let tree = |layer: &Digest| root.layer_tree(layer.hex());
+    Ok(layers.iter().map(tree).collect())
 }
 
 /// Makes a container's folders. The upper one looks like the topmost layer's
@@ -84,7 +81,7 @@ pub fn lowers(root: &Root, layers: &[Digest]) -> Result<Vec<PathBuf>, Error> {
 pub fn prepare(container: &Path, lowers: &[PathBuf]) -> Result<Snapshot, Error> {
     let snapshot = Snapshot::inside(container);
     for path in [&snapshot.upper, &snapshot.work, &snapshot.mount_point] {
-        crate::store::make_private_dir(path).map_err(image::Error::from)?;
+        store::make_private_dir(path)?;
     }
     let path = &snapshot.upper;
     let same_root = || {
@@ -171,7 +168,7 @@ mod tests {
         let id = Digest::of(b"x");
         assert_eq!(
             lowers(&root, std::slice::from_ref(&id)).unwrap(),
-            [image::layer_path(&root, &id)]
+            [root.layer_tree(id.hex())]
         );
     }
 }

@@ -180,6 +180,22 @@ impl Root {
         self.state.join("layers")
     }
 
+    /// The tree of the layer with this chain id (hexadecimal).
+    #[must_use]
+    pub fn layer_tree(&self, chain_hex: &str) -> PathBuf {
+        self.layers_dir().join(chain_hex).join("fs")
+    }
+
+    /// The tree that stands in for the layers of an image without any.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it can't be made.
+    pub fn empty_layer_tree(&self) -> Result<PathBuf, Error> {
+        let path = self.layer_tree("empty");
+        make_private_dir(&path)?;
+        Ok(path)
+    }
+
     /// Image names.
     #[must_use]
     pub fn images_dir(&self) -> PathBuf {

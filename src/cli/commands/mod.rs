@@ -8,6 +8,7 @@ pub(crate) mod attach;
 pub(crate) mod create;
 pub(crate) mod down;
 pub(crate) mod exec;
+pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod kill;
 pub(crate) mod logs;
@@ -38,6 +39,8 @@ use crate::cli::exit::Exit;
 pub(crate) enum Command {
     /// List images used by the created containers
     Images(images::Args),
+    /// Manage images
+    Image(image::Args),
     /// View output from containers
     Logs(logs::Args),
     /// List running compose projects
@@ -57,6 +60,7 @@ impl Command {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Self::Images(args) => args.run(context),
+            Self::Image(args) => args.run(context),
             Self::Logs(args) => args.run(context),
             Self::Ls(args) => args.run(context),
             Self::Port(args) => args.run(context),

@@ -1,0 +1,88 @@
+//! `image`: the images of this engine, in the docker client's words.
+
+mod history;
+mod import;
+mod inspect;
+mod load;
+mod ls;
+mod rm;
+mod tag;
+
+use clap::Subcommand;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Kind};
+use crate::image;
+use crate::oci::Digest;
+use crate::store::Root;
+
+/// Flags of `image`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do with images.
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// Show the history of an image
+    History(history::Args),
+    /// Import the contents from a tarball to create a filesystem image
+    Import(import::Args),
+    /// Display detailed information on one or more images
+    Inspect(inspect::Args),
+    /// Load an image from a tar archive or STDIN
+    Load(load::Args),
+    /// List images
+    #[command(visible_alias = "list")]
+    Ls(ls::Args),
+    /// Remove one or more images
+    #[command(visible_alias = "remove")]
+    Rm(rm::Args),
+    /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+    Tag(tag::Args),
+}
+
+impl Args {
+    /// Runs the command.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self.command {
+            Command::History(args) => args.run(context),
+            Command::Import(args) => args.run(context),
+            Command::Inspect(args) => args.run(context),
+            Command::Load(args) => args.run(context),
+            Command::Ls(args) => args.run(context),
+            Command::Rm(args) => args.run(context),
+            Command::Tag(args) => args.run(context),
+        }
+    }
+}
+
+/// An error about images, with its causes.
+fn failure(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error = error.into();
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    Failure::new(Kind::Image, causes.join(": ")).into()
+}
+
+/// What the user calls an image, or that there is none.
+fn resolve(root: &Root, text: &str) -> anyhow::Result<image::Resolved> {
+    let found = image::resolve(root, text).map_err(failure)?;
+    found.ok_or_else(|| failure(image::Error::NotFound(text.to_owned())))
+}
+
+/// The container that uses an image, in words.
+fn user_of(root: &Root, image: &Digest) -> anyhow::Result<Option<String>> {
+    let id = image.to_string();
+    for project in root.projects()? {
+        let found = root.project(&project).containers()?;
+        if let Some(record) = found.records.iter().find(|record| record.image_id == id) {
+            return Ok(Some(format!(
+                "container {} of project {project}",
+                record.id.short()
+            )));
+        }
+    }
+    Ok(None)
+}
