@@ -300,6 +300,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_there_in_tests_only_is_test_code() {
+        let check = |declaration: &str| {
+            let mut sources = [
+                Source::new("store/mod.rs", &format!("//! Fake.\n{declaration}")),
+                Source::new("store/testing.rs", "//! Fake.\nuse crate::plan::reconcile;"),
+            ];
+            Source::settle_tests(&mut sources);
+            rules::check(&Law::parse(PAGE).unwrap(), &sources, MANIFEST)
+        };
+        assert_eq!(
+            check("#[cfg(test)]\npub(crate) mod testing;"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            check("mod testing;"),
+            ["src/store/testing.rs:2: store may not use plan"]
+        );
+    }
+
+    #[test]
     fn a_file_says_what_it_is() {
         let law = Law::parse(PAGE).unwrap();
         let broken = rules::check(

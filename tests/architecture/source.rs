@@ -18,6 +18,8 @@ pub(crate) struct Source {
     pub(crate) is_introduced: bool,
     /// What the rules look at, in order.
     pub(crate) mentions: Vec<Mention>,
+    /// Modules in files of their own that are there in tests only.
+    pub(crate) test_modules: Vec<Vec<String>>,
     /// Names that the file imports from the crate or declares as modules.
     pub(crate) local_names: BTreeSet<String>,
 }
@@ -68,6 +70,7 @@ impl Source {
             inner: Vec::new(),
             test_until: None,
             mentions: Vec::new(),
+            test_modules: Vec::new(),
             local_names: BTreeSet::new(),
         };
         reader.read();
@@ -76,7 +79,28 @@ impl Source {
             module,
             is_introduced: text.starts_with("//!"),
             mentions: reader.mentions,
+            test_modules: reader.test_modules,
             local_names: reader.local_names,
+        }
+    }
+
+    /// Takes all of it as test code when a file declares it so.
+    pub(crate) fn settle_tests(sources: &mut [Self]) {
+        let test_modules: Vec<Vec<String>> = sources
+            .iter()
+            .flat_map(|source| source.test_modules.clone())
+            .collect();
+        for source in sources {
+            let stem = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+            let own: Vec<&str> = stem.split('/').collect();
+            if test_modules.iter().any(|module| {
+                own.starts_with(&module.iter().map(String::as_str).collect::<Vec<_>>())
+            }) {
+                source
+                    .mentions
+                    .iter_mut()
+                    .for_each(|mention| mention.in_test = true);
+            }
         }
     }
 
@@ -96,6 +120,7 @@ impl Source {
             }
         }
         sources.sort_by(|a, b| a.path.cmp(&b.path));
+        Self::settle_tests(&mut sources);
         sources
     }
 }
@@ -110,6 +135,7 @@ struct Reader {
     /// The depth at which the test item ends.
     test_until: Option<usize>,
     mentions: Vec<Mention>,
+    test_modules: Vec<Vec<String>>,
     local_names: BTreeSet<String>,
 }
 
@@ -237,6 +263,9 @@ impl Reader {
             self.local_names.insert(name.clone());
             if self.token_is(at + 2, '{') {
                 self.inner.push((name, self.depth));
+            } else if is_test_next {
+                self.test_modules
+                    .push([self.home.clone(), vec![name]].concat());
             }
             return at + 2;
         }
