@@ -346,19 +346,6 @@ pub enum Readiness {
     RunningOrHealthy,
 }
 
-impl Readiness {
-    /// The word that explanations use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Healthy => "healthy",
-            Self::CompletedSuccessfully => "completed successfully",
-            Self::RunningOrHealthy => "running or healthy",
-        }
-    }
-}
-
 impl From<Condition> for Readiness {
     fn from(condition: Condition) -> Self {
         match condition {

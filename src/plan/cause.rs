@@ -14,6 +14,8 @@ pub enum Cause {
     Missing,
     /// It exists and doesn't run.
     NotRunning,
+    /// An operation of this plan makes it.
+    Created,
     /// It exists under a temporary name that an interrupted run left.
     Interrupted,
     /// It differs from what the project says, attribute by attribute.
@@ -57,6 +59,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Missing => out.write_str("it does not exist"),
             Self::NotRunning => out.write_str("it is not running"),
+            Self::Created => out.write_str("it was created"),
             Self::Interrupted => out.write_str("an earlier run was interrupted"),
             Self::Changed(changes) => {
                 for (position, change) in changes.iter().enumerate() {

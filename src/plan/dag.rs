@@ -142,6 +142,12 @@ impl Plan {
         // `Success` sorts before `End`, so it is the one that stays.
         after.sort_by_key(|wait| (wait.id(), *wait));
         after.dedup_by_key(|wait| wait.id());
+        let needed: Vec<After> = after
+            .iter()
+            .copied()
+            .filter(|wait| !self.is_implied(*wait, &after))
+            .collect();
+        let after = needed;
         self.operations.push(Node {
             id,
             operation,
@@ -149,6 +155,25 @@ impl Plan {
             after,
         });
         id
+    }
+
+    /// Whether waiting for another of `all` includes waiting for this one.
+    fn is_implied(&self, wait: After, all: &[After]) -> bool {
+        all.iter()
+            .filter(|other| other.id() != wait.id())
+            .any(|other| {
+                let Some(node) = self.get(other.id()) else {
+                    return false;
+                };
+                match (wait, other) {
+                    (After::Success(_), After::Success(_)) => node.after.contains(&wait),
+                    (After::End(id), After::Success(_)) => {
+                        node.after.iter().any(|below| below.id() == id)
+                    }
+                    // Whatever only has to be over may have been skipped early.
+                    (_, After::End(_)) => false,
+                }
+            })
     }
 
     /// The project that it is for.

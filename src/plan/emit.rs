@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use crate::graph;
 use crate::model::{
     Condition, ContainerId, ContainerName, ObservedContainer, Project, Readiness, ResourceKey,
-    Service, ServiceName,
+    ServiceName,
 };
 use crate::plan::cause::Cause;
 use crate::plan::contention::Leaving;
@@ -26,7 +26,7 @@ use crate::plan::operation::{
 };
 use crate::plan::options::{ImageIds, UpOptions};
 use crate::plan::progress;
-use crate::plan::resources::{Resources, network_keys};
+use crate::plan::resources::{Resources, is_attached, mounts, network_keys};
 
 /// Turns decisions into the plan's operations.
 pub(crate) fn emit(
@@ -43,6 +43,7 @@ pub(crate) fn emit(
         project,
         fates,
         resources,
+        departing,
         images,
         options,
         networks: IndexMap::new(),
@@ -53,9 +54,10 @@ pub(crate) fn emit(
         placed: HashMap::new(),
         started: HashMap::new(),
         leaving: Leaving::default(),
+        restarting: restarting(fates),
     };
     emitter.fresh_resources();
-    emitter.departures(departing);
+    emitter.departures();
     emitter.rebuilds();
     emitter.recreated_volumes();
     emitter.creations()?;
@@ -74,6 +76,8 @@ struct Emitter<'e, 'a> {
     project: &'e Project,
     fates: &'e Fates<'a>,
     resources: &'e Resources<'e>,
+    /// Orphans that go.
+    departing: &'e [&'e ObservedContainer],
     images: &'e ImageIds,
     options: &'e UpOptions,
     /// What makes a network or volume, by its key.
@@ -90,6 +94,8 @@ struct Emitter<'e, 'a> {
     /// What starts a container.
     started: HashMap<Slot, OpId>,
     leaving: Leaving,
+    /// Containers that restart with a service.
+    restarting: HashMap<ServiceName, Vec<ContainerId>>,
 }
 
 impl<'e, 'a> Emitter<'e, 'a> {
@@ -112,8 +118,8 @@ impl<'e, 'a> Emitter<'e, 'a> {
 
     /// Orphans and surplus replicas go at once: nothing waits for them but
     /// what wants their names, ports or addresses.
-    fn departures(&mut self, orphans: &[&ObservedContainer]) {
-        for orphan in orphans {
+    fn departures(&mut self) {
+        for orphan in self.departing {
             let container = existing(orphan, &orphan.record.name);
             self.depart(orphan, container, &Cause::Orphan, &[]);
         }
@@ -168,26 +174,11 @@ impl<'e, 'a> Emitter<'e, 'a> {
         }
         let remove = Operation::RemoveContainer(RemoveContainer {
             container: target,
-            anonymous_volumes: matches!(
-                cause,
-                Cause::Orphan | Cause::ScaledDown { .. } | Cause::Interrupted
-            ) && !self.is_inherited(old),
+            anonymous_volumes: false,
             force: false,
         });
         let id = self.plan.push(remove, cause.clone(), &after);
         self.freed.insert(old.record.name.clone(), id);
-    }
-
-    /// A half-made replacement names the anonymous volumes of the container
-    /// that it should have replaced; they are not its to take along.
-    fn is_inherited(&self, old: &ObservedContainer) -> bool {
-        let siblings = self.fates.get(old.record.service_name());
-        siblings.is_some_and(|fate| {
-            fate.containers
-                .iter()
-                .filter_map(|container| container.existing)
-                .any(|sibling| naming::replaces(&old.record.name, &sibling.record))
-        })
     }
 
     fn recreated_volumes(&mut self) {
@@ -195,20 +186,17 @@ impl<'e, 'a> Emitter<'e, 'a> {
             if !making.again {
                 continue;
             }
-            let users = self.fates.values().filter(|fate| {
-                fate.service
-                    .mounts
-                    .iter()
-                    .filter_map(volume_key)
-                    .any(|used| used == *key)
-            });
             let mut after = Vec::new();
-            for container in users.flat_map(|fate| &fate.containers) {
-                let Some(old) = container.existing else {
-                    continue;
-                };
-                after.extend(self.freed.get(&old.record.name));
-                after.extend(self.stopped.get(&old.record.id));
+            for old in self
+                .departing
+                .iter()
+                .copied()
+                .chain(existing_of(self.fates))
+            {
+                if mounts(old, making.name) {
+                    after.extend(self.freed.get(&old.record.name));
+                    after.extend(self.stopped.get(&old.record.id));
+                }
             }
             let remove = Operation::RemoveVolume(RemoveVolume {
                 name: making.name.to_owned(),
@@ -322,7 +310,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
                         .copied()
                         .into_iter()
                         .collect(),
-                    Fate::Restart => self.triggers(fate.service),
+                    Fate::Restart => self.triggers(fate, container),
                     Fate::Keep | Fate::Start | Fate::Create | Fate::Rebuild | Fate::Remove => {
                         continue;
                     }
@@ -334,15 +322,9 @@ impl<'e, 'a> Emitter<'e, 'a> {
 
     /// The creations whose success a restart waits for: those of what it
     /// restarts with.
-    fn triggers(&self, service: &Service) -> Vec<OpId> {
-        let restarting = service
-            .depends_on
+    fn triggers(&self, fate: &ServiceFate<'_>, container: &ContainerFate<'_>) -> Vec<OpId> {
+        restarts_with(fate, container)
             .iter()
-            .filter(|(_, how)| how.restart)
-            .map(|(name, _)| name);
-        let sources = graph::sources(service);
-        restarting
-            .chain(sources.keys())
             .flat_map(|name| self.created_of(name))
             .collect()
     }
@@ -365,8 +347,13 @@ impl<'e, 'a> Emitter<'e, 'a> {
             | Fate::Rebuild
             | Fate::Remove => container.cause.clone(),
         };
+        let name = if cause == Cause::Replaced {
+            &old.record.name
+        } else {
+            &container.name
+        };
         let operation = Operation::StopContainer(StopContainer {
-            container: existing(old, &container.name),
+            container: existing(old, name),
             timeout: self.options.timeout,
         });
         let id = self.plan.push_after(operation, cause, after);
@@ -376,16 +363,11 @@ impl<'e, 'a> Emitter<'e, 'a> {
 
     /// The stops of those that restart with a service: they end before it.
     fn dependents_stopped(&self, name: &ServiceName) -> Vec<After> {
-        let waits = |service: &Service| {
-            service.depends_on.get(name).is_some_and(|how| how.restart)
-                || graph::sources(service).contains_key(name)
-        };
-        let dependents = self.fates.values().filter(|fate| waits(fate.service));
-        let containers = dependents.flat_map(|fate| &fate.containers);
-        let restarting = containers.filter(|container| container.fate == Fate::Restart);
-        let stops =
-            restarting.filter_map(|container| self.stopped.get(&container.existing?.record.id));
-        stops.map(|&id| After::End(id)).collect()
+        let dependents = self.restarting.get(name).into_iter().flatten();
+        dependents
+            .filter_map(|id| self.stopped.get(id))
+            .map(|&id| After::End(id))
+            .collect()
     }
 
     fn recreated_networks(&mut self) {
@@ -393,14 +375,13 @@ impl<'e, 'a> Emitter<'e, 'a> {
             if !making.again {
                 continue;
             }
-            let attached = self
-                .fates
-                .values()
-                .filter(|fate| network_keys(fate.service).any(|used| used == *key));
-            let olds = attached
-                .flat_map(|fate| &fate.containers)
-                .filter_map(|container| container.existing);
-            let after: Vec<OpId> = olds
+            let all = self
+                .departing
+                .iter()
+                .copied()
+                .chain(existing_of(self.fates));
+            let attached = all.filter(|old| is_attached(old, key, making.name));
+            let after: Vec<OpId> = attached
                 .filter_map(|old| self.stopped.get(&old.record.id).copied())
                 .collect();
             let remove = Operation::RemoveNetwork(RemoveNetwork {
@@ -422,16 +403,23 @@ impl<'e, 'a> Emitter<'e, 'a> {
                 let (Fate::Recreate, Some(old)) = (container.fate, container.existing) else {
                     continue;
                 };
-                let mut after = vec![];
-                after.extend(self.created.get(&(name.clone(), position)));
-                after.extend(self.stopped.get(&old.record.id));
+                // The stop waits for the creation, where there is one.
+                let created = self.created.get(&(name.clone(), position));
+                let after: Vec<OpId> = self
+                    .stopped
+                    .get(&old.record.id)
+                    .or(created)
+                    .copied()
+                    .into_iter()
+                    .collect();
                 let remove = Operation::RemoveContainer(RemoveContainer {
-                    container: existing(old, &container.name),
-                    anonymous_volumes: self.options.renew_anonymous_volumes,
+                    container: existing(old, &old.record.name),
+                    anonymous_volumes: false,
                     force: false,
                 });
                 let id = self.plan.push(remove, Cause::Replaced, &after);
                 self.freed.insert(old.record.name.clone(), id);
+                self.placed.insert((name.clone(), position), id);
             }
         }
         for (name, fate) in self.fates {
@@ -458,7 +446,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
             return;
         }
         let mut after = vec![];
-        after.extend(self.created.get(&slot));
+        after.extend(self.placed.get(&slot));
         after.extend(self.freed.get(&container.name));
         let cause = match (container.existing, container.fate) {
             (Some(_), Fate::Keep | Fate::Start | Fate::Restart) => Cause::Interrupted,
@@ -495,9 +483,13 @@ impl<'e, 'a> Emitter<'e, 'a> {
                     let operation = Operation::StartContainer(StartContainer {
                         container: container.target(name),
                     });
-                    let id = self
-                        .plan
-                        .push_after(operation, container.cause.clone(), after);
+                    let cause = match container.fate {
+                        Fate::Create | Fate::Recreate | Fate::Rebuild => Cause::Created,
+                        Fate::Keep | Fate::Start | Fate::Restart | Fate::Remove => {
+                            container.cause.clone()
+                        }
+                    };
+                    let id = self.plan.push_after(operation, cause, after);
                     self.started.insert((name.clone(), position), id);
                 }
             }
@@ -514,15 +506,16 @@ impl<'e, 'a> Emitter<'e, 'a> {
         slot: &Slot,
         gates: &mut gates::Gates,
     ) -> Vec<After> {
-        let service = fate.service;
+        let service = container.definition(fate.service);
         let mut after: Vec<After> = Vec::new();
         after.extend(self.placed.get(slot).map(|&id| After::Success(id)));
-        after.extend(
-            container
-                .existing
-                .and_then(|old| self.stopped.get(&old.record.id))
-                .map(|&id| After::Success(id)),
-        );
+        if let (Fate::Restart, Some(old)) = (container.fate, container.existing) {
+            after.extend(
+                self.stopped
+                    .get(&old.record.id)
+                    .map(|&id| After::Success(id)),
+            );
+        }
         after.extend(
             network_keys(service)
                 .filter_map(|key| self.networks.get(key))
@@ -539,7 +532,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
         for source in graph::sources(service).keys() {
             after.extend(self.starts_of(source).into_iter().map(After::Success));
         }
-        for (dependency, how) in &service.depends_on {
+        for (dependency, how) in &fate.service.depends_on {
             let Some(other) = self.fates.get(dependency) else {
                 continue;
             };
@@ -608,6 +601,46 @@ impl<'e, 'a> Emitter<'e, 'a> {
             gates.open(self.plan, &wanted, &starts, &Cause::Wait);
         }
     }
+}
+
+/// The services that a container restarts with.
+fn restarts_with(fate: &ServiceFate<'_>, container: &ContainerFate<'_>) -> Vec<ServiceName> {
+    let asked = fate
+        .service
+        .depends_on
+        .iter()
+        .filter(|(_, how)| how.restart);
+    let mut names: Vec<ServiceName> = asked.map(|(name, _)| name.clone()).collect();
+    names.extend(graph::sources(container.definition(fate.service)).into_keys());
+    names
+}
+
+/// Which containers restart with a service, by its name.
+fn restarting(fates: &Fates<'_>) -> HashMap<ServiceName, Vec<ContainerId>> {
+    let mut found: HashMap<ServiceName, Vec<ContainerId>> = HashMap::new();
+    for fate in fates.values() {
+        for container in fate
+            .containers
+            .iter()
+            .filter(|container| container.fate == Fate::Restart)
+        {
+            let Some(old) = container.existing else {
+                continue;
+            };
+            for name in restarts_with(fate, container) {
+                found.entry(name).or_default().push(old.record.id.clone());
+            }
+        }
+    }
+    found
+}
+
+/// Every container that the fates are about and that exists.
+fn existing_of<'a>(fates: &'a Fates<'a>) -> impl Iterator<Item = &'a ObservedContainer> {
+    fates
+        .values()
+        .flat_map(|fate| &fate.containers)
+        .filter_map(|container| container.existing)
 }
 
 /// A container that exists, under the name that users are shown.

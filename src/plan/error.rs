@@ -59,7 +59,7 @@ pub enum Error {
     /// The container whose namespace is shared is gone and may not be made.
     #[error("cannot share {what} with service {source_service}: container missing")]
     SourceMissing {
-        /// `namespace` or `volumes`.
+        /// `network namespace`, `volume` and the like.
         what: &'static str,
         /// The service that should have a container.
         source_service: ServiceName,

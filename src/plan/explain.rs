@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::model::{ContainerId, Readiness};
 use crate::plan::dag::{After, Plan};
-use crate::plan::operation::{Operation, Replica};
+use crate::plan::operation::{Container, ContainerRef, Operation, Replica};
 
 /// One line an operation: its number, what it does, what it waits for, why.
 /// `after 3?` means that 3 must be over, but may have failed.
@@ -40,7 +41,7 @@ pub fn explain(plan: &Plan) -> String {
         let mut text = format!(
             "{:>width$}  {}",
             node.id.index() + 1,
-            sentence(&node.operation)
+            sentence(plan, &node.operation)
         );
         if !node.after.is_empty() {
             let after: Vec<String> = node.after.iter().map(number).collect();
@@ -59,7 +60,49 @@ fn number(after: &After) -> String {
     }
 }
 
-fn sentence(operation: &Operation) -> String {
+fn phrase(readiness: Readiness) -> &'static str {
+    match readiness {
+        Readiness::Started => "is started",
+        Readiness::Healthy => "is healthy",
+        Readiness::CompletedSuccessfully => "has completed successfully",
+        Readiness::RunningOrHealthy => "is running or healthy",
+    }
+}
+
+/// The name that a container has at the time.
+fn name_of<'a>(plan: &'a Plan, container: &'a Container) -> &'a str {
+    let created = plan
+        .operations()
+        .iter()
+        .find_map(|node| match &node.operation {
+            Operation::CreateContainer(op) if op.container.reference == container.reference => {
+                Some(op.created_as.as_str())
+            }
+            _ => None,
+        });
+    created.unwrap_or_else(|| match &container.reference {
+        ContainerRef::Existing(id) => id.short(),
+        ContainerRef::Planned { .. } => container.name.as_str(),
+    })
+}
+
+/// The name of the container that goes for another, as the plan knows it.
+fn replaced<'a>(plan: &'a Plan, id: &'a ContainerId) -> &'a str {
+    let removal = plan
+        .operations()
+        .iter()
+        .find_map(|node| match &node.operation {
+            Operation::RemoveContainer(op)
+                if op.container.reference == ContainerRef::Existing(id.clone()) =>
+            {
+                Some(op.container.name.as_str())
+            }
+            _ => None,
+        });
+    removal.unwrap_or_else(|| id.short())
+}
+
+fn sentence(plan: &Plan, operation: &Operation) -> String {
     match operation {
         Operation::CreateNetwork(op) => format!("create network {}", op.name),
         Operation::RemoveNetwork(op) => format!("remove network {}", op.name),
@@ -67,8 +110,8 @@ fn sentence(operation: &Operation) -> String {
         Operation::RemoveVolume(op) => format!("remove volume {} with its data", op.name),
         Operation::CreateContainer(op) => {
             let mut text = format!("create container {}", op.created_as);
-            if op.replaces.is_some() {
-                let _ = write!(text, " in place of {}", op.container.name);
+            if let Some(id) = &op.replaces {
+                let _ = write!(text, " in place of {}", replaced(plan, id));
             }
             if op.anonymous_volumes_from.is_some() {
                 text.push_str(", keeping its anonymous volumes");
@@ -96,13 +139,17 @@ fn sentence(operation: &Operation) -> String {
             };
             format!("remove container {}{volumes}", op.container.name)
         }
-        Operation::RenameContainer(op) => format!("rename the container to {}", op.to),
+        Operation::RenameContainer(op) => format!(
+            "rename container {} to {}",
+            name_of(plan, &op.container),
+            op.to
+        ),
         Operation::AwaitGate(op) => {
             let optional = if op.required { "" } else { ", if it can" };
             format!(
-                "wait until {} is {}{optional}",
+                "wait until {} {}{optional}",
                 op.dependency,
-                op.condition.as_str()
+                phrase(op.condition)
             )
         }
     }

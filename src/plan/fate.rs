@@ -77,9 +77,42 @@ impl ContainerFate<'_> {
             .is_some_and(|existing| is_alive(&existing.state))
     }
 
+    /// What it is a container of in the end: a container that stays keeps the
+    /// definition that it was made from.
+    pub(crate) fn definition<'s>(&'s self, desired: &'s Service) -> &'s Service {
+        match (self.fate, self.existing) {
+            (Fate::Create | Fate::Recreate | Fate::Rebuild, _) | (_, None) => desired,
+            (Fate::Keep | Fate::Start | Fate::Restart | Fate::Remove, Some(existing)) => {
+                &existing.record.service
+            }
+        }
+    }
+
     fn becomes(&mut self, fate: Fate, cause: Cause) {
         self.fate = fate;
         self.cause = cause;
+    }
+
+    /// Gives it a fate, unless its own already includes that.
+    fn at_least(&mut self, fate: Fate, cause: Cause) {
+        let is_more = match (self.fate, fate) {
+            (Fate::Keep, Fate::Restart) => self.is_running(),
+            (Fate::Keep | Fate::Start | Fate::Restart, Fate::Recreate | Fate::Rebuild)
+            | (Fate::Recreate, Fate::Rebuild) => true,
+            (
+                Fate::Keep
+                | Fate::Start
+                | Fate::Restart
+                | Fate::Create
+                | Fate::Recreate
+                | Fate::Rebuild
+                | Fate::Remove,
+                _,
+            ) => false,
+        };
+        if is_more {
+            self.becomes(fate, cause);
+        }
     }
 }
 
@@ -173,7 +206,34 @@ pub(crate) fn decide<'a>(
         spread(&mut fate, &fates, resources, judge.policy(name));
         fates.insert(name.clone(), fate);
     }
+    strangers(project, containers, resources, &mut fates);
     Ok(fates)
+}
+
+/// Services that only their containers know: disabled ones, and orphans that
+/// stay. They change only where what they use is made anew.
+fn strangers<'a>(
+    project: &'a Project,
+    containers: &IndexMap<ServiceName, Vec<&'a ObservedContainer>>,
+    resources: &Resources<'_>,
+    fates: &mut Fates<'a>,
+) {
+    let unknown = containers
+        .iter()
+        .filter(|(name, _)| !project.services.contains_key(*name));
+    for (name, existing) in unknown {
+        let Some(first) = existing.first() else {
+            continue;
+        };
+        let service = &first.record.service;
+        let mut fate = ServiceFate {
+            service,
+            chosen: false,
+            containers: kept(existing),
+        };
+        spread(&mut fate, fates, resources, Recreate::Never);
+        fates.insert(name.clone(), fate);
+    }
 }
 
 /// Decides for `start`: containers that don't run are started, and nothing is
@@ -475,74 +535,43 @@ fn spread(
     resources: &Resources<'_>,
     policy: Recreate,
 ) {
-    let volume = fate
-        .service
-        .mounts
-        .iter()
-        .filter_map(volume_key)
-        .find(|key| resources.recreates_volume(key));
-    if let Some(key) = volume {
-        let to = if fate.chosen {
-            Fate::Rebuild
-        } else {
-            Fate::Restart
-        };
-        change(fate, to, &Cause::VolumeRecreated(key.clone()));
-    }
-    for (source, need) in graph::sources(fate.service) {
-        let Some(other) = others.get(&source) else {
-            continue;
-        };
-        if other.is_recreated() && fate.chosen && policy != Recreate::Never {
-            change(fate, Fate::Recreate, &Cause::SourceRecreated(source));
-        } else if need == Need::Namespace && other.is_renewed() {
-            change(fate, Fate::Restart, &Cause::SourceRestarted(source));
-        }
-    }
-    if let Attachment::Endpoints(endpoints) = &fate.service.attachment
-        && let Some(key) = endpoints
-            .keys()
-            .find(|key| resources.recreates_network(key))
-    {
-        change(fate, Fate::Restart, &Cause::NetworkRecreated(key.clone()));
-    }
-    let asks = |(name, how): &(&ServiceName, &crate::model::Dependency)| {
-        how.restart
-            && others
-                .get(*name)
-                .is_some_and(|other| other.is_recreated() || other.is_restarted())
+    let (service, chosen) = (fate.service, fate.chosen);
+    let restarted = |name: &ServiceName| {
+        others
+            .get(name)
+            .is_some_and(|other| other.is_recreated() || other.is_restarted())
     };
-    let dependency = fate
-        .service
+    let asking = service
         .depends_on
         .iter()
-        .find(asks)
-        .map(|(name, _)| name.clone());
-    if let Some(name) = dependency.filter(|_| fate.chosen) {
-        change(fate, Fate::Restart, &Cause::DependencyRestarted(name));
-    }
-}
-
-/// Gives a service's containers a fate, unless theirs already includes it.
-fn change(fate: &mut ServiceFate<'_>, to: Fate, cause: &Cause) {
+        .find(|(name, how)| how.restart && restarted(name));
     for container in &mut fate.containers {
-        let stronger = match (container.fate, to) {
-            (Fate::Keep, Fate::Restart) => container.is_running(),
-            (Fate::Keep | Fate::Start | Fate::Restart, Fate::Recreate | Fate::Rebuild) => true,
-            (Fate::Recreate, Fate::Rebuild) => true,
-            (
-                Fate::Keep
-                | Fate::Start
-                | Fate::Restart
-                | Fate::Create
-                | Fate::Recreate
-                | Fate::Rebuild
-                | Fate::Remove,
-                _,
-            ) => false,
-        };
-        if stronger {
-            container.becomes(to, cause.clone());
+        let existing = container.existing;
+        let sources = graph::sources(container.definition(service));
+        let mounted = existing.and_then(|existing| resources.recreated_volume_of(existing));
+        let wanted = service.mounts.iter().filter_map(volume_key);
+        let wanted = wanted
+            .filter(|_| chosen)
+            .find(|key| resources.recreates_volume(key));
+        if let Some(key) = mounted.or(wanted) {
+            let to = if chosen { Fate::Rebuild } else { Fate::Restart };
+            container.at_least(to, Cause::VolumeRecreated(key.clone()));
+        }
+        for (source, need) in sources {
+            let Some(other) = others.get(&source) else {
+                continue;
+            };
+            if other.is_recreated() && chosen && policy != Recreate::Never {
+                container.at_least(Fate::Recreate, Cause::SourceRecreated(source));
+            } else if need == Need::Namespace && other.is_renewed() {
+                container.at_least(Fate::Restart, Cause::SourceRestarted(source));
+            }
+        }
+        if let Some(key) = existing.and_then(|existing| resources.recreated_network_of(existing)) {
+            container.at_least(Fate::Restart, Cause::NetworkRecreated(key.clone()));
+        }
+        if let Some((name, _)) = asking.filter(|_| chosen) {
+            container.at_least(Fate::Restart, Cause::DependencyRestarted(name.clone()));
         }
     }
 }

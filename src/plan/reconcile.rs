@@ -1,11 +1,14 @@
 //! Desired × observed → plan: `up`, `create` and `scale`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use indexmap::{IndexMap, IndexSet};
 
 use crate::graph::{self, Graph};
-use crate::model::{ContainerState, Observed, ObservedContainer, Project, ServiceName};
+use crate::model::{
+    Attachment, ContainerId, ContainerState, NamespaceMode, Observed, ObservedContainer, Project,
+    Service, ServiceName,
+};
 use crate::plan::dag::Plan;
 use crate::plan::emit;
 use crate::plan::error::Error;
@@ -31,11 +34,11 @@ pub fn reconcile(
     let resources = resources::decide(desired, &chosen, observed, options, &mut plan)?;
     let is_chosen = |name: &ServiceName| chosen.contains(name);
     check_sources(desired, &is_chosen, observed)?;
-    let replicas = replicas(observed);
+    let departing = orphans(Some(desired), observed, options.orphans, &mut plan);
+    let replicas = replicas(observed, &departing);
     let fates = fate::decide(
         desired, &graph, &is_chosen, &replicas, &resources, images, options,
     )?;
-    let departing = orphans(Some(desired), observed, options.orphans, &mut plan);
     emit::emit(
         &mut plan, desired, &fates, &resources, &departing, images, options,
     )?;
@@ -98,16 +101,13 @@ pub(crate) fn check_sources(
         .values()
         .filter(|service| chosen(&service.name))
     {
-        for (source, need) in graph::sources(service) {
+        for (source, _) in graph::sources(service) {
             let exists = observed.containers.iter().any(|container| {
                 !container.record.is_one_off() && *container.record.service_name() == source
             });
             if !chosen(&source) && !exists {
                 return Err(Error::SourceMissing {
-                    what: match need {
-                        graph::Need::Volumes => "volumes",
-                        graph::Need::Namespace | graph::Need::Order => "namespace",
-                    },
+                    what: shared(service, &source),
                     source_service: source,
                 });
             }
@@ -116,18 +116,40 @@ pub(crate) fn check_sources(
     Ok(())
 }
 
-/// Containers by service, one-off ones left out.
-pub(crate) fn replicas(observed: &Observed) -> IndexMap<ServiceName, Vec<&ObservedContainer>> {
-    let mut by_service: IndexMap<ServiceName, Vec<&ObservedContainer>> = IndexMap::new();
-    for container in observed
-        .containers
+/// What a service shares with another, in docker compose's words.
+fn shared(service: &Service, source: &ServiceName) -> &'static str {
+    let of = |mode: &NamespaceMode| *mode == NamespaceMode::Service(source.clone());
+    if service.attachment == Attachment::Service(source.clone()) {
+        "network namespace"
+    } else if of(&service.ipc) {
+        "IPC namespace"
+    } else if of(&service.pid) {
+        "PID namespace"
+    } else if of(&service.uts) {
+        "UTS namespace"
+    } else {
+        "volume"
+    }
+}
+
+/// Containers by service, one-off ones and those that go anyway left out.
+pub(crate) fn replicas<'a>(
+    observed: &'a Observed,
+    departing: &[&ObservedContainer],
+) -> IndexMap<ServiceName, Vec<&'a ObservedContainer>> {
+    let gone: HashSet<&ContainerId> = departing
         .iter()
-        .filter(|container| !container.record.is_one_off())
-    {
-        by_service
-            .entry(container.record.service_name().clone())
-            .or_default()
-            .push(container);
+        .map(|container| &container.record.id)
+        .collect();
+    let mut by_service: IndexMap<ServiceName, Vec<&ObservedContainer>> = IndexMap::new();
+    for container in &observed.containers {
+        let record = &container.record;
+        if !record.is_one_off() && !gone.contains(&record.id) {
+            by_service
+                .entry(record.service_name().clone())
+                .or_default()
+                .push(container);
+        }
     }
     by_service
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use indexmap::{IndexMap, IndexSet};
 
-use crate::model::{Attachment, Observed, Project, Resource, ResourceKey, Service, ServiceName};
+use crate::model::{
+    Attachment, Observed, ObservedContainer, Project, Resource, ResourceKey, Service, ServiceName,
+};
 use crate::plan::cause::{Cause, Change};
 use crate::plan::dag::{Confirmation, Plan};
 use crate::plan::diff;
@@ -32,8 +34,24 @@ pub(crate) struct Resources<'a> {
 }
 
 impl Resources<'_> {
-    pub(crate) fn recreates_network(&self, key: &ResourceKey) -> bool {
-        self.networks.get(key).is_some_and(|making| making.again)
+    /// A network that is made anew and that a container is on.
+    pub(crate) fn recreated_network_of(
+        &self,
+        container: &ObservedContainer,
+    ) -> Option<&ResourceKey> {
+        let again = self.networks.iter().filter(|(_, making)| making.again);
+        let mut used = again.filter(|(key, making)| is_attached(container, key, making.name));
+        used.next().map(|(key, _)| *key)
+    }
+
+    /// A volume that is made anew and that a container mounts.
+    pub(crate) fn recreated_volume_of(
+        &self,
+        container: &ObservedContainer,
+    ) -> Option<&ResourceKey> {
+        let again = self.volumes.iter().filter(|(_, making)| making.again);
+        let mut used = again.filter(|(_, making)| mounts(container, making.name));
+        used.next().map(|(key, _)| *key)
     }
 
     pub(crate) fn recreates_volume(&self, key: &ResourceKey) -> bool {
@@ -85,6 +103,24 @@ pub(crate) fn decide<'a>(
         }
     }
     Ok(found)
+}
+
+/// Whether a container is on a network: by its endpoints where they are known,
+/// else by the service that it was made from.
+pub(crate) fn is_attached(container: &ObservedContainer, key: &ResourceKey, name: &str) -> bool {
+    match &container.runtime {
+        Some(runtime) if !runtime.endpoints.is_empty() => runtime.endpoints.contains_key(name),
+        Some(_) | None => network_keys(&container.record.service).any(|used| used == key),
+    }
+}
+
+/// Whether a container mounts a volume.
+pub(crate) fn mounts(container: &ObservedContainer, name: &str) -> bool {
+    container
+        .record
+        .mounts
+        .iter()
+        .any(|mount| mount.volume.as_deref() == Some(name))
 }
 
 /// The networks that a service has endpoints on.

@@ -37,7 +37,7 @@ pub fn start(subject: &Subject<'_>, options: &StartOptions) -> Result<Plan, Erro
     } else {
         graph.with_dependencies(&options.services)
     };
-    let containers = replicas(subject.observed);
+    let containers = replicas(subject.observed, &[]);
     for name in &chosen {
         let scale = project
             .services
@@ -77,7 +77,7 @@ pub fn restart(subject: &Subject<'_>, options: &RestartOptions) -> Result<Plan, 
     subject.check(&options.services)?;
     let project = subject.assumed();
     let graph = Graph::lenient(project.services.values());
-    let containers = replicas(subject.observed);
+    let containers = replicas(subject.observed, &[]);
     let chosen = restarting(subject, &project, &graph, options);
     // Gates look at containers as `up` would leave them.
     let fates = fate::revive(&project, &graph, &IndexSet::new(), &containers);

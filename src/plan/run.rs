@@ -47,7 +47,8 @@ pub fn run(
     let resources = resources::decide(desired, &needed, observed, &up, &mut plan)?;
     check_sources(desired, &|name| needed.contains(name), observed)?;
     let is_dependency = |other: &ServiceName| needed.contains(other) && other != name;
-    let replicas = replicas(observed);
+    let departing = orphans(Some(desired), observed, options.orphans, &mut plan);
+    let replicas = replicas(observed, &departing);
     let mut fates = fate::decide(
         desired,
         &graph,
@@ -75,7 +76,6 @@ pub fn run(
             auto_remove: options.auto_remove,
         });
     }
-    let departing = orphans(Some(desired), observed, options.orphans, &mut plan);
     emit::emit(
         &mut plan, desired, &fates, &resources, &departing, images, &up,
     )?;
