@@ -51,6 +51,8 @@ pub(crate) enum Happening {
         /// Service and number.
         name: String,
     },
+    /// `up` has started all that it will start.
+    Settled,
     /// Ctrl-C, or SIGTERM.
     Interrupt,
 }
@@ -83,7 +85,7 @@ pub(crate) struct Attached {
     running: BTreeMap<String, String>,
     /// Code of the first container to end, or of the one that is asked for.
     code: Option<i32>,
-    started_any: bool,
+    is_settled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +105,7 @@ impl Attached {
             phase: Phase::Following,
             running: BTreeMap::new(),
             code: None,
-            started_any: false,
+            is_settled: false,
         }
     }
 
@@ -111,7 +113,6 @@ impl Attached {
     pub(crate) fn take(&mut self, happening: Happening) -> Vec<Action> {
         match happening {
             Happening::Started { name, service } => {
-                self.started_any = true;
                 self.running.insert(name, service);
                 Vec::new()
             }
@@ -124,8 +125,18 @@ impl Attached {
                 code,
                 restarting,
             } => self.ended(name, code, restarting),
+            Happening::Settled => {
+                self.is_settled = true;
+                self.leave().into_iter().collect()
+            }
             Happening::Interrupt => self.interrupt(),
         }
+    }
+
+    /// Whether nothing is left to follow.
+    fn leave(&self) -> Option<Action> {
+        let may_come = self.phase == Phase::Following && !self.is_settled;
+        (self.running.is_empty() && !may_come).then(|| Action::Leave(self.exit()))
     }
 
     fn ended(&mut self, name: String, code: i32, restarting: bool) -> Vec<Action> {
@@ -150,9 +161,7 @@ impl Attached {
                 actions.push(Action::Stop);
             }
         }
-        if self.running.is_empty() && self.started_any {
-            actions.push(Action::Leave(self.exit()));
-        }
+        actions.extend(self.leave());
         actions
     }
 
@@ -236,6 +245,7 @@ mod tests {
         for name in names {
             assert!(attached.take(started(name)).is_empty());
         }
+        assert!(attached.take(Happening::Settled).is_empty());
         attached
     }
 
@@ -258,6 +268,18 @@ mod tests {
             }]
         );
         assert_eq!(left(&attached.take(ended("b-1", 0))), Some(0));
+    }
+
+    #[test]
+    fn it_stays_while_more_may_start() {
+        let mut attached = Attached::new(Abort::Never);
+        attached.take(started("job-1"));
+        assert_eq!(left(&attached.take(ended("job-1", 0))), None);
+        attached.take(started("web-1"));
+        assert_eq!(left(&attached.take(Happening::Settled)), None);
+        assert_eq!(left(&attached.take(ended("web-1", 0))), Some(0));
+        let mut empty = Attached::new(Abort::Never);
+        assert_eq!(left(&empty.take(Happening::Settled)), Some(0));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod args;
 mod attach;
+mod attached;
 mod commands;
 mod context;
 mod docker_config;
@@ -20,6 +21,7 @@ mod records;
 #[cfg(test)]
 mod reference;
 mod settings;
+mod sightings;
 mod terminal;
 
 use std::ffi::OsString;

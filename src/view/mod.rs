@@ -11,7 +11,7 @@ pub mod ports;
 pub mod project;
 pub mod status;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod units;
 
 use std::time::Duration;

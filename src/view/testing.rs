@@ -1,4 +1,4 @@
-//! Containers to look at in this module's tests.
+//! Containers to look at, for tests.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::model::{
 use crate::view::Moment;
 
 /// The moment of all tests.
-pub(super) fn moment() -> Moment {
+pub(crate) fn moment() -> Moment {
     Moment {
         now: time("10:00:00"),
         zone: TimeZone::UTC,
@@ -23,12 +23,12 @@ pub(super) fn moment() -> Moment {
 }
 
 /// A time on the tests' day.
-pub(super) fn time(of_day: &str) -> Timestamp {
+pub(crate) fn time(of_day: &str) -> Timestamp {
     format!("2026-11-22T{of_day}Z").parse().unwrap()
 }
 
 /// A first process.
-pub(super) fn process() -> ProcessIdentity {
+pub(crate) fn process() -> ProcessIdentity {
     ProcessIdentity {
         pid: 4242,
         start_ticks: 1,
@@ -37,7 +37,7 @@ pub(super) fn process() -> ProcessIdentity {
 }
 
 /// A container of service `web` in project `shop`, created at 09:00.
-pub(super) fn container(state: ContainerState) -> ObservedContainer {
+pub(crate) fn container(state: ContainerState) -> ObservedContainer {
     let runtime = state.is_running().then(|| ContainerRuntime {
         process: Some(process()),
         spawn: "s1".into(),
@@ -57,7 +57,7 @@ pub(super) fn container(state: ContainerState) -> ObservedContainer {
 }
 
 /// A published TCP port.
-pub(super) fn port(host_ip: &str, host_port: u16, container_port: u16) -> PortBinding {
+pub(crate) fn port(host_ip: &str, host_port: u16, container_port: u16) -> PortBinding {
     PortBinding {
         host_ip: host_ip.parse().unwrap(),
         host_port,
