@@ -22,6 +22,7 @@ pub mod view;
 pub mod archive;
 pub mod dns;
 pub mod image;
+pub mod keeper;
 pub mod logs;
 pub mod network;
 pub mod runtime;
@@ -29,7 +30,6 @@ pub mod snapshot;
 pub mod store;
 #[expect(unsafe_code, reason = "the one room for it")]
 pub mod sys;
-pub mod volume;
 
 // surface
 #[expect(dead_code, reason = "the commands that use the rest land one by one")]

@@ -78,6 +78,11 @@ pub enum RequestBody {
     /// Ends the keeper and the log writer, after what was read is written.
     /// Refused (`Failed`) while a spawned container process lives.
     Shutdown,
+    /// Takes over a container whose keeper, log writer and supervisor all
+    /// died: its pipes are reopened from its first process. Answered by
+    /// `Spawned`, or by `Done` when it has ended: then its exit is unknown,
+    /// and its state follows as for every other.
+    Adopt(Box<Adopt>),
 }
 
 /// A container to start.
@@ -108,6 +113,19 @@ pub struct Exec {
     pub stdio: Stdio,
     /// What the descriptors that come along are, in their order.
     pub descriptors: Vec<DescriptorRole>,
+}
+
+/// A running container to take over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Adopt {
+    /// The id it was spawned with.
+    pub id: SpawnId,
+    /// Its first process.
+    pub process: ProcessIdentity,
+    /// Path of its control group, as in its bundle.
+    pub cgroup: String,
+    /// Where its output goes.
+    pub log: LogTarget,
 }
 
 /// What a descriptor that travels with a request is.
@@ -187,6 +205,20 @@ pub enum Message {
         spawn: SpawnId,
         /// Its state.
         state: SpawnState,
+    },
+    /// The keeper itself put these on the shelf; they come along in this
+    /// order, so that they outlive the keeper.
+    Shelved {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A container's log can't be written, and the container is blocked when
+    /// its pipe is full; or, with no message, it can be written again.
+    LogTrouble {
+        /// Whose.
+        spawn: SpawnId,
+        /// The path and the reason.
+        message: Option<String>,
     },
 }
 

@@ -139,7 +139,6 @@ fn prepare(process: &ProcessSpec, stdio: ChildStdio) -> Result<Launch<'_>, Error
         stdio,
         null,
         proc,
-        init: None,
     })
 }
 

@@ -24,7 +24,6 @@ mod exec;
 mod mounts;
 mod process;
 mod rootfs;
-mod seccomp;
 mod stage;
 mod system;
 mod user;

@@ -12,7 +12,6 @@ pub mod descriptor;
 pub mod exec;
 pub mod features;
 pub mod fs;
-pub mod init;
 pub mod loopback;
 pub mod mount;
 pub mod netlink;

@@ -7,8 +7,8 @@
 
 use std::io::{self, Write};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rcompose::sys::clone::{self, Ending, NamespaceSet, Parent};
@@ -21,44 +21,17 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// Its body, which panics when it fails.
     pub(crate) body: fn(),
-    /// Kernel features that it does without, as `RCOMPOSE_TEST_FEATURES_OFF`.
-    pub(crate) without: &'static str,
 }
 
-/// A process inside a container that is this test binary: reports by its
-/// output and its status.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Probe {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// Its body.
-    pub(crate) body: fn() -> u8,
-}
-
-/// Cases from functions, by their names, and what they do without.
+/// Cases from functions, by their names.
 #[macro_export]
 macro_rules! cases {
-    ($($module:ident, without $off:literal: { $($name:ident),* $(,)? })*) => {
-        &[$(cases!(@each $module, $off, [$($name)*])),*]
-    };
-    (@each $module:ident, $off:literal, [$($name:ident)*]) => {
-        &[$($crate::support::isolated::Case {
+    ($($module:ident :: { $($name:ident),* $(,)? }),* $(,)?) => {
+        &[$($($crate::support::isolated::Case {
             name: concat!(stringify!($module), "::", stringify!($name)),
             body: $module::$name,
-            without: $off,
-        }),*] as &[$crate::support::isolated::Case]
+        }),*),*]
     };
-}
-
-impl Case {
-    /// Its name and what it does without.
-    fn label(&self) -> String {
-        if self.without.is_empty() {
-            self.name.to_owned()
-        } else {
-            format!("{}-without-{}", self.name, self.without)
-        }
-    }
 }
 
 /// Cases that run at the same time.
@@ -67,24 +40,14 @@ const PARALLEL: usize = 2;
 const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Marks the process that runs one case.
 const CASE: &str = "--isolated-case";
-/// Marks a probe inside a container.
-pub(crate) const PROBE: &str = "--probe";
 
 /// The test binary's main function.
-pub(crate) fn main(groups: &[&'static [Case]], probes: &'static [Probe]) -> ExitCode {
-    let cases: Vec<&Case> = groups.iter().copied().flatten().collect();
+pub(crate) fn main(cases: &'static [Case]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, name] = arguments.as_slice()
-        && flag == PROBE
-    {
-        let probe = probes.iter().find(|probe| probe.name == name);
-        return ExitCode::from((probe.expect("a probe").body)());
-    }
     if let [flag, name] = arguments.as_slice()
         && flag == CASE
     {
-        let case = cases.iter().find(|case| case.label() == *name);
-        return isolate(case.expect("a case"));
+        return isolate(cases.iter().find(|case| case.name == name).expect("a case"));
     }
     let exact = arguments.iter().any(|argument| argument == "--exact");
     let filters: Vec<&String> = arguments
@@ -92,13 +55,13 @@ pub(crate) fn main(groups: &[&'static [Case]], probes: &'static [Probe]) -> Exit
         .filter(|argument| !argument.starts_with('-'))
         .collect();
     let chosen: Vec<&Case> = cases
-        .into_iter()
+        .iter()
         .filter(|case| {
             let matches = |filter: &&String| {
                 if exact {
-                    case.label() == filter.as_str()
+                    case.name == filter.as_str()
                 } else {
-                    case.label().contains(filter.as_str())
+                    case.name.contains(filter.as_str())
                 }
             };
             filters.is_empty() || filters.iter().any(matches)
@@ -106,7 +69,7 @@ pub(crate) fn main(groups: &[&'static [Case]], probes: &'static [Probe]) -> Exit
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {
         for case in chosen {
-            say(&format!("{}: test\n", case.label()));
+            say(&format!("{}: test\n", case.name));
         }
         return ExitCode::SUCCESS;
     }
@@ -120,7 +83,7 @@ pub(crate) fn main(groups: &[&'static [Case]], probes: &'static [Probe]) -> Exit
 /// wants every tier.
 fn skip(chosen: &[&Case]) -> ExitCode {
     for case in chosen {
-        say(&format!("test {} ... skipped: needs root\n", case.label()));
+        say(&format!("test {} ... skipped: needs root\n", case.name));
     }
     if std::env::var_os("RCOMPOSE_TEST_NO_SKIP").is_some() && !chosen.is_empty() {
         return ExitCode::FAILURE;
@@ -138,9 +101,9 @@ fn run_all(chosen: &[&Case]) -> ExitCode {
                 while let Some(case) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let (passed, output) = run_one(case);
                     let verdict = if passed { "ok" } else { "FAILED" };
-                    say(&format!("test {} ... {verdict}\n", case.label()));
+                    say(&format!("test {} ... {verdict}\n", case.name));
                     if !passed {
-                        failures.lock().unwrap().push((case.label(), output));
+                        failures.lock().unwrap().push((case.name, output));
                     }
                 }
             });
@@ -165,9 +128,7 @@ fn run_all(chosen: &[&Case]) -> ExitCode {
 fn run_one(case: &Case) -> (bool, String) {
     let output = tempfile::NamedTempFile::new().unwrap();
     let mut child = Command::new("/proc/self/exe")
-        .args([CASE, &case.label()])
-        .env("RCOMPOSE_TEST_FEATURES_OFF", case.without)
-        .env("RUST_BACKTRACE", "0")
+        .args([CASE, case.name])
         .stdin(Stdio::null())
         .stdout(output.reopen().unwrap())
         .stderr(output.reopen().unwrap())
@@ -194,16 +155,8 @@ fn say(text: &str) {
     io::stdout().write_all(text.as_bytes()).unwrap();
 }
 
-/// The folder of a case's control groups, which are the whole host's.
-pub(crate) fn groups() -> &'static str {
-    static GROUPS: OnceLock<String> = OnceLock::new();
-    GROUPS.get_or_init(|| format!("rcompose-test-{}", std::process::id()))
-}
-
 /// Runs a case as the first process of new namespaces.
 fn isolate(case: &Case) -> ExitCode {
-    // Named while the process's id is the host's.
-    let groups = groups();
     let namespaces = NamespaceSet::MOUNT
         .with(NamespaceSet::PID)
         .with(NamespaceSet::NET)
@@ -222,10 +175,7 @@ fn isolate(case: &Case) -> ExitCode {
     })
     .unwrap();
     let pidfd = std::os::fd::AsFd::as_fd(&child.pidfd);
-    let ending = clone::reap(pidfd).unwrap();
-    // A case that failed may have left them.
-    rcompose::runtime::cgroup::remove(groups).unwrap();
-    match ending {
+    match clone::reap(pidfd).unwrap() {
         Some(Ending::Exited(0)) => ExitCode::SUCCESS,
         Some(ending) => {
             say(&format!("the case ended: {ending:?}\n"));

@@ -1,0 +1,216 @@
+//! Whoever of the three dies, whenever.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rcompose::keeper::{Launched, launch};
+use rcompose::model::{Outcome, ProcessIdentity};
+use rcompose::protocol::keeper::{Adopt, ReplyBody, RequestBody};
+use rcompose::sys::{descriptor, process, random};
+
+use crate::pair::{Pair, eventually, kill};
+use crate::supervisor::Ask;
+
+pub(crate) fn the_shelf_survives_a_supervisor() {
+    let pair = Pair::launch();
+    let pipe = descriptor::pipe().unwrap();
+    let put = |name: &str, descriptor: OwnedFd| {
+        let body = RequestBody::Put {
+            name: name.to_owned(),
+        };
+        pair.ask_with(&Ask::Keeper(body), &[descriptor]);
+    };
+    put("port/web", pipe.reader);
+    for _ in 0..3 {
+        kill(pair.await_ready()["supervisor"]);
+    }
+    kill(pair.await_ready()["keeper"]);
+    let mut writer = File::from(pipe.writer);
+    writer.write_all(b"still there").unwrap();
+    drop(writer);
+    let mut text = String::new();
+    File::from(pair.lend("port/web"))
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "still there");
+    let names = vec!["port/web".to_owned(), "unknown".to_owned()];
+    assert_eq!(pair.keeper(RequestBody::Drop { names }), ReplyBody::Done);
+    assert!(!pair.shelf().contains(&"port/web".to_owned()));
+    pair.shut_down();
+}
+
+/// Lines with numbers, in bursts, until it is told to stop.
+const COUNTER: &str = "trap 'stop=1' TERM; n=0; while [ -z \"$stop\" ]; do \
+     for i in 1 2 3 4 5 6 7 8 9 10; do n=$((n+1)); echo line $n; done; \
+     printf 'part of '; sleep 0.002; n=$((n+1)); echo line $n; done; exit 42";
+
+/// What the counter wrote up to its last line, if there is no gap.
+fn check_sequence(output: &str) -> Result<u64, String> {
+    let mut last = 0;
+    for line in output.lines() {
+        let number = line
+            .rsplit_once(' ')
+            .and_then(|(_, n)| n.parse::<u64>().ok());
+        let number = number.ok_or_else(|| format!("after {last}: {line:?}"))?;
+        if number != last + 1 {
+            return Err(format!("{number} follows {last}"));
+        }
+        last = number;
+    }
+    Ok(last)
+}
+
+struct Counters<'a> {
+    pair: &'a Pair,
+    processes: BTreeMap<String, ProcessIdentity>,
+}
+
+impl<'a> Counters<'a> {
+    fn start(pair: &'a Pair, count: usize) -> Self {
+        let mut processes = BTreeMap::new();
+        for number in 0..count {
+            let name = format!("count{}", "x".repeat(number));
+            processes.insert(name.clone(), pair.start(&name, COUNTER));
+        }
+        Self { pair, processes }
+    }
+
+    fn assert_alive(&self) {
+        for (name, process) in &self.processes {
+            assert!(process::is_alive(process), "{name} died");
+        }
+    }
+
+    fn await_progress(&self) {
+        for name in self.processes.keys() {
+            let path = self.pair.target(name).path.unwrap();
+            let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            let before = length();
+            eventually(&format!("progress of {name}"), || {
+                (length() > before).then_some(())
+            });
+        }
+    }
+
+    fn stop(&self) {
+        for name in self.processes.keys() {
+            let signal = RequestBody::Signal {
+                spawn: name.clone(),
+                signal: libc::SIGTERM,
+            };
+            assert_eq!(self.pair.keeper(signal), ReplyBody::Done);
+        }
+    }
+}
+
+pub(crate) fn any_of_the_three_may_die() {
+    let pair = Pair::launch();
+    let counters = Counters::start(&pair, 3);
+    let subsets: [&[&str]; 6] = [
+        &["supervisor"],
+        &["keeper"],
+        &["log-writer"],
+        &["supervisor", "log-writer"],
+        &["keeper", "log-writer"],
+        &["log-writer"],
+    ];
+    for round in 0..18 {
+        let members = pair.await_ready();
+        let nap = u64::from(random::bytes32().unwrap()[0]) / 8;
+        std::thread::sleep(Duration::from_millis(nap));
+        for role in subsets[round % subsets.len()] {
+            kill(members[role]);
+        }
+        counters.await_progress();
+        counters.assert_alive();
+    }
+    pair.await_ready();
+    counters.stop();
+    for name in counters.processes.keys() {
+        let outcome = pair.await_exit(name);
+        // Its keeper isn't its parent any more: older kernels don't tell.
+        assert!(
+            matches!(outcome, Outcome::Code(42) | Outcome::Unknown),
+            "{name}: {outcome:?}"
+        );
+        assert_eq!(pair.record(name).unwrap().outcome, outcome);
+        let count = check_sequence(&pair.output(name));
+        assert!(count.is_ok(), "{name}: {count:?}");
+    }
+    pair.shut_down();
+}
+
+pub(crate) fn all_three_may_die() {
+    let pair = Pair::launch();
+    let counters = Counters::start(&pair, 2);
+    let ended = pair.start("ended", "sleep 0.2; exit 3");
+    counters.await_progress();
+    for pid in pair.await_ready().values() {
+        kill(*pid);
+    }
+    // Both may be started by the other once more before they are killed.
+    eventually("nobody", || {
+        pair.members().values().for_each(|pid| kill(*pid));
+        pair.members().is_empty().then_some(())
+    });
+    eventually("the end of one", || {
+        // As the host's first process does it: then nobody can ask any more.
+        let _ = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
+        process::identity(ended.pid).is_err().then_some(())
+    });
+    counters.assert_alive();
+    assert_eq!(launch(&pair.spec).unwrap(), Launched::Ready);
+    for (name, process) in counters
+        .processes
+        .iter()
+        .chain([(&"ended".to_owned(), &ended)])
+    {
+        let adopt = Adopt {
+            id: name.clone(),
+            process: process.clone(),
+            cgroup: pair.engine.bundle(name, &[]).cgroup.path,
+            log: pair.target(name),
+        };
+        let reply = pair.keeper(RequestBody::Adopt(Box::new(adopt)));
+        match reply {
+            ReplyBody::Spawned { .. } => assert_ne!(name, "ended"),
+            ReplyBody::Done => assert_eq!(name, "ended"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    assert_eq!(pair.await_exit("ended"), Outcome::Unknown);
+    assert_eq!(pair.record("ended").unwrap().outcome, Outcome::Unknown);
+    counters.await_progress();
+    counters.assert_alive();
+    counters.stop();
+    for name in counters.processes.keys() {
+        let outcome = pair.await_exit(name);
+        assert!(matches!(outcome, Outcome::Code(42) | Outcome::Unknown));
+        // Bytes that nobody held may be missing, and nothing else is wrong.
+        assert!(pair.output(name).ends_with('\n'));
+    }
+    pair.shut_down();
+}
+
+pub(crate) fn a_supervisor_that_keeps_failing_is_explained() {
+    let mut pair = Pair::unlaunched();
+    pair.spec
+        .environment
+        .push(("RCOMPOSE_TEST_SUPERVISOR_PANICS".to_owned(), "1".to_owned()));
+    assert_eq!(launch(&pair.spec).unwrap(), Launched::Ready);
+    let text = eventually("an explanation", || {
+        let mut bytes = Vec::new();
+        let mut connection = File::from(pair.connect()?);
+        // A supervisor that dies with the connection resets it.
+        connection.read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        text.contains("failed").then_some(text)
+    });
+    assert!(text.contains("poisoned record"), "{text}");
+    for pid in pair.members().values() {
+        kill(*pid);
+    }
+}

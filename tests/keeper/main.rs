@@ -1,0 +1,80 @@
+//! The keeper, its log writer and a supervisor against the kernel, with real
+//! containers; each case in namespaces of its own. Needs root.
+//!
+//! This binary is every role: what it starts, it starts from itself.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at the first surprise"
+)]
+
+#[expect(dead_code, reason = "the runtime's tests use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod birth;
+mod deaths;
+mod logs;
+mod pair;
+mod spawns;
+mod supervisor;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let word = std::env::args().nth(1).unwrap_or_default();
+    match word.as_str() {
+        "keeper" => return end(rcompose::keeper::run()),
+        "log-writer" => return end(rcompose::logs::writer::run()),
+        "supervisor" => {
+            supervisor::run();
+            return ExitCode::SUCCESS;
+        }
+        "launch" => {
+            let tag = std::env::args().nth(2).unwrap();
+            return end(rcompose::keeper::launch(&pair::spec(&tag)));
+        }
+        _ => {}
+    }
+    support::isolated::main(cases![
+        birth::{
+            a_launched_pair_is_nobodys,
+            a_taken_project_is_busy,
+            a_command_substitution_returns,
+            a_pair_leaves_nothing,
+            a_tethered_keeper_ends_with_its_owner,
+        },
+        spawns::{
+            a_container_runs_and_its_exit_is_recorded,
+            a_spawn_asked_for_twice_runs_once,
+            what_cannot_start_says_why,
+            processes_run_in_a_container,
+            many_processes_at_once,
+            only_pipes_enter,
+            a_terminal_is_logged,
+            signals_reach_the_process,
+        },
+        deaths::{
+            the_shelf_survives_a_supervisor,
+            any_of_the_three_may_die,
+            a_supervisor_that_keeps_failing_is_explained,
+            all_three_may_die,
+        },
+        logs::{
+            a_full_disk_blocks_nobody_else,
+            a_flood_is_written_whole,
+        },
+    ])
+}
+
+fn end<T, E: std::fmt::Debug>(result: Result<T, E>) -> ExitCode {
+    match result {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "{error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
