@@ -30,6 +30,7 @@ pub mod snapshot;
 pub mod store;
 #[expect(unsafe_code, reason = "the one room for it")]
 pub mod sys;
+pub mod volume;
 
 // surface
 #[expect(dead_code, reason = "the commands that use the rest land one by one")]

@@ -6,6 +6,7 @@
 //! entry means what is judged in `oci`; where trees and blobs lie, what their
 //! digests must be and when they become visible is the image store's matter.
 
+mod copy;
 mod decode;
 mod extract;
 mod feed;
@@ -23,6 +24,7 @@ mod tests;
 use std::io;
 use std::time::Duration;
 
+pub use copy::copy_tree;
 pub use decode::decoder;
 pub use extract::Extractor;
 pub use feed::{ChunkReader, Fed, feed};

@@ -6,8 +6,10 @@ use crate::model::{EngineId, ProjectName};
 use crate::network::error::Error;
 use crate::network::nftables::{ForeignChain, Nftables};
 use crate::topology::firewall::{
-    Family, Forward, Match, Rule, Verdict, bridge_table_name, project_table_name, publishing_table,
+    Family, Forward, Match, Place, Rule, Verdict, bridge_table_name, project_table_name,
+    publishing_table,
 };
+use crate::topology::link::BRIDGE_PREFIX;
 
 /// Docker drops what it doesn't know on its way through the host, but for what
 /// this chain of its lets pass first.
@@ -35,7 +37,94 @@ pub fn publish(
     if forwards.is_empty() {
         return remove_tables(&[project_table_name(engine, project)]);
     }
-    Nftables::open()?.replace(&publishing_table(engine, project, forwards))
+    let mut nftables = Nftables::open()?;
+    let mut table = publishing_table(engine, project, forwards);
+    if obstacles_in(&mut nftables)?
+        .iter()
+        .any(Obstacle::stops_published_ports)
+    {
+        // What is rewritten would be dropped; the listeners serve it.
+        table
+            .chains
+            .retain(|chain| chain.place != Place::NatPrerouting);
+    }
+    nftables.replace(&table)
+}
+
+/// Something of the host's that stands in the way of containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A chain that drops what it doesn't know on its way through the host.
+    ForwardDrop {
+        /// Its table.
+        table: String,
+        /// Its name.
+        chain: String,
+    },
+    /// firewalld, which rejects what comes from bridges of no zone.
+    Firewalld,
+}
+
+impl Obstacle {
+    fn stops_published_ports(&self) -> bool {
+        match self {
+            Self::ForwardDrop { .. } => true,
+            // It lets pass what was rewritten.
+            Self::Firewalld => false,
+        }
+    }
+
+    /// What it does, and what the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::ForwardDrop { table, chain } => format!(
+                "the host's firewall (table {table}, chain {chain}) drops forwarded packets, so \
+                 containers may not reach the outside; with ufw run `ufw default allow routed`, \
+                 else let traffic from and to links `{BRIDGE_PREFIX}*` pass"
+            ),
+            Self::Firewalld => format!(
+                "firewalld may reject what containers send; run `firewall-cmd --zone=trusted \
+                 --add-interface=BRIDGE` for the bridges `{BRIDGE_PREFIX}*`"
+            ),
+        }
+    }
+}
+
+/// What stands in the way of containers on this host.
+///
+/// # Errors
+/// When the kernel can't be asked.
+pub fn obstacles() -> Result<Vec<Obstacle>, Error> {
+    obstacles_in(&mut Nftables::open()?)
+}
+
+fn obstacles_in(nftables: &mut Nftables) -> Result<Vec<Obstacle>, Error> {
+    let mut obstacles = Vec::new();
+    for drop in nftables.forward_drops()? {
+        let docker = DOCKER_CHAINS
+            .into_iter()
+            .find(|chain| Some(chain.family) == drop.family && chain.table == drop.table);
+        // Docker's own chain comes first there, and lets our bridges pass.
+        let is_passed = match docker {
+            Some(chain) => nftables.has(chain)?,
+            None => false,
+        };
+        if !is_passed {
+            obstacles.push(Obstacle::ForwardDrop {
+                table: drop.table,
+                chain: drop.chain,
+            });
+        }
+    }
+    if nftables
+        .tables()?
+        .iter()
+        .any(|(name, _)| name == "firewalld")
+    {
+        obstacles.push(Obstacle::Firewalld);
+    }
+    Ok(obstacles)
 }
 
 /// Removes tables by name; what isn't there is no error.

@@ -36,9 +36,12 @@ const TABLE_NOTE: u16 = 6;
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
 const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
 const CHAIN_TYPE: u16 = 7;
 const HOOK_NUMBER: u16 = 1;
 const HOOK_PRIORITY: u16 = 2;
+const HOOK_FORWARD: u32 = 2;
+const POLICY_DROP: u32 = 0;
 const RULE_TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 const RULE_HANDLE: u16 = 3;
@@ -141,6 +144,19 @@ impl Nftables {
             .collect())
     }
 
+    /// The chains of others that drop what they don't know on its way through
+    /// the host.
+    pub(super) fn forward_drops(&mut self) -> Result<Vec<ForeignDrop>, Error> {
+        let mut batch = Batch::new();
+        let subject = "list of firewall chains";
+        batch.push(subject, GET_CHAIN, flag::DUMP, &header(0, 0), |_| {});
+        let found = batch.query(&mut self.0)?;
+        Ok(found
+            .iter()
+            .filter_map(|(_, body)| read_drop(body))
+            .collect())
+    }
+
     /// Whether a chain that others made is there.
     pub(super) fn has(&mut self, chain: ForeignChain) -> Result<bool, Error> {
         let mut batch = Batch::new();
@@ -226,6 +242,33 @@ impl Nftables {
         }
         Ok(())
     }
+}
+
+/// A chain of others whose last word is drop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ForeignDrop {
+    /// None for tables of both families.
+    pub(super) family: Option<Family>,
+    pub(super) table: String,
+    pub(super) chain: String,
+}
+
+fn read_drop(body: &[u8]) -> Option<ForeignDrop> {
+    let chain = body.get(4..)?;
+    let number = |value: &[u8]| value.try_into().ok().map(u32::from_be_bytes);
+    let hook = find(find(chain, CHAIN_HOOK)?, HOOK_NUMBER).and_then(number);
+    let policy = find(chain, CHAIN_POLICY).and_then(number);
+    let family = match *body.first()? {
+        IPV4 => Some(Family::V4),
+        IPV6 => Some(Family::V6),
+        BOTH => None,
+        _ => return None,
+    };
+    (hook == Some(HOOK_FORWARD) && policy == Some(POLICY_DROP)).then_some(ForeignDrop {
+        family,
+        table: text_of(find(chain, CHAIN_TABLE)?),
+        chain: text_of(find(chain, CHAIN_NAME)?),
+    })
 }
 
 /// struct nfgenmsg.

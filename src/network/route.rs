@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::thread;
+use std::time::Duration;
 
 use crate::network::error::Error;
 use crate::network::netlink::{Batch, find, flag, text_of, u32_at};
@@ -23,6 +25,7 @@ const LINK_ADDRESS: u16 = 1;
 const LINK_NAME: u16 = 3;
 const LINK_MTU: u16 = 4;
 const LINK_MASTER: u16 = 10;
+const LINK_STATE: u16 = 16;
 const LINK_INFO: u16 = 18;
 const LINK_ALIAS: u16 = 20;
 const LINK_GROUP: u16 = 27;
@@ -57,6 +60,11 @@ const SCOPE_LINK: u8 = 253;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const FLAG_UP: u32 = 1;
+const STATE_UP: u8 = 6;
+
+/// How long a link may take to run.
+const SETTLE_TRIES: u32 = 100;
+const SETTLE_PAUSE: Duration = Duration::from_micros(500);
 
 /// The loopback's index in every namespace.
 pub(super) const LOOPBACK: u32 = 1;
@@ -259,6 +267,8 @@ pub(super) struct Link {
     pub(super) kind: Option<String>,
     pub(super) mtu: u32,
     pub(super) is_up: bool,
+    /// Whether the kernel has seen that there is something at the other end.
+    pub(super) is_running: bool,
 }
 
 /// A route of the host, the default ones with a prefix of 0.
@@ -314,6 +324,22 @@ impl Route {
         link.ok_or(Error::Answer { subject })
     }
 
+    /// Waits until a link whose other end came up passes packets. The kernel
+    /// notices in its own time, and until then drops what is sent: a container's
+    /// first packet, and a second of its start with it. Asking for the link makes
+    /// it notice at once on newer kernels; older ones take a moment.
+    pub(super) fn settle(&mut self, name: &str) -> Result<(), Error> {
+        for _ in 0..SETTLE_TRIES {
+            if self.link(name)?.is_running {
+                return Ok(());
+            }
+            thread::sleep(SETTLE_PAUSE);
+        }
+        // Slow, not broken: the packets get through on their second try.
+        tracing::debug!(name, "link doesn't run yet");
+        Ok(())
+    }
+
     /// All links.
     pub(super) fn links(&mut self) -> Result<Vec<Link>, Error> {
         let found = self.dump("links", GET_LINK, &link_header(0, 0))?;
@@ -350,6 +376,7 @@ fn read_link(body: &[u8]) -> Option<Link> {
         kind: kind.map(text_of),
         mtu: find(info, LINK_MTU).and_then(|value| u32_at(value, 0))?,
         is_up: u32_at(body, 8)? & FLAG_UP != 0,
+        is_running: find(info, LINK_STATE) == Some(&[STATE_UP]),
     })
 }
 

@@ -70,10 +70,18 @@ fn inside(spec: &SandboxSpec<'_>, host: &mut Route, bridges: &[Link]) -> Result<
     let netns = netns::current().map_err(|source| namespace_error(spec, source))?;
     let endpoints = &spec.endpoints.endpoints;
     settings(endpoints)?;
+    let mut joined = Vec::with_capacity(endpoints.len());
     for ((endpoint, bridge), index) in endpoints.iter().zip(bridges).zip(FIRST_INDEX..) {
-        join(host, netns.as_fd(), endpoint, bridge, index)?;
+        joined.push(join(host, netns.as_fd(), endpoint, bridge, index)?);
     }
     configure(spec.endpoints)?;
+    for (link, bridge) in joined.iter().zip(bridges) {
+        host.settle(link)?;
+        // A bridge's first port is what makes it run.
+        if !bridge.is_running {
+            host.settle(&bridge.name)?;
+        }
+    }
     let (dns_udp, dns_tcp) = match spec.dns {
         Form::Off => (None, None),
         Form::Direct => {
@@ -117,14 +125,15 @@ fn settings(endpoints: &[Endpoint]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes one veth pair between the namespace and a bridge.
+/// Makes one veth pair between the namespace and a bridge; gives the name of
+/// the host's end.
 fn join(
     host: &mut Route,
     namespace: BorrowedFd<'_>,
     endpoint: &Endpoint,
     bridge: &Link,
     index: u32,
-) -> Result<(), Error> {
+) -> Result<String, Error> {
     let stem: String = endpoint.host_link.chars().take(14).collect();
     let mut spares = SPARE_ENDINGS.iter().map(|ending| format!("{stem}{ending}"));
     let mut name = endpoint.host_link.clone();
@@ -144,7 +153,7 @@ fn join(
         );
         route::set_hairpin(&mut batch, &name);
         match (host.send(batch), spares.next()) {
-            (Ok(()), _) => return Ok(()),
+            (Ok(()), _) => return Ok(name),
             // The pair of an earlier sandbox is still on its way out.
             (Err(error), Some(spare)) if error.is_exists() => name = spare,
             (Err(error), _) => return Err(error),
@@ -204,264 +213,4 @@ fn sockets(port: u16) -> Result<(OwnedFd, OwnedFd), Error> {
         socket::bind_udp(address).map_err(failed)?,
         socket::listen_tcp(address).map_err(failed)?,
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-    use std::time::Instant;
-
-    use super::*;
-    use crate::network::testbed::{
-        Bed, HOST, MTU, OUTSIDE, Server, ask, call, eventually, on_a_host, run, within,
-    };
-    use crate::network::tests::{Net, host_netns};
-    use crate::network::{bridge, observe};
-
-    #[test]
-    fn a_sandbox_has_its_interfaces_routes_and_dns_sockets() {
-        on_a_host(
-            "a_sandbox_has_its_interfaces_routes_and_dns_sockets",
-            |_| {
-                let net = Net::new("shop_default", |_| {});
-                let web = net.sandbox(7, Form::Direct);
-                within(&web.netns, || {
-                    let link = run("ip -o link show eth0");
-                    assert!(link.contains(&format!("mtu {MTU}")), "{link}");
-                    assert!(link.contains("02:42:0a:d0:00:07"), "{link}");
-                    let addresses = run("ip -o -4 address show eth0");
-                    assert!(
-                        addresses.contains("10.208.0.7/24 brd 10.208.0.255"),
-                        "{addresses}"
-                    );
-                    assert_eq!(run("ip -o -6 address show eth0"), "");
-                    assert!(run("ip route").contains("default via 10.208.0.1 dev eth0"));
-                    let ports = run("cat /proc/sys/net/ipv4/ip_unprivileged_port_start");
-                    assert_eq!(ports.trim(), "0");
-                    let sockets = run("ss -Hlnut");
-                    assert_eq!(sockets.matches("127.0.0.11:53").count(), 2, "{sockets}");
-                });
-            },
-        );
-    }
-
-    #[test]
-    fn a_sandbox_without_endpoints_has_only_its_loopback() {
-        on_a_host("a_sandbox_without_endpoints_has_only_its_loopback", |_| {
-            let none = create(&SandboxSpec {
-                container: "shop-job-1",
-                endpoints: &Endpoints::default(),
-                dns: Form::Off,
-            })
-            .expect("sandbox");
-            assert!(none.dns_udp.is_none() && none.dns_tcp.is_none());
-            within(&none.netns, || {
-                assert_eq!(run("ip -o link").lines().count(), 1);
-                assert!(run("ip -o address").contains("127.0.0.1/8"));
-            });
-        });
-    }
-
-    #[test]
-    fn a_missing_bridge_is_named_and_nothing_is_left() {
-        on_a_host("a_missing_bridge_is_named_and_nothing_is_left", |_| {
-            let net = Net::new("shop_default", |_| {});
-            let mut endpoints = net.endpoints(7);
-            let mut gone = endpoints.endpoints.first().expect("one").clone();
-            gone.bridge = "rcgone".to_owned();
-            endpoints.endpoints.push(gone);
-            let before = run("ip -o link").lines().count();
-            let error = create(&SandboxSpec {
-                container: "shop-web-1",
-                endpoints: &endpoints,
-                dns: Form::Off,
-            })
-            .expect_err("no bridge");
-            assert_eq!(error.to_string(), "link rcgone doesn't exist");
-            assert_eq!(run("ip -o link").lines().count(), before);
-        });
-    }
-
-    #[test]
-    fn two_sandboxes_of_one_name_can_follow_each_other_at_once() {
-        on_a_host(
-            "two_sandboxes_of_one_name_can_follow_each_other_at_once",
-            |_| {
-                let net = Net::new("shop_default", |_| {});
-                for _ in 0..3 {
-                    // Each is dropped at once; its pair takes its time to go.
-                    drop(net.sandbox(7, Form::Direct));
-                }
-                eventually("the veths are gone", || !run("ip -o link").contains("rv"));
-            },
-        );
-    }
-
-    #[test]
-    fn containers_reach_each_other_and_the_outside_by_the_hosts_address() {
-        on_a_host("egress", |bed: &Bed| {
-            let net = Net::new("shop_default", |_| {});
-            let (web, db) = (net.sandbox(7, Form::Direct), net.sandbox(8, Form::Direct));
-            let _db = Server::new(&db.netns, "0.0.0.0:5432", "db");
-            let _outside = Server::new(&bed.outside, "0.0.0.0:80", "outside");
-            within(&web.netns, || {
-                let to_db: SocketAddr = ([10, 208, 0, 8], 5432).into();
-                assert_eq!(call(to_db).as_deref(), Some("db 10.208.0.7"));
-                assert_eq!(ask(to_db).as_deref(), Some("db 10.208.0.7"));
-                let seen = Some(format!("outside {HOST}"));
-                assert_eq!(call((OUTSIDE, 80)), seen);
-                assert_eq!(ask((OUTSIDE, 80)), seen);
-            });
-            // The host itself reaches containers directly.
-            assert!(call(([10, 208, 0, 8], 5432)).is_some());
-        });
-    }
-
-    #[test]
-    fn networks_are_isolated_from_each_other_and_from_neighbors() {
-        on_a_host("isolation", |bed| {
-            let (front, back) = (
-                Net::new("shop_front", |_| {}),
-                Net::new("shop_back", |_| {}),
-            );
-            let web = front.sandbox(7, Form::Direct);
-            let db = back.sandbox(8, Form::Direct);
-            let _db = Server::new(&db.netns, "0.0.0.0:5432", "db");
-            let to_db: SocketAddr = (back.address(8), 5432).into();
-            assert_eq!(within(&web.netns, || call(to_db)), None);
-            // A neighbor that routes to us reaches no container on its own.
-            within(&bed.outside, || {
-                run(&format!("ip route add 10.208.0.0/12 via {HOST}"));
-                assert_eq!(call(to_db), None);
-                assert_eq!(ask(to_db), None);
-            });
-            assert!(call(to_db).is_some(), "the host may");
-        });
-    }
-
-    #[test]
-    fn an_internal_network_leads_nowhere() {
-        on_a_host("an_internal_network_leads_nowhere", |bed| {
-            let net = Net::new("shop_inside", |network| network.internal = true);
-            let (web, db) = (net.sandbox(7, Form::Direct), net.sandbox(8, Form::Direct));
-            let _db = Server::new(&db.netns, "0.0.0.0:5432", "db");
-            let _outside = Server::new(&bed.outside, "0.0.0.0:80", "outside");
-            let _host = Server::new(&host_netns(), "0.0.0.0:81", "host");
-            within(&web.netns, || {
-                assert!(call((net.address(8), 5432)).is_some());
-                assert_eq!(run("ip route show default"), "");
-                run(&format!("ip route add default via {}", net.address(1)));
-                assert_eq!(call((OUTSIDE, 80)), None);
-                assert_eq!(call((net.address(1), 81)), None, "the host's services");
-            });
-            assert!(
-                call((net.address(8), 5432)).is_some(),
-                "the host may look in"
-            );
-        });
-    }
-
-    #[test]
-    fn a_container_that_wants_port_53_gets_it_in_the_nat_form() {
-        on_a_host("nat form", |_| {
-            let net = Net::new("shop_default", |_| {});
-            let dns = net.sandbox(7, Form::Nat);
-            // Its own server on every address's port 53.
-            let _own = Server::new(&dns.netns, "0.0.0.0:53", "own");
-            let ours = dns
-                .dns_udp
-                .as_ref()
-                .expect("udp")
-                .try_clone()
-                .expect("clone");
-            let ours = std::net::UdpSocket::from(ours);
-            ours.set_nonblocking(false).expect("blocking");
-            let answer = std::thread::spawn(move || {
-                let mut buffer = [0; 64];
-                let (_, peer) = ours.recv_from(&mut buffer).expect("a query");
-                ours.send_to(b"ours", peer).expect("answer");
-            });
-            within(&dns.netns, || {
-                assert_eq!(
-                    ask((Ipv4Addr::LOCALHOST, 53)).as_deref(),
-                    Some("own 127.0.0.1")
-                );
-                assert_eq!(ask((resolver::ADDRESS, 53)).as_deref(), Some("ours"));
-            });
-            answer.join().expect("answered");
-        });
-    }
-
-    #[test]
-    fn several_networks_and_ipv6_at_once() {
-        on_a_host("several networks", |_| {
-            let front = Net::new("shop_front", |network| network.ipv6 = true);
-            let back = Net::new("shop_back", |_| {});
-            let mut endpoints = front.endpoints(7);
-            let more = back.endpoints(9).endpoints;
-            endpoints
-                .endpoints
-                .extend(more.into_iter().map(|mut endpoint| {
-                    endpoint.interface = "back0".to_owned();
-                    endpoint
-                }));
-            let web = create(&SandboxSpec {
-                container: "shop-web-1",
-                endpoints: &endpoints,
-                dns: Form::Direct,
-            })
-            .expect("sandbox");
-            let api = front.sandbox(8, Form::Off);
-            let six = front.address6(8);
-            let _api = Server::new(&api.netns, &format!("[{six}]:80"), "api");
-            within(&web.netns, || {
-                assert!(call((six, 80)).is_some());
-                assert!(run("ip -o -6 address show eth0").contains("/64 scope global"));
-                assert_eq!(run("ip -o -6 address show back0"), "");
-                assert!(run("ip -6 route show default").contains("via fd"));
-            });
-        });
-    }
-
-    #[test]
-    fn nothing_is_left_of_a_network_and_forwarding_is_put_back() {
-        on_a_host("nothing left", |_| {
-            const FORWARDING: &str = "cat /proc/sys/net/ipv4/conf/eth0/forwarding";
-            assert_eq!(run(FORWARDING).trim(), "0");
-            let (one, two) = (Net::new("shop_one", |_| {}), Net::new("shop_two", |_| {}));
-            let sandbox = one.sandbox(7, Form::Direct);
-            assert_eq!(run(FORWARDING).trim(), "1");
-            assert_eq!(
-                run("cat /proc/sys/net/ipv4/conf/all/forwarding").trim(),
-                "0"
-            );
-            assert!(!observe::remains(&one.engine).expect("remains").is_empty());
-            bridge::retire(std::slice::from_ref(&one.bridge.name)).expect("retire");
-            assert_eq!(run(FORWARDING).trim(), "1", "the other network needs it");
-            drop(sandbox);
-            bridge::remove(std::slice::from_ref(&one.bridge.name)).expect("remove");
-            let rest = [two.bridge.name.clone()];
-            bridge::retire(&rest).expect("retire");
-            assert_eq!(run(FORWARDING).trim(), "0");
-            bridge::remove(&rest).expect("remove");
-            bridge::remove(&rest).expect("again");
-            bridge::retire(&rest).expect("again");
-            eventually("nothing of ours is left", || {
-                observe::remains(&one.engine).expect("remains").is_empty()
-            });
-            assert_eq!(run("nft list ruleset"), "");
-        });
-    }
-
-    #[test]
-    fn what_a_sandbox_costs() {
-        on_a_host("cost", |_| {
-            let net = Net::new("shop_default", |_| {});
-            let begun = Instant::now();
-            let sandboxes: Vec<_> = (10..30).map(|n| net.sandbox(n, Form::Direct)).collect();
-            let each = begun.elapsed() / u32::try_from(sandboxes.len()).expect("few");
-            // Generous: a loaded machine and a debug build. Moving veths costs 18 ms each.
-            assert!(each.as_millis() < 15, "{each:?}");
-        });
-    }
 }

@@ -9,7 +9,9 @@
 
 use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
+};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 use std::sync::Arc;
@@ -17,10 +19,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use indexmap::IndexMap;
+
+use crate::model::{ContainerId, EndpointSpec, EngineId, Network};
+use crate::network::bridge::{self, Bridge, BridgeSpec};
 use crate::network::netlink::Batch;
 use crate::network::route::{self, LOOPBACK, NewVeth, Route};
+use crate::network::sandbox::{self, Sandbox, SandboxSpec};
 use crate::sys::netns;
 use crate::topology::MacAddress;
+use crate::topology::endpoint::{self, Attached, Endpoints};
+use crate::topology::resolver::Form;
 
 /// The host's address on its uplink.
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -70,51 +79,47 @@ pub(crate) fn on_a_host(name: &str, test: impl FnOnce(&Bed) + Send) {
 }
 
 fn build() -> Bed {
-    let outside = netns::in_new(|| netns::current().expect("current")).expect("outside");
-    let mut host = Route::open().expect("route");
+    let outside = attach("eth0", HOST, OUTSIDE);
+    run("ip link set lo up");
+    run(&format!("ip route add default via {OUTSIDE}"));
+    run("ip -6 address add 2001:db8::2/64 dev eth0 nodad");
+    within(&outside, || {
+        run("ip -6 address add 2001:db8::1/64 dev eth0 nodad")
+    });
+    Bed { outside }
+}
+
+/// Gives the host a link with an address, and the namespace at its other end.
+pub(crate) fn attach(link: &str, host: Ipv4Addr, far: Ipv4Addr) -> OwnedFd {
+    let namespace = netns::in_new(|| netns::current().expect("current")).expect("namespace");
     let mut batch = Batch::new();
-    route::set_up(&mut batch, LOOPBACK, "lo");
     route::add_veth(
         &mut batch,
         &NewVeth {
-            host_name: "eth0",
+            host_name: link,
             bridge_index: 0,
             mtu: MTU,
             peer_name: "eth0",
             peer_index: 2,
-            peer_mac: MacAddress::of(IpAddr::V4(OUTSIDE)),
-            peer_namespace: outside.as_fd(),
+            peer_mac: MacAddress::of(IpAddr::V4(far)),
+            peer_namespace: namespace.as_fd(),
         },
     );
-    host.send(batch).expect("eth0");
-    let index = host.link("eth0").expect("eth0").index;
+    let mut route = Route::open().expect("route");
+    route.send(batch).expect(link);
+    let index = route.link(link).expect(link).index;
     let mut batch = Batch::new();
-    route::add_address(&mut batch, index, "eth0", HOST.into(), 24);
-    route::add_address(
-        &mut batch,
-        index,
-        "eth0",
-        "2001:db8::2".parse().expect("ip"),
-        64,
-    );
-    route::add_default_route(&mut batch, index, OUTSIDE.into());
-    host.send(batch).expect("addresses");
-    netns::within(&outside, || {
+    route::add_address(&mut batch, index, link, host.into(), 24);
+    route.send(batch).expect("address");
+    within(&namespace, || {
         let mut batch = Batch::new();
         route::set_up(&mut batch, LOOPBACK, "lo");
-        route::add_address(&mut batch, 2, "eth0", OUTSIDE.into(), 24);
-        route::add_address(
-            &mut batch,
-            2,
-            "eth0",
-            "2001:db8::1".parse().expect("ip"),
-            64,
-        );
+        route::add_address(&mut batch, 2, "eth0", far.into(), 24);
         route::set_up(&mut batch, 2, "eth0");
-        Route::open().expect("route").send(batch).expect("outside");
-    })
-    .expect("within");
-    Bed { outside }
+        Route::open().expect("route").send(batch).expect("far end");
+    });
+    route.settle(link).expect(link);
+    namespace
 }
 
 /// Runs a program in the current namespaces and gives its output.
@@ -232,4 +237,100 @@ pub(crate) fn ask(address: impl Into<SocketAddr>) -> Option<String> {
     let mut buffer = [0; 64];
     let length = socket.recv(&mut buffer).ok()?;
     Some(String::from_utf8_lossy(buffer.get(..length)?).into_owned())
+}
+
+/// The engine of tests.
+pub(crate) fn engine() -> EngineId {
+    "abcdef".parse().expect("engine")
+}
+
+/// The test thread's own network namespace.
+pub(crate) fn host_netns() -> OwnedFd {
+    netns::current().expect("current")
+}
+
+/// A network with what its sandboxes need.
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) engine: EngineId,
+    pub(crate) network: Network,
+    pub(crate) bridge: Bridge,
+}
+
+impl Net {
+    pub(crate) fn new(name: &str, change: impl FnOnce(&mut Network)) -> Self {
+        Self::of(engine(), name, change)
+    }
+
+    pub(crate) fn of(engine: EngineId, name: &str, change: impl FnOnce(&mut Network)) -> Self {
+        let mut network = Network {
+            name: name.to_owned(),
+            driver: None,
+            driver_opts: IndexMap::new(),
+            pools: Vec::new(),
+            internal: false,
+            attachable: false,
+            ipv4: true,
+            ipv6: false,
+            labels: IndexMap::new(),
+        };
+        change(&mut network);
+        let bridge = bridge::create(&BridgeSpec {
+            engine: &engine,
+            network: &network,
+            endpoints: 10,
+            former: &[],
+            generation: 0,
+        })
+        .expect("bridge");
+        Self {
+            engine,
+            network,
+            bridge,
+        }
+    }
+
+    /// The n-th address of the network.
+    pub(crate) fn address(&self, n: u8) -> Ipv4Addr {
+        self.nth(n, true)
+            .and_then(|ip| ip.to_string().parse().ok())
+            .expect("IPv4")
+    }
+
+    /// The n-th IPv6 address of the network.
+    pub(crate) fn address6(&self, n: u8) -> Ipv6Addr {
+        self.nth(n, false)
+            .and_then(|ip| ip.to_string().parse().ok())
+            .expect("IPv6")
+    }
+
+    fn nth(&self, n: u8, is_ipv4: bool) -> Option<IpAddr> {
+        let mut pools = self.bridge.pools.iter();
+        let pool = pools.find(|pool| pool.subnet.is_ipv4() == is_ipv4)?;
+        pool.subnet.address(u128::from(n))
+    }
+
+    pub(crate) fn endpoints(&self, n: u8) -> Endpoints {
+        let attached = Attached {
+            network: &self.network.name,
+            bridge: &self.bridge.name,
+            is_internal: self.network.internal,
+            pools: &self.bridge.pools,
+            spec: &EndpointSpec::default(),
+            ipv4: Some(self.address(n)),
+            ipv6: self.network.ipv6.then(|| self.address6(n)),
+        };
+        let container = ContainerId::from_random([n; 32]);
+        endpoint::plan(&self.engine, &container, 0, &[attached]).expect("endpoints")
+    }
+
+    /// A sandbox with the n-th address.
+    pub(crate) fn sandbox(&self, n: u8, dns: Form) -> Sandbox {
+        sandbox::create(&SandboxSpec {
+            container: "shop-web-1",
+            endpoints: &self.endpoints(n),
+            dns,
+        })
+        .expect("sandbox")
+    }
 }

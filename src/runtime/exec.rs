@@ -139,6 +139,7 @@ fn prepare(process: &ProcessSpec, stdio: ChildStdio) -> Result<Launch<'_>, Error
         stdio,
         null,
         proc,
+        init: None,
     })
 }
 

@@ -24,6 +24,7 @@ mod exec;
 mod mounts;
 mod process;
 mod rootfs;
+mod seccomp;
 mod stage;
 mod system;
 mod user;

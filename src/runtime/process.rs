@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::model::{ProcessSpec, Rlimit};
 use crate::runtime::channel::Channel;
 use crate::runtime::error::{Error, NOT_EXECUTABLE, NOT_FOUND, Step};
+use crate::runtime::seccomp;
 use crate::runtime::user::{self, Identity};
 use crate::sys::fs::OFlags;
 use crate::sys::pty::{self, Terminal};
-use crate::sys::{caps, exec, fs};
+use crate::sys::{caps, exec, fs, init};
 
 /// Where programs are looked for when the environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -86,6 +87,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) null: OwnedFd,
     /// A procfs of its pid namespace.
     pub(crate) proc: OwnedFd,
+    /// The init program that runs it as its child, if there is one.
+    pub(crate) init: Option<OwnedFd>,
 }
 
 impl Launch<'_> {
@@ -104,9 +107,10 @@ impl Launch<'_> {
             stdio,
             null,
             proc,
+            init,
         } = self;
-        let arguments = strings(&process.argv, "arguments")?;
         let environment = strings(&environment(process, &identity), "environment")?;
+        let filter = seccomp::filter(process)?;
         let master = connect(stdio, null.as_fd(), identity.uid)?;
         drop(null);
         set_limits(process, proc.as_fd())?;
@@ -114,8 +118,19 @@ impl Launch<'_> {
         exec::reset_affinity().step(|| "CPU affinity".to_owned())?;
         exec::reset_signals().step(|| "signals".to_owned())?;
         exec::set_umask(0o022);
-        drop_privileges(process, &identity)?;
+        let own = take_user(process, &identity)?;
         let path = find(process)?;
+        let arguments = match &init {
+            None => strings(&process.argv, "arguments")?,
+            Some(_) => {
+                let before = [init::NAME.as_bytes(), path.as_bytes()];
+                let all: Vec<&[u8]> = before
+                    .into_iter()
+                    .chain(process.argv.iter().map(String::as_bytes))
+                    .collect();
+                strings(&all, "arguments")?
+            }
+        };
         if channel.is_closed() {
             return Err(Error::because("start", "the starter is gone"));
         }
@@ -123,10 +138,20 @@ impl Launch<'_> {
             .ready(master)
             .step(|| "answer to the starter".to_owned())?;
         // No descriptor is left that a path like /proc/self/fd/5/… could lead through.
-        exec::keep_only(&[channel.as_fd()]).step(|| "closing of descriptors".to_owned())?;
+        let mut kept = vec![channel.as_fd()];
+        kept.extend(init.as_ref().map(AsFd::as_fd));
+        exec::keep_only(&kept).step(|| "closing of descriptors".to_owned())?;
+        // From here on a profile may refuse any call but the two that follow it.
+        if let Some(filter) = filter {
+            filter.install()?;
+        }
+        caps::set(own).step(|| "capabilities".to_owned())?;
         Ok(Program {
             name: process.argv.first().cloned().unwrap_or_default(),
-            path,
+            file: match init {
+                Some(init) => File::Init(init),
+                None => File::Path(path),
+            },
             arguments,
             environment,
         })
@@ -135,15 +160,30 @@ impl Launch<'_> {
 
 struct Program {
     name: String,
-    path: CString,
+    file: File,
     arguments: exec::Strings,
     environment: exec::Strings,
 }
 
+enum File {
+    /// In the container.
+    Path(CString),
+    /// Our init, open.
+    Init(OwnedFd),
+}
+
 impl Program {
     fn execute(&self) -> Error {
-        let error = exec::execute(&self.path, &self.arguments, &self.environment);
-        unusable(&self.name, error)
+        match &self.file {
+            File::Path(path) => {
+                let error = exec::execute(path, &self.arguments, &self.environment);
+                unusable(&self.name, error)
+            }
+            File::Init(init) => {
+                let error = exec::execute_file(init.as_fd(), &self.arguments, &self.environment);
+                Error::new("exec of the init program", error)
+            }
+        }
     }
 }
 
@@ -227,24 +267,36 @@ fn set_limits(process: &ProcessSpec, proc: BorrowedFd<'_>) -> Result<(), Error> 
     }
 }
 
-/// Takes up user, groups and capabilities, for good.
-fn drop_privileges(process: &ProcessSpec, identity: &Identity) -> Result<(), Error> {
+/// Takes up user and groups, for good, and bounds the capabilities. Gives the
+/// sets to take up last: a filter can't be installed with less than this keeps.
+fn take_user(process: &ProcessSpec, identity: &Identity) -> Result<caps::Sets, Error> {
     let step = || "capabilities".to_owned();
-    let had = caps::get().step(step)?;
-    let kept = process.capabilities & had.permitted;
+    let permitted = caps::get().step(step)?.permitted;
     caps::bound(process.capabilities).step(step)?;
+    caps::keep_across_user_change(true).step(step)?;
     exec::set_user(identity.uid, identity.gid, &identity.groups)
         .step(|| format!("user {}:{}", identity.uid, identity.gid))?;
+    caps::keep_across_user_change(false).step(step)?;
     if process.no_new_privileges {
         exec::forbid_new_privileges().step(|| "no_new_privileges".to_owned())?;
     }
-    let own = if identity.uid == 0 { kept } else { 0 };
+    let own = if identity.uid == 0 {
+        process.capabilities & permitted
+    } else {
+        0
+    };
+    // As the user, so that the program is found (or not) with the user's rights.
     caps::set(caps::Sets {
+        effective: own | (caps::SYS_ADMIN & permitted),
+        permitted: own | (caps::SYS_ADMIN & permitted),
+        inheritable: 0,
+    })
+    .step(step)?;
+    Ok(caps::Sets {
         effective: own,
         permitted: own,
         inheritable: 0,
     })
-    .step(step)
 }
 
 /// Finds the program as a shell would.
@@ -253,9 +305,11 @@ fn find(process: &ProcessSpec) -> Result<CString, Error> {
     if name.is_empty() {
         return Err(Error::because("exec", "no command specified"));
     }
-    let c_string = |path: String| CString::new(path).expect("checked with the arguments");
+    let c_string = |path: String| {
+        CString::new(path).map_err(|_| Error::because("arguments", "a text holds a zero byte"))
+    };
     if name.contains('/') {
-        let path = c_string(name.to_owned());
+        let path = c_string(name.to_owned())?;
         return match exec::executable(&path) {
             Ok(()) => Ok(path),
             Err(error) => Err(unusable(name, error)),
@@ -265,10 +319,7 @@ fn find(process: &ProcessSpec) -> Result<CString, Error> {
     let folders = variable.map_or(DEFAULT_PATH, |(_, value)| value);
     for folder in folders.split(':') {
         let folder = if folder.is_empty() { "." } else { folder };
-        if folder.contains('\0') {
-            continue;
-        }
-        let path = c_string(format!("{folder}/{name}"));
+        let path = c_string(format!("{folder}/{name}"))?;
         if exec::executable(&path).is_ok() {
             return Ok(path);
         }

@@ -23,7 +23,7 @@ use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::clone::{self, NamespaceSet};
 use crate::sys::fs::{self, Kind, OFlags};
 use crate::sys::mount::{self, Attributes, Reach, Sharing};
-use crate::sys::{exec, loopback, pty, system as host};
+use crate::sys::{exec, init, loopback, pty, system as host};
 
 /// Runs the stage; returns only with the reason why it failed.
 pub(crate) fn run(bundle: &Bundle, stdio: ChildStdio, joins: &Joins, channel: &Channel) -> Error {
@@ -337,6 +337,10 @@ impl Tree {
             stdio,
             null,
             proc: self.proc,
+            init: match bundle.init {
+                true => Some(init::open().step(|| "init program".to_owned())?),
+                false => None,
+            },
         })
     }
 

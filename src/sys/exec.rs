@@ -18,19 +18,38 @@ pub fn set_umask(mask: u32) {
 
 /// Gives every signal its default action and blocks none.
 pub fn reset_signals() -> io::Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is no handler; signals that have none to set
-        // (KILL, STOP, the C library's own) are refused without effect.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// `struct sigaction` as the kernel has it; all zero is the default action.
+    #[repr(C)]
+    struct Action([u64; 4]);
+    const SIGNALS: i32 = 64;
+    const SET_BYTES: usize = 8;
+    let default = Action([0; 4]);
+    // The raw call: the C library's own refuses the two signals that it keeps
+    // for itself, which whoever started us may have ignored.
+    for signal in 1..=SIGNALS {
+        // SAFETY: reads one action without a handler; the old one isn't asked
+        // for. KILL and STOP are refused, without effect.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const default,
+                std::ptr::null_mut::<Action>(),
+                SET_BYTES,
+            )
+        };
     }
-    let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigemptyset fills the set that it is given.
-    unsafe { libc::sigemptyset(none.as_mut_ptr()) };
-    // SAFETY: the set was filled above; the old mask isn't asked for.
-    match unsafe { libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let none = 0_u64;
+    // SAFETY: reads one set; the old one isn't asked for.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            std::ptr::null_mut::<u64>(),
+            SET_BYTES,
+        )
+    })
 }
 
 /// Lets the process run on every CPU that its cpuset allows.

@@ -20,11 +20,7 @@ impl Features {
     /// Of the running kernel, probed at the first call.
     pub fn get() -> &'static Self {
         static PROBED: OnceLock<Features> = OnceLock::new();
-        PROBED.get_or_init(|| {
-            let uname = rustix::system::uname();
-            let release = uname.release().to_string_lossy();
-            Self::of(version(&release)).without(&masked())
-        })
+        PROBED.get_or_init(|| Self::of(kernel_version()).without(&masked()))
     }
 
     /// Of a kernel of this version.
@@ -50,6 +46,13 @@ impl Features {
         }
         self
     }
+}
+
+/// Major and minor number of the running kernel.
+#[must_use]
+pub fn kernel_version() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    version(&uname.release().to_string_lossy())
 }
 
 fn masked() -> String {

@@ -12,6 +12,7 @@ pub mod descriptor;
 pub mod exec;
 pub mod features;
 pub mod fs;
+pub mod init;
 pub mod loopback;
 pub mod mount;
 pub mod netlink;

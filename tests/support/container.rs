@@ -5,15 +5,18 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcompose::model::{
-    Bundle, CgroupSpec, Namespace, Namespaces, ProcessSpec, Resources, RootFilesystem, Seccomp,
+    Bundle, BundleMount, CgroupSpec, Namespace, Namespaces, ProcessSpec, Resources, RootFilesystem,
+    Seccomp,
 };
 use rcompose::runtime::{self, ChildStdio, Joins, Started, Starting};
 use rcompose::sys::clone::{self, Ending};
 use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::support::isolated::{self, PROBE};
 
 /// How long a container may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,6 +60,39 @@ impl Engine {
         self.root.join("base")
     }
 
+    /// An empty layer.
+    pub(crate) fn layer(&self, name: &str) -> PathBuf {
+        let layer = self.root.join("layers").join(name);
+        fs::create_dir_all(&layer).unwrap();
+        layer
+    }
+
+    /// An empty folder of the host.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.root.join("host").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// A container of the busybox layer that runs a shell script.
+    pub(crate) fn script(&self, name: &str, script: &str) -> Bundle {
+        self.bundle(name, &["sh", "-c", script])
+    }
+
+    /// A container that runs a probe of this test binary: the host's libraries
+    /// are bound into it.
+    pub(crate) fn probe(&self, name: &str, probe: &str) -> Bundle {
+        let mut bundle = self.bundle(name, &["/probe", PROBE, probe]);
+        let binary = std::env::current_exe().unwrap();
+        bundle.mounts.push(bind(&binary, "/probe"));
+        for folder in ["/usr", "/lib", "/lib64"] {
+            if Path::new(folder).exists() {
+                bundle.mounts.push(bind(Path::new(folder), folder));
+            }
+        }
+        bundle
+    }
+
     /// A container of the busybox layer that runs `argv`.
     pub(crate) fn bundle(&self, name: &str, argv: &[&str]) -> Bundle {
         let folder = self.root.join("containers").join(name);
@@ -92,7 +128,7 @@ impl Engine {
             read_only_paths: runtime::default_read_only_paths(),
             sysctls: BTreeMap::new(),
             cgroup: CgroupSpec {
-                path: format!("rcompose-test-{}/{name}", std::process::id()),
+                path: format!("{}/{name}", isolated::groups()),
                 resources: Resources::default(),
             },
             init: false,
@@ -122,6 +158,28 @@ pub(crate) fn process(argv: &[&str]) -> ProcessSpec {
         rlimits: Vec::new(),
         oom_score_adj: None,
     }
+}
+
+/// A bind of a host path.
+pub(crate) fn bind(source: &Path, target: &str) -> BundleMount {
+    BundleMount::Bind {
+        source: source.to_owned(),
+        subpath: None,
+        target: target.to_owned(),
+        read_only: false,
+        recursive: true,
+        submounts_writable: false,
+        propagation: None,
+    }
+}
+
+/// The same, read-only.
+pub(crate) fn bind_read_only(source: &Path, target: &str) -> BundleMount {
+    let mut mount = bind(source, target);
+    if let BundleMount::Bind { read_only, .. } = &mut mount {
+        *read_only = true;
+    }
+    mount
 }
 
 /// What a process did.
@@ -164,6 +222,16 @@ impl Running {
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         }
+    }
+
+    /// Reads its output up to the end of a line.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while self.stdout.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
     }
 
     /// Kills it and waits.
@@ -250,4 +318,23 @@ pub(crate) fn wait_readable(fd: impl AsFd) {
         1,
         "timed out"
     );
+}
+
+/// The message of a start that has to fail.
+#[track_caller]
+pub(crate) fn refusal(bundle: &Bundle) -> (u8, String) {
+    match start(bundle) {
+        Ok(running) => panic!("it started: {:?}", running.kill()),
+        Err(error) => (error.exit_code(), error.message()),
+    }
+}
+
+/// Waits until something holds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }

@@ -7,8 +7,8 @@
 
 use std::io::{self, Write};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rcompose::sys::clone::{self, Ending, NamespaceSet, Parent};
@@ -21,17 +21,44 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// Its body, which panics when it fails.
     pub(crate) body: fn(),
+    /// Kernel features that it does without, as `RCOMPOSE_TEST_FEATURES_OFF`.
+    pub(crate) without: &'static str,
 }
 
-/// Cases from functions, by their names.
+/// A process inside a container that is this test binary: reports by its
+/// output and its status.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probe {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its body.
+    pub(crate) body: fn() -> u8,
+}
+
+/// Cases from functions, by their names, and what they do without.
 #[macro_export]
 macro_rules! cases {
-    ($($module:ident :: { $($name:ident),* $(,)? }),* $(,)?) => {
-        &[$($($crate::support::isolated::Case {
+    ($($module:ident, without $off:literal: { $($name:ident),* $(,)? })*) => {
+        &[$(cases!(@each $module, $off, [$($name)*])),*]
+    };
+    (@each $module:ident, $off:literal, [$($name:ident)*]) => {
+        &[$($crate::support::isolated::Case {
             name: concat!(stringify!($module), "::", stringify!($name)),
             body: $module::$name,
-        }),*),*]
+            without: $off,
+        }),*] as &[$crate::support::isolated::Case]
     };
+}
+
+impl Case {
+    /// Its name and what it does without.
+    fn label(&self) -> String {
+        if self.without.is_empty() {
+            self.name.to_owned()
+        } else {
+            format!("{}-without-{}", self.name, self.without)
+        }
+    }
 }
 
 /// Cases that run at the same time.
@@ -40,14 +67,24 @@ const PARALLEL: usize = 2;
 const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Marks the process that runs one case.
 const CASE: &str = "--isolated-case";
+/// Marks a probe inside a container.
+pub(crate) const PROBE: &str = "--probe";
 
 /// The test binary's main function.
-pub(crate) fn main(cases: &'static [Case]) -> ExitCode {
+pub(crate) fn main(groups: &[&'static [Case]], probes: &'static [Probe]) -> ExitCode {
+    let cases: Vec<&Case> = groups.iter().copied().flatten().collect();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, name] = arguments.as_slice()
+        && flag == PROBE
+    {
+        let probe = probes.iter().find(|probe| probe.name == name);
+        return ExitCode::from((probe.expect("a probe").body)());
+    }
     if let [flag, name] = arguments.as_slice()
         && flag == CASE
     {
-        return isolate(cases.iter().find(|case| case.name == name).expect("a case"));
+        let case = cases.iter().find(|case| case.label() == *name);
+        return isolate(case.expect("a case"));
     }
     let exact = arguments.iter().any(|argument| argument == "--exact");
     let filters: Vec<&String> = arguments
@@ -55,13 +92,13 @@ pub(crate) fn main(cases: &'static [Case]) -> ExitCode {
         .filter(|argument| !argument.starts_with('-'))
         .collect();
     let chosen: Vec<&Case> = cases
-        .iter()
+        .into_iter()
         .filter(|case| {
             let matches = |filter: &&String| {
                 if exact {
-                    case.name == filter.as_str()
+                    case.label() == filter.as_str()
                 } else {
-                    case.name.contains(filter.as_str())
+                    case.label().contains(filter.as_str())
                 }
             };
             filters.is_empty() || filters.iter().any(matches)
@@ -69,7 +106,7 @@ pub(crate) fn main(cases: &'static [Case]) -> ExitCode {
         .collect();
     if arguments.iter().any(|argument| argument == "--list") {
         for case in chosen {
-            say(&format!("{}: test\n", case.name));
+            say(&format!("{}: test\n", case.label()));
         }
         return ExitCode::SUCCESS;
     }
@@ -83,7 +120,7 @@ pub(crate) fn main(cases: &'static [Case]) -> ExitCode {
 /// wants every tier.
 fn skip(chosen: &[&Case]) -> ExitCode {
     for case in chosen {
-        say(&format!("test {} ... skipped: needs root\n", case.name));
+        say(&format!("test {} ... skipped: needs root\n", case.label()));
     }
     if std::env::var_os("RCOMPOSE_TEST_NO_SKIP").is_some() && !chosen.is_empty() {
         return ExitCode::FAILURE;
@@ -101,9 +138,9 @@ fn run_all(chosen: &[&Case]) -> ExitCode {
                 while let Some(case) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let (passed, output) = run_one(case);
                     let verdict = if passed { "ok" } else { "FAILED" };
-                    say(&format!("test {} ... {verdict}\n", case.name));
+                    say(&format!("test {} ... {verdict}\n", case.label()));
                     if !passed {
-                        failures.lock().unwrap().push((case.name, output));
+                        failures.lock().unwrap().push((case.label(), output));
                     }
                 }
             });
@@ -128,7 +165,9 @@ fn run_all(chosen: &[&Case]) -> ExitCode {
 fn run_one(case: &Case) -> (bool, String) {
     let output = tempfile::NamedTempFile::new().unwrap();
     let mut child = Command::new("/proc/self/exe")
-        .args([CASE, case.name])
+        .args([CASE, &case.label()])
+        .env("RCOMPOSE_TEST_FEATURES_OFF", case.without)
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(output.reopen().unwrap())
         .stderr(output.reopen().unwrap())
@@ -155,8 +194,16 @@ fn say(text: &str) {
     io::stdout().write_all(text.as_bytes()).unwrap();
 }
 
+/// The folder of a case's control groups, which are the whole host's.
+pub(crate) fn groups() -> &'static str {
+    static GROUPS: OnceLock<String> = OnceLock::new();
+    GROUPS.get_or_init(|| format!("rcompose-test-{}", std::process::id()))
+}
+
 /// Runs a case as the first process of new namespaces.
 fn isolate(case: &Case) -> ExitCode {
+    // Named while the process's id is the host's.
+    let groups = groups();
     let namespaces = NamespaceSet::MOUNT
         .with(NamespaceSet::PID)
         .with(NamespaceSet::NET)
@@ -175,7 +222,10 @@ fn isolate(case: &Case) -> ExitCode {
     })
     .unwrap();
     let pidfd = std::os::fd::AsFd::as_fd(&child.pidfd);
-    match clone::reap(pidfd).unwrap() {
+    let ending = clone::reap(pidfd).unwrap();
+    // A case that failed may have left them.
+    rcompose::runtime::cgroup::remove(groups).unwrap();
+    match ending {
         Some(Ending::Exited(0)) => ExitCode::SUCCESS,
         Some(ending) => {
             say(&format!("the case ended: {ending:?}\n"));

@@ -143,7 +143,8 @@ fn engine_id(record: &str) -> Option<String> {
     value.split('"').nth(1).map(str::to_owned)
 }
 
-/// Sockets, locks and records of projects; what the user keeps is not counted.
+/// Sockets, locks and records of projects; what the user keeps and the stores'
+/// own locks are not counted.
 fn files(root: &Path, found: &mut BTreeSet<String>) {
     for folder in [
         "run/projects",
@@ -158,7 +159,9 @@ fn files(root: &Path, found: &mut BTreeSet<String>) {
             .flatten()
             .flatten()
         {
-            found.insert(format!("file {folder}/{}", entry.file_name().display()));
+            if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+                found.insert(format!("file {folder}/{}", entry.file_name().display()));
+            }
         }
     }
 }
