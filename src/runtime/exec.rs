@@ -59,7 +59,7 @@ fn spawn(
                 stdout,
                 stderr,
             };
-            let streams = streams.reopen(system::proc()?.as_fd())?;
+            let streams = streams.reopen(system::proc_of_processes()?.as_fd())?;
             ChildStdio::Streams {
                 stdin: streams.stdin,
                 stdout: streams.stdout,
@@ -100,6 +100,9 @@ fn gone(error: std::io::Error, what: &str) -> Error {
 
 /// The container's v2 group, where there is one.
 pub(crate) fn open_group(path: &str) -> Result<Option<OwnedFd>, Error> {
+    if path.is_empty() {
+        return Ok(None);
+    }
     let step = || format!("control group {path}");
     match Hierarchies::get().step(step)?.v2_group(path) {
         Some(folder) => cgroup::open(&folder).step(step),
@@ -111,7 +114,7 @@ pub(crate) fn open_group(path: &str) -> Result<Option<OwnedFd>, Error> {
 fn prepare(process: &ProcessSpec, stdio: ChildStdio) -> Result<Launch<'_>, Error> {
     exec::set_umask(0);
     let root = fs::folder("/").step(|| "root of the container".to_owned())?;
-    let proc = system::proc()?;
+    let proc = system::proc_of_processes()?;
     let stdio = match stdio {
         ChildStdio::Streams {
             stdin,

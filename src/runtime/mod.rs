@@ -90,11 +90,15 @@ pub fn start(bundle: &Bundle, stdio: ChildStdio, joins: Joins) -> Result<Startin
             error.exit_code()
         },
     );
-    if let Some(home) = home {
-        clone::enter(home.as_fd(), NamespaceSet::PID)
-            .step(|| "return to the own pid namespace".to_owned())?;
-    }
+    let back = match &home {
+        Some(home) => clone::enter(home.as_fd(), NamespaceSet::PID),
+        None => Ok(()),
+    };
     let child = child.step(|| "clone of the container's first process".to_owned())?;
+    if let Err(error) = back {
+        end(&child).step(|| "end of a container in the wrong namespace".to_owned())?;
+        return Err(Error::new("return to the own pid namespace", error));
+    }
     Ok(Starting::new(ours, child, Role::Process))
 }
 
@@ -259,19 +263,31 @@ impl Starting {
         }
     }
 
-    /// Kills the process. Gives its descriptor when it doesn't end at once (in
+    /// Kills the process. Gives the descriptor of what doesn't end at once (in
     /// an unkillable wait of the kernel): its status is the caller's to take.
-    pub fn abort(self) -> Vec<OwnedFd> {
+    pub fn abort(mut self) -> Vec<OwnedFd> {
         let mut unreaped = Vec::new();
-        for child in [self.helper, self.process].into_iter().flatten() {
-            // Fails for a process that has ended, which is as well.
-            let _ = clone::kill(child.pidfd.as_fd());
-            if !clone::reap_within(child.pidfd.as_fd(), ABORT_WAIT) {
-                unreaped.push(child.pidfd);
+        // The helper first: afterwards it is certain what it has made. A process
+        // that it couldn't tell of any more finds the channel closed and ends.
+        unreaped.extend(self.helper.take().and_then(kill_now));
+        while let Ok(news) = channel::hear(self.sync.as_fd()) {
+            match news {
+                News::Process(child) => self.process = Some(child),
+                News::Ready(_) | News::Failed(_) => {}
+                News::Nothing | News::End => break,
             }
         }
+        unreaped.extend(self.process.take().and_then(kill_now));
         unreaped
     }
+}
+
+/// Kills a child and takes its status. Its descriptor comes back if that takes
+/// longer than a moment.
+fn kill_now(child: Child) -> Option<OwnedFd> {
+    // Fails for a process that has ended, which is as well.
+    let _ = clone::kill(child.pidfd.as_fd());
+    (!clone::reap_within(child.pidfd.as_fd(), ABORT_WAIT)).then_some(child.pidfd)
 }
 
 /// How long an aborted process may take to end while the caller waits.

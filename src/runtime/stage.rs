@@ -102,6 +102,9 @@ pub(crate) fn needed_streams(stdio: &ChildStdio) -> Vec<BorrowedFd<'_>> {
 /// Moves into the container's group of each v1 hierarchy. A group that could
 /// not be prepared has been warned about by then.
 pub(crate) fn join_groups(path: &str) -> Result<(), Error> {
+    if path.is_empty() {
+        return Ok(());
+    }
     let step = || format!("control group {path}");
     for hierarchy in &Hierarchies::get().step(step)?.v1 {
         match cgroup::join_v1(&hierarchy.mount.join(path)) {

@@ -24,6 +24,16 @@ pub(crate) fn proc() -> Result<OwnedFd, Error> {
         .step(|| "procfs".to_owned())
 }
 
+/// Makes a procfs of the calling process's pid namespace that shows processes
+/// alone: a glimpse of it gives nobody the settings under `/proc/sys`.
+pub(crate) fn proc_of_processes() -> Result<OwnedFd, Error> {
+    Filesystem::open("proc")
+        .and_then(|proc| proc.set("source", "proc"))
+        .and_then(|proc| proc.set("subset", "pid"))
+        .and_then(|proc| proc.mount(STRICT))
+        .step(|| "procfs".to_owned())
+}
+
 /// Makes a sysfs of the calling process's network namespace, detached.
 pub(crate) fn sysfs(writable: bool) -> Result<OwnedFd, Error> {
     Filesystem::open("sysfs")

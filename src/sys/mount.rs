@@ -109,26 +109,12 @@ impl Filesystem {
         match rustix::io::read(&self.context, &mut log) {
             Ok(length) => {
                 let text = String::from_utf8_lossy(log.get(..length).unwrap_or_default());
-                let text = text.trim().trim_start_matches("e ").to_owned();
-                io::Error::new(
-                    plain.kind(),
-                    Explained {
-                        text,
-                        source: plain,
-                    },
-                )
+                let text = text.trim().trim_start_matches("e ");
+                io::Error::new(plain.kind(), format!("{plain}: {text}"))
             }
             Err(_) => plain,
         }
     }
-}
-
-/// An error of the mount API with the kernel's own words.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-struct Explained {
-    text: String,
-    source: io::Error,
 }
 
 /// Makes a detached copy of the mount at `path` below `dir`, following links.

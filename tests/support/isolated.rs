@@ -122,10 +122,12 @@ fn skip(chosen: &[&Case]) -> ExitCode {
     for case in chosen {
         say(&format!("test {} ... skipped: needs root\n", case.label()));
     }
-    if std::env::var_os("RCOMPOSE_TEST_NO_SKIP").is_some() && !chosen.is_empty() {
-        return ExitCode::FAILURE;
+    let must_run = std::env::var("CI").is_ok_and(|ci| !["", "0", "false"].contains(&ci.as_str()));
+    if must_run && !chosen.is_empty() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
-    ExitCode::SUCCESS
 }
 
 fn run_all(chosen: &[&Case]) -> ExitCode {
