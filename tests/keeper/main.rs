@@ -37,15 +37,15 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    support::isolated::main(cases![
-        birth::{
+    let cases = cases![
+        birth, without "": {
             a_launched_pair_is_nobodys,
             a_taken_project_is_busy,
             a_command_substitution_returns,
             a_pair_leaves_nothing,
             a_tethered_keeper_ends_with_its_owner,
-        },
-        spawns::{
+        }
+        spawns, without "": {
             a_container_runs_and_its_exit_is_recorded,
             a_spawn_asked_for_twice_runs_once,
             what_cannot_start_says_why,
@@ -54,18 +54,19 @@ fn main() -> ExitCode {
             only_pipes_enter,
             a_terminal_is_logged,
             signals_reach_the_process,
-        },
-        deaths::{
+        }
+        deaths, without "": {
             the_shelf_survives_a_supervisor,
             any_of_the_three_may_die,
             a_supervisor_that_keeps_failing_is_explained,
             all_three_may_die,
-        },
-        logs::{
+        }
+        logs, without "": {
             a_full_disk_blocks_nobody_else,
             a_flood_is_written_whole,
-        },
-    ])
+        }
+    ];
+    support::isolated::main(cases, &[])
 }
 
 fn end<T, E: std::fmt::Debug>(result: Result<T, E>) -> ExitCode {
