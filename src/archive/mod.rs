@@ -2,7 +2,7 @@
 //!
 //! Archives come from strangers. [`TarReader`] reads them strictly and within
 //! limits; [`Extractor`] writes a layer's tree through descriptors that can't
-//! leave its root; [`settle`] lays the tree on the layers below it. Which
+//! leave its root; [`settle()`] lays the tree on the layers below it. Which
 //! entry means what is judged in `oci`; where trees and blobs lie, what their
 //! digests must be and when they become visible is the image store's matter.
 

@@ -2,8 +2,8 @@
 //!
 //! It knows the command line, the terminal and docker compose's wording; what
 //! a command means is decided below. Reading goes in three steps: what was
-//! typed ([`args`]), what it means together with the environment ([`settings`],
-//! [`context`]), and the command's own file in `commands/`.
+//! typed (`args`), what it means together with the environment (`settings`,
+//! `context`), and the command's own file in `commands/`.
 
 mod args;
 mod attach;

@@ -158,7 +158,7 @@ pub(crate) struct LedgerState {
     pub(crate) starts: [u64; STREAMS_MAX],
 }
 
-/// The file in memory that holds a [`LedgerState`].
+/// The file in memory that holds a `LedgerState`.
 #[derive(Debug)]
 pub struct Ledger {
     file: File,

@@ -170,7 +170,7 @@ pub(super) fn write(path: &str, value: &str) -> Result<(), Error> {
     })
 }
 
-/// As [`write`]; a setting that this kernel lacks is left alone.
+/// As [`write()`]; a setting that this kernel lacks is left alone.
 pub(super) fn optional(path: &str, value: &str) -> Result<(), Error> {
     match write(path, value) {
         Err(Error::Setting { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -3,7 +3,7 @@
 //! One function a verb: [`reconcile()`] for `up`, `create` and `scale`,
 //! [`down()`] and its like for the rest. They read two values and return a
 //! third; the engine carries it out and decides nothing. A plan can be printed
-//! ([`explain`]), scheduled ([`Schedule`]) and asked what it wants confirmed
+//! ([`explain()`]), scheduled ([`Schedule`]) and asked what it wants confirmed
 //! ([`Plan::confirmations`]).
 
 mod cause;

@@ -1,7 +1,7 @@
 //! Our container runtime: from a bundle to a running process, and further
 //! processes beside it.
 //!
-//! Called from a single-threaded keeper. [`start`] and [`exec`] return right
+//! Called from a single-threaded keeper. [`start`] and [`exec()`] return right
 //! after clone3(2); everything slow happens in the child (the *init stage*, see
 //! `stage`), which reports over a channel that [`Starting`] listens to without
 //! ever blocking. The runtime decides nothing: which limits, capabilities and
