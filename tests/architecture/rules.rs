@@ -129,7 +129,11 @@ fn complaints(
     edges: &mut Edges,
 ) -> Vec<String> {
     let module = source.module.as_str();
-    let may_see_terminal = matches!(module, "sys" | "cli" | "main");
+    // Standard error of the processes in the background is the project's log.
+    let may_see_terminal = matches!(
+        module,
+        "sys" | "cli" | "main" | "keeper" | "logs" | "supervisor"
+    );
     match &mention.what {
         What::Own(path) => edge(law, module, row, path, mention.in_test, edges)
             .into_iter()
