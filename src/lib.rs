@@ -10,6 +10,7 @@ pub mod event;
 pub mod model;
 
 // deciders
+pub mod compose;
 pub mod graph;
 pub mod lifecycle;
 pub mod oci;

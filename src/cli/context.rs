@@ -6,7 +6,8 @@
 use std::cell::OnceCell;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -14,9 +15,12 @@ use jiff::tz::TimeZone;
 
 use crate::cli::args::GlobalArgs;
 use crate::cli::environment::Environment;
-use crate::cli::exit::{Failure, Kind};
+use crate::cli::exit::{Exit, Failure, Kind, Silent};
 use crate::cli::output;
 use crate::cli::settings::{Ansi, Settings};
+use crate::cli::source::DiskSource;
+use crate::compose::{self, Discovered, LoadOptions, Loaded};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::ProjectName;
 use crate::store::{self, Root};
 use crate::view::Moment;
@@ -35,6 +39,7 @@ pub(crate) struct Context {
     /// Which streams are terminals.
     pub(crate) terminal: Terminal,
     store: OnceCell<Root>,
+    source: DiskSource,
 }
 
 /// Which streams are terminals.
@@ -74,6 +79,7 @@ impl Context {
                 stderr: std::io::stderr().is_terminal(),
             },
             store: OnceCell::new(),
+            source: DiskSource::default(),
         })
     }
 
@@ -97,6 +103,50 @@ impl Context {
             anyhow::Error::new(error).context(failure)
         })?;
         Ok(self.store.get_or_init(|| root))
+    }
+
+    /// Finds the project's files and variables, and tells what is odd about
+    /// them. No file is no error: many commands need only a name.
+    pub(crate) fn discover(&self) -> anyhow::Result<Discovered> {
+        let request = compose::Request {
+            files: self.flags.files.clone(),
+            project_directory: self.flags.project_directory.clone().or_else(|| self.flags.workdir.clone()),
+            project_name: self.flags.project_name.clone(),
+            profiles: self.flags.profiles.clone(),
+            env_files: self.flags.env_files.clone(),
+            working_dir: self.working_dir.clone(),
+            variables: self.environment.variables().clone(),
+        };
+        let found = compose::discover(&request, &self.source);
+        self.tell(&found.diagnostics, &[])?;
+        Ok(found)
+    }
+
+    /// Loads the project; its errors are told and end the command.
+    pub(crate) fn load(&self, options: &LoadOptions) -> anyhow::Result<Loaded> {
+        let loaded = compose::load(options, &self.source);
+        self.tell(&loaded.diagnostics, &loaded.sources)?;
+        Ok(loaded)
+    }
+
+    fn tell(
+        &self,
+        diagnostics: &[Diagnostic],
+        sources: &[(Arc<PathBuf>, Arc<str>)],
+    ) -> anyhow::Result<()> {
+        let source = |path: &Path| {
+            let known = sources.iter().find(|(file, _)| file.as_path() == path);
+            known.map(|(_, text)| text.to_string())
+        };
+        if !diagnostics.is_empty() {
+            let text = output::diagnostics::render(diagnostics, &source);
+            output::notice(text.trim_end());
+        }
+        let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
+        if diagnostics.iter().any(is_error) {
+            return Err(Silent(Exit::FAILURE).into());
+        }
+        Ok(())
     }
 
     /// The moment of this command, for ages and local times.

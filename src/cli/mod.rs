@@ -22,6 +22,7 @@ mod records;
 mod reference;
 mod settings;
 mod sightings;
+mod source;
 mod terminal;
 
 use std::ffi::OsString;

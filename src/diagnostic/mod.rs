@@ -44,6 +44,8 @@ pub struct Diagnostic {
     pub message: String,
     /// Where, when it has a place.
     pub span: Option<Span>,
+    /// A word at the place itself.
+    pub label: Option<String>,
     /// Other places that matter, each with a word about it.
     pub related: Vec<(Span, String)>,
     /// What to do.
@@ -69,6 +71,7 @@ impl Diagnostic {
             code: code.to_owned(),
             message,
             span: None,
+            label: None,
             related: Vec::new(),
             hint: None,
         }

@@ -5,6 +5,7 @@
 //! its own only when it talks to a supervisor.
 
 pub(crate) mod attach;
+pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod down;
 pub(crate) mod exec;
@@ -37,6 +38,9 @@ use crate::cli::exit::Exit;
 /// A command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Parse, resolve and render compose file in canonical format
+    #[command(alias = "convert")]
+    Config(config::Args),
     /// List images used by the created containers
     Images(images::Args),
     /// Manage images
@@ -59,6 +63,7 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Self::Config(args) => args.run(context),
             Self::Images(args) => args.run(context),
             Self::Image(args) => args.run(context),
             Self::Logs(args) => args.run(context),

@@ -69,10 +69,11 @@ fn one(diagnostic: &Diagnostic, files: &mut Files<'_>) -> String {
             .id(diagnostic.code.as_str()),
     );
     if let Some(span) = &diagnostic.span {
-        group = group.element(place(span, "", files));
+        let words = diagnostic.label.as_deref().unwrap_or_default();
+        group = group.element(place(span, words, AnnotationKind::Primary, files));
     }
     for (span, words) in &diagnostic.related {
-        group = group.element(place(span, words, files));
+        group = group.element(place(span, words, AnnotationKind::Context, files));
     }
     if let Some(hint) = &diagnostic.hint {
         group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
@@ -83,18 +84,13 @@ fn one(diagnostic: &Diagnostic, files: &mut Files<'_>) -> String {
 }
 
 /// A place with its excerpt, or only its name where there is no text.
-fn place(span: &Span, words: &str, files: &mut Files<'_>) -> Element<'static> {
+fn place(span: &Span, words: &str, kind: AnnotationKind, files: &mut Files<'_>) -> Element<'static> {
     let path = span.file.display().to_string();
     let excerpt = files
         .text(&span.file)
         .and_then(|text| excerpt(text, span.offset, span.length));
     match excerpt {
         Some(Excerpt { text, range }) => {
-            let kind = if words.is_empty() {
-                AnnotationKind::Primary
-            } else {
-                AnnotationKind::Context
-            };
             let annotation = kind.span(range);
             let annotation = if words.is_empty() {
                 annotation

@@ -1,0 +1,153 @@
+//! `config`: the project as it is understood.
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output;
+use crate::compose::{Canonical, LoadOptions};
+
+/// Flags of `config`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Format the output. Values: [yaml | json]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Print the service config hash, one per line
+    #[arg(long, value_name = "SERVICES")]
+    hash: Option<String>,
+    /// Print the image names, one per line
+    #[arg(long)]
+    images: bool,
+    /// Print the model names, one per line
+    #[arg(long)]
+    models: bool,
+    /// Print the network names, one per line
+    #[arg(long)]
+    networks: bool,
+    /// Don't check model consistency - warning: may produce invalid Compose output
+    #[arg(long)]
+    no_consistency: bool,
+    /// Don't resolve service env files
+    #[arg(long)]
+    no_env_resolution: bool,
+    /// Don't interpolate environment variables
+    #[arg(long)]
+    no_interpolate: bool,
+    /// Don't normalize compose model
+    #[arg(long)]
+    no_normalize: bool,
+    /// Don't resolve file paths
+    #[arg(long)]
+    no_path_resolution: bool,
+    /// Save to file (default to stdout)
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: Option<String>,
+    /// Print the profile names, one per line
+    #[arg(long)]
+    profiles: bool,
+    /// Only validate the configuration, don't print anything
+    #[arg(short = 'q', long)]
+    quiet: bool,
+    /// Print the service names, one per line
+    #[arg(long)]
+    services: bool,
+    /// Print the volume names, one per line
+    #[arg(long)]
+    volumes: bool,
+    /// Print environment used for interpolation
+    #[arg(long)]
+    environment: bool,
+    /// Services to keep, with what they depend on
+    #[arg(value_name = "SERVICE")]
+    names: Vec<String>,
+}
+
+impl Args {
+    /// Prints it.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        if let Some(format) = &self.format
+            && !matches!(format.as_str(), "yaml" | "json")
+        {
+            return Err(Failure::usage(format!("unsupported format {format:?}")).into());
+        }
+        let mut options = context.discover()?.options;
+        self.apply(&mut options, context);
+        let loaded = context.load(&options)?;
+        let text = self.text(&loaded.canonical)?;
+        match (&self.output, self.quiet) {
+            (_, true) => {}
+            (Some(path), false) => std::fs::write(path, text)
+                .map_err(|error| Failure::new(crate::cli::exit::Kind::Environment, format!("write of {path}: {error}")))?,
+            (None, false) => output::print(&text)?,
+        }
+        Ok(Exit::SUCCESS)
+    }
+
+    fn apply(&self, options: &mut LoadOptions, context: &Context) {
+        options.all_resources = context.flags.all_resources;
+        options.skip.interpolation = self.no_interpolate;
+        options.skip.normalization = self.no_normalize || context.settings.compatibility;
+        options.skip.paths = self.no_path_resolution;
+        options.skip.consistency = self.no_consistency;
+        options.skip.environment = self.no_env_resolution;
+        let ignores_names = self.services || self.volumes || self.networks || self.models || self.profiles || self.hash.is_some();
+        if !ignores_names && !self.no_interpolate {
+            options.services.clone_from(&self.names);
+        }
+    }
+
+    fn text(&self, canonical: &Canonical) -> anyhow::Result<String> {
+        if self.services {
+            return Ok(lines(canonical.services()));
+        }
+        for (asked, section) in [(self.volumes, "volumes"), (self.networks, "networks")] {
+            if asked {
+                return Ok(lines(canonical.keys(section)));
+            }
+        }
+        if self.models {
+            return Ok(lines(canonical.models()));
+        }
+        if let Some(names) = &self.hash {
+            return hashes(canonical, names);
+        }
+        if self.profiles {
+            return Ok(lines(canonical.profiles()));
+        }
+        if self.images {
+            return Ok(lines(canonical.images()));
+        }
+        if self.environment {
+            let pairs = canonical.environment().iter();
+            return Ok(lines(pairs.map(|(name, value)| format!("{name}={value}"))));
+        }
+        Ok(match self.format.as_deref() {
+            Some("json") => format!("{}\n", canonical.to_json()),
+            _ => canonical.to_yaml()?,
+        })
+    }
+}
+
+fn hashes(canonical: &Canonical, names: &str) -> anyhow::Result<String> {
+    let mut wanted: Vec<&str> = if names == "*" {
+        canonical.services().collect()
+    } else {
+        names.split(',').collect()
+    };
+    wanted.sort_unstable();
+    let mut text = String::new();
+    for name in wanted {
+        let hash = canonical
+            .hash(name)
+            .ok_or_else(|| Failure::project(format!("no such service: {name}")))?;
+        text.push_str(&format!("{name} {hash}\n"));
+    }
+    Ok(text)
+}
+
+fn lines(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    items.into_iter().fold(String::new(), |mut text, item| {
+        text.push_str(item.as_ref());
+        text.push('\n');
+        text
+    })
+}

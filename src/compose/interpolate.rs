@@ -1,0 +1,208 @@
+//! Variables in a document, and the casts that follow.
+//!
+//! Values only, never keys. Text at the path of a number or boolean is cast
+//! here, as the reference does, so that later files may override it in
+//! another form.
+
+use std::collections::BTreeSet;
+
+use crate::compose::attribute::{Kind, Schema};
+use crate::compose::environment::Environment;
+use crate::compose::node::{Mark, Node, Value};
+use crate::compose::place::Place;
+use crate::compose::problem::{Problem, Problems};
+use crate::compose::template::{self, TemplateError};
+
+/// Puts the environment's values into a document.
+pub(crate) fn interpolate(
+    document: &mut Node,
+    schema: &'static Schema,
+    environment: &Environment,
+    told: &mut BTreeSet<String>,
+    problems: &mut Problems,
+) {
+    Walk {
+        environment,
+        told,
+        problems,
+        path: Vec::new(),
+    }
+    .node(document, Some(schema));
+}
+
+/// Whether a cast failed, and in which words the reference says so.
+pub(crate) fn cast(kind: Kind, text: &str) -> Result<Option<Value>, String> {
+    match kind {
+        Kind::Int => text.parse().map(|number| Some(Value::Int(number))).map_err(|_| {
+            format!("strconv.Atoi: parsing {text:?}: {}", number_fault(text))
+        }),
+        Kind::Float => text.parse().map(|number| Some(Value::Float(number))).map_err(|_| {
+            format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")
+        }),
+        Kind::Bool => match boolean(text) {
+            Some((value, _)) => Ok(Some(Value::Bool(value))),
+            None => Err(format!("invalid boolean: {text}")),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// The warning about a variable without a value.
+pub(crate) fn unset(name: &str, place: Place) -> Problem {
+    let message = format!("The {name:?} variable is not set. Defaulting to a blank string.");
+    Problem::warning("unset-variable", message, place).hint(format!(
+        "set {name} in the environment or in `.env`, or give a default: ${{{name}:-…}}"
+    ))
+}
+
+fn number_fault(text: &str) -> &'static str {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        "value out of range"
+    } else {
+        "invalid syntax"
+    }
+}
+
+/// A boolean, and whether its word is one of YAML 1.1's.
+fn boolean(text: &str) -> Option<(bool, bool)> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Some((true, false)),
+        "false" => Some((false, false)),
+        "y" | "yes" | "on" => Some((true, true)),
+        "n" | "no" | "off" => Some((false, true)),
+        _ => None,
+    }
+}
+
+struct Walk<'a> {
+    environment: &'a Environment,
+    told: &'a mut BTreeSet<String>,
+    problems: &'a mut Problems,
+    path: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &mut Node, schema: Option<&'static Schema>) {
+        if node.mark == Mark::Reset {
+            return;
+        }
+        let place = node.place;
+        match &mut node.value {
+            Value::Text(text) => {
+                if let Some(value) = self.text(text, schema, place) {
+                    node.value = value;
+                }
+            }
+            Value::List(items) => {
+                let below = schema.and_then(Schema::item);
+                self.path.push("[]".to_owned());
+                for item in items {
+                    self.node(item, below);
+                }
+                self.path.pop();
+            }
+            Value::Map(map) => {
+                for (key, child) in map.iter_mut() {
+                    let below = schema.and_then(|schema| schema.key(key));
+                    self.path.push(key.to_owned());
+                    self.node(child, below);
+                    self.path.pop();
+                }
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::Time(_) => {}
+        }
+    }
+
+    fn text(&mut self, text: &str, schema: Option<&'static Schema>, place: Place) -> Option<Value> {
+        let kind = schema.and_then(Schema::attribute).map(|row| row.kind);
+        let castable = matches!(kind, Some(Kind::Int | Kind::Float | Kind::Bool));
+        if !castable && !text.contains('$') {
+            return None;
+        }
+        let mut unset = Vec::new();
+        let lookup = |name: &str| self.environment.get(name).map(str::to_owned);
+        let value = match template::substitute(text, &lookup, &mut |name| unset.push(name.to_owned())) {
+            Ok(value) => value.into_owned(),
+            Err(error) => {
+                self.fault(text, &error, place);
+                return None;
+            }
+        };
+        for name in unset {
+            self.tell_unset(&name, place);
+        }
+        if let (Some(kind), true) = (kind, castable) {
+            match cast(kind, &value) {
+                Ok(Some(cast)) => {
+                    self.tell_old_boolean(kind, &value, place);
+                    return Some(cast);
+                }
+                Ok(None) => {}
+                Err(reason) => {
+                    let path = self.path.join(".");
+                    let message = format!(
+                        "error while interpolating {path}: failed to cast to expected type: {reason}"
+                    );
+                    let problem = Problem::error("bad-cast", message, place).label(expected(kind));
+                    self.problems.add_at(&path, problem);
+                    return Some(Value::Null);
+                }
+            }
+        }
+        Some(Value::Text(value))
+    }
+
+    fn tell_unset(&mut self, name: &str, place: Place) {
+        if self.told.insert(name.to_owned()) {
+            self.problems.add(unset(name, place));
+        }
+    }
+
+    fn tell_old_boolean(&mut self, kind: Kind, text: &str, place: Place) {
+        if kind == Kind::Bool && boolean(text).is_some_and(|(_, old)| old) {
+            let message = format!("{text:?} for boolean is not supported by YAML 1.2, please use `true`");
+            let message = if boolean(text).is_some_and(|(value, _)| value) {
+                message
+            } else {
+                message.replace("`true`", "`false`")
+            };
+            self.problems.add(Problem::warning("old-boolean", message, place));
+        }
+    }
+
+    fn fault(&mut self, text: &str, error: &TemplateError, place: Place) {
+        let path = self.path.join(".");
+        let problem = match error {
+            TemplateError::Invalid => {
+                let message = format!(
+                    "invalid interpolation format for {path}.\nYou may need to escape any $ with another $.\n{text}"
+                );
+                Problem::error("bad-interpolation", message, place)
+                    .hint("variables look like $NAME, ${NAME}, ${NAME:-default}; a literal $ is $$")
+            }
+            TemplateError::Missing { name, reason } => {
+                let colon = if reason.is_empty() { "" } else { ": " };
+                let message = format!(
+                    "error while interpolating {path}: required variable {name} is missing a value{colon}{reason}"
+                );
+                Problem::error("missing-variable", message, place)
+                    .hint(format!("set {name} in the environment or in `.env`"))
+            }
+        };
+        self.problems.add_at(&path, problem);
+    }
+}
+
+fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "expected true or false",
+        Kind::Int => "expected a whole number",
+        _ => "expected a number",
+    }
+}

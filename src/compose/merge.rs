@@ -1,0 +1,304 @@
+//! A later file's tree onto an earlier one's.
+//!
+//! Rules come from the table's merge column. Works on trees in any form,
+//! short or long; what makes list entries equal is `unique`'s affair.
+
+use crate::compose::attribute::{Merge, Schema};
+use crate::compose::node::{Entry, Map, Mark, Node, Value};
+use crate::compose::place::Place;
+use crate::compose::problem::{Problem, Problems};
+use crate::compose::trail::Trail;
+use crate::compose::yaml::scalar;
+
+/// Merges `over` onto `base`.
+pub(crate) fn merge(
+    base: &mut Node,
+    over: Node,
+    schema: Option<&'static Schema>,
+    trail: &Trail<'_>,
+    problems: &mut Problems,
+) {
+    match over.mark {
+        Mark::Reset => {
+            *base = Node::null(over.place);
+            return;
+        }
+        Mark::Override => {
+            *base = over;
+            base.settle_marks();
+            return;
+        }
+        Mark::Plain => {}
+    }
+    let rule = schema
+        .and_then(Schema::attribute)
+        .map_or(Merge::Deep, |row| row.merge);
+    match rule {
+        Merge::Replace | Merge::Ulimit => replace(base, over),
+        _ if over.is_null() => {}
+        _ if base.is_null() => replace(base, over),
+        Merge::Deep => deep(base, over, schema, trail, problems),
+        Merge::Sequence => append(base, over, schema, sequence),
+        Merge::Hosts => hosts(base, over),
+        Merge::Keyed => {
+            keyed(base, schema);
+            let mut over = over;
+            keyed(&mut over, schema);
+            deep(base, over, schema, trail, problems);
+        }
+        Merge::Build => {
+            context_form(base);
+            let mut over = over;
+            context_form(&mut over);
+            deep(base, over, schema, trail, problems);
+        }
+        Merge::Logging => {
+            let same = match (base.text_at("driver"), over.text_at("driver")) {
+                (Some(base), Some(over)) => base == over,
+                _ => true,
+            };
+            if same {
+                deep(base, over, schema, trail, problems);
+            } else {
+                replace(base, over);
+            }
+        }
+        Merge::Ipam => ipam(base, over, schema, trail, problems),
+    }
+}
+
+fn replace(base: &mut Node, over: Node) {
+    *base = over;
+    base.settle_marks();
+}
+
+fn deep(
+    base: &mut Node,
+    over: Node,
+    schema: Option<&'static Schema>,
+    trail: &Trail<'_>,
+    problems: &mut Problems,
+) {
+    let (base_place, over_place) = (base.place, over.place);
+    match (&mut base.value, over.value) {
+        (Value::Map(base), Value::Map(over)) => merge_maps(base, over, schema, trail, problems),
+        (Value::List(base), Value::List(over)) => {
+            for mut item in over {
+                if item.mark != Mark::Reset {
+                    item.settle_marks();
+                    base.push(item);
+                }
+            }
+        }
+        (Value::Map(_) | Value::List(_), _) => {
+            let path = trail.numbered();
+            problems.add_at(
+                &path,
+                Problem::error("merge-conflict", format!("cannot override {path}"), over_place)
+                    .label("this has another form")
+                    .related(base_place, "than the value that it would be merged with")
+                    .hint("write both in the same form, or use `!override` to replace the earlier one"),
+            );
+        }
+        (_, value) => {
+            *base = Node::new(value, over_place);
+            base.settle_marks();
+        }
+    }
+}
+
+fn merge_maps(
+    base: &mut Map,
+    over: Map,
+    schema: Option<&'static Schema>,
+    trail: &Trail<'_>,
+    problems: &mut Problems,
+) {
+    for (key, mut entry) in over.into_entries() {
+        if entry.node.mark == Mark::Reset {
+            base.remove(&key);
+            continue;
+        }
+        match base.get_mut(&key) {
+            Some(earlier) => {
+                let below = schema.and_then(|schema| schema.key(&key));
+                merge(earlier, entry.node, below, &trail.key(&key), problems);
+            }
+            None => {
+                entry.node.settle_marks();
+                base.insert_entry(key, entry);
+            }
+        }
+    }
+}
+
+type ToList = fn(Node) -> Vec<Node>;
+
+fn append(base: &mut Node, over: Node, schema: Option<&'static Schema>, to_list: ToList) {
+    remove_reset_pairs(base, &over);
+    let place = base.place;
+    let earlier = std::mem::replace(base, Node::null(place));
+    let mut items = to_list(earlier);
+    items.extend(to_list(over));
+    *base = Node::list(items, place);
+    // One text stays one text only where a list of it means the same.
+    debug_assert!(schema.is_some());
+}
+
+/// `KEY: !reset` in a mapping takes `KEY` out of the earlier list or mapping.
+fn remove_reset_pairs(base: &mut Node, over: &Node) {
+    let Some(over) = over.as_map() else {
+        return;
+    };
+    for (key, _) in over.iter().filter(|(_, node)| node.mark == Mark::Reset) {
+        match &mut base.value {
+            Value::Map(map) => {
+                map.remove(key);
+            }
+            Value::List(items) => items.retain(|item| {
+                item.as_text()
+                    .is_none_or(|text| text.split('=').next() != Some(key))
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// A mapping as a list of `KEY=VALUE` by key, a text as a list of one.
+pub(crate) fn sequence(node: Node) -> Vec<Node> {
+    match node.value {
+        Value::List(items) => items
+            .into_iter()
+            .filter(|item| item.mark != Mark::Reset)
+            .collect(),
+        Value::Map(map) => {
+            let mut pairs: Vec<_> = map
+                .into_entries()
+                .filter(|(_, entry)| entry.node.mark != Mark::Reset)
+                .collect();
+            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            pairs.into_iter().map(|(key, entry)| pair(&key, entry)).collect()
+        }
+        Value::Null => Vec::new(),
+        _ => vec![node],
+    }
+}
+
+fn pair(key: &str, entry: Entry) -> Node {
+    if entry.node.is_null() {
+        return Node::text(key, entry.key_place);
+    }
+    match scalar::print(&entry.node.value) {
+        Some(value) => Node::text(format!("{key}={value}"), entry.node.place),
+        // No scalar: the schema check says so at its place.
+        None => entry.node,
+    }
+}
+
+fn hosts(base: &mut Node, over: Node) {
+    let place = base.place;
+    let earlier = std::mem::replace(base, Node::null(place));
+    let mut items = host_list(earlier);
+    for item in host_list(over) {
+        if !items.contains(&item) {
+            items.push(item);
+        }
+    }
+    *base = Node::list(items, place);
+}
+
+/// `extra_hosts` as a list; several addresses of a host are several items.
+pub(crate) fn host_list(node: Node) -> Vec<Node> {
+    let Value::Map(map) = node.value else {
+        return sequence(node);
+    };
+    let mut pairs: Vec<_> = map.into_entries().collect();
+    pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    pairs
+        .into_iter()
+        .flat_map(|(host, entry)| match entry.node.value {
+            Value::List(addresses) => addresses
+                .into_iter()
+                .filter_map(|address| {
+                    let text = scalar::print(&address.value)?;
+                    Some(Node::text(format!("{host}={text}"), address.place))
+                })
+                .collect(),
+            _ => vec![pair(&host, entry)],
+        })
+        .collect()
+}
+
+/// A list of names as a mapping from them.
+pub(crate) fn keyed(node: &mut Node, schema: Option<&'static Schema>) {
+    let Value::List(items) = &mut node.value else {
+        return;
+    };
+    let is_dependency = schema.is_some_and(|schema| {
+        schema
+            .key("")
+            .is_some_and(|below| below.has_key("condition"))
+    });
+    let mut map = Map::with_capacity(items.len());
+    for item in std::mem::take(items) {
+        let place = item.place;
+        let Value::Text(name) = item.value else {
+            continue;
+        };
+        let node = if is_dependency {
+            started(place)
+        } else {
+            Node::null(place)
+        };
+        map.insert_entry(name, Entry { key_place: place, node });
+    }
+    node.value = Value::Map(map);
+}
+
+/// What a dependency's short form stands for.
+fn started(place: Place) -> Node {
+    let mut node = Node::map(place);
+    node.set("condition", Node::text("service_started", place));
+    node.set("required", Node::bool(true, place));
+    node
+}
+
+/// `build: PATH` as `build: {context: PATH}`.
+pub(crate) fn context_form(node: &mut Node) {
+    if let Value::Text(context) = &mut node.value {
+        let context = std::mem::take(context);
+        let place = node.place;
+        *node = Node::map(place);
+        node.set("context", Node::text(context, place));
+    }
+}
+
+fn ipam(
+    base: &mut Node,
+    over: Node,
+    schema: Option<&'static Schema>,
+    trail: &Trail<'_>,
+    problems: &mut Problems,
+) {
+    let below = schema.and_then(Schema::item);
+    let (Value::List(earlier), Value::List(later)) = (&mut base.value, over.value) else {
+        let path = trail.numbered();
+        let problem = Problem::error("merge-conflict", format!("cannot override {path}"), over.place);
+        problems.add_at(&path, problem);
+        return;
+    };
+    let mut merged = Vec::with_capacity(later.len());
+    for (index, pool) in later.into_iter().enumerate() {
+        let same = earlier
+            .iter()
+            .position(|old| old.get("subnet") == pool.get("subnet"));
+        match same.map(|at| earlier.remove(at)) {
+            Some(mut old) => {
+                merge(&mut old, pool, below, &trail.item(index), problems);
+                merged.push(old);
+            }
+            None => merged.push(pool),
+        }
+    }
+    *earlier = merged;
+}

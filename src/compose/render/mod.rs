@@ -1,0 +1,11 @@
+//! A settled tree as `config` prints it.
+
+mod hash;
+mod json;
+mod lists;
+mod shape;
+
+pub(crate) use hash::service_hash;
+pub(crate) use json::write as write_json;
+pub(crate) use lists::{images, model_references, profiles, resource_keys};
+pub(crate) use shape::{Format, plain, project, service};
