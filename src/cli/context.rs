@@ -110,7 +110,11 @@ impl Context {
     pub(crate) fn discover(&self) -> anyhow::Result<Discovered> {
         let request = compose::Request {
             files: self.flags.files.clone(),
-            project_directory: self.flags.project_directory.clone().or_else(|| self.flags.workdir.clone()),
+            project_directory: self
+                .flags
+                .project_directory
+                .clone()
+                .or_else(|| self.flags.workdir.clone()),
             project_name: self.flags.project_name.clone(),
             profiles: self.flags.profiles.clone(),
             env_files: self.flags.env_files.clone(),

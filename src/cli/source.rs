@@ -24,7 +24,9 @@ impl Source for DiskSource {
             let read = || read_limited(io::stdin().lock());
             return self.stdin.get_or_init(read).clone();
         }
-        let kind = fs::metadata(path).map_err(|error| refused(&error))?.file_type();
+        let kind = fs::metadata(path)
+            .map_err(|error| refused(&error))?
+            .file_type();
         if kind.is_dir() {
             return Err(ReadError::Folder);
         }
@@ -54,7 +56,9 @@ impl Source for DiskSource {
 fn read_limited(reader: impl io::Read) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     let mut limited = reader.take(FILE_BYTES_MAX + 1);
-    limited.read_to_end(&mut bytes).map_err(|error| refused(&error))?;
+    limited
+        .read_to_end(&mut bytes)
+        .map_err(|error| refused(&error))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
         return Err(ReadError::TooLarge {
             limit: FILE_BYTES_MAX,
@@ -87,8 +91,14 @@ mod tests {
         let source = DiskSource::default();
         assert_eq!(source.read(&file), Ok(b"x".to_vec()));
         assert_eq!(source.read(folder.path()), Err(ReadError::Folder));
-        assert_eq!(source.read(&folder.path().join("b")), Err(ReadError::NotFound));
-        assert_eq!(source.read(Path::new("/dev/zero")), Err(ReadError::NotRegular));
+        assert_eq!(
+            source.read(&folder.path().join("b")),
+            Err(ReadError::NotFound)
+        );
+        assert_eq!(
+            source.read(Path::new("/dev/zero")),
+            Err(ReadError::NotRegular)
+        );
         assert_eq!(source.read(Path::new("/dev/null")), Ok(Vec::new()));
         let socket = folder.path().join("s");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();

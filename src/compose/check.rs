@@ -56,10 +56,18 @@ impl Check<'_> {
                         (None, None) => true,
                     }
                 });
-                if let Some(Attribute { limit: Limit::Required(keys), .. }) = row {
+                if let Some(Attribute {
+                    limit: Limit::Required(keys),
+                    ..
+                }) = row
+                {
                     self.required(map, keys, trail, place);
                 }
-                if let Some(Attribute { limit: Limit::Names, .. }) = row {
+                if let Some(Attribute {
+                    limit: Limit::Names,
+                    ..
+                }) = row
+                {
                     self.names(map, trail);
                 }
             }
@@ -117,14 +125,21 @@ impl Check<'_> {
             (Limit::Pattern(pattern, matches), Value::Text(text)) if !matches(text) => {
                 format!("{path} '{text}' does not match pattern '{pattern}'")
             }
-            (Limit::Minimum(least) | Limit::Range(least, _), _) if number.is_some_and(|n| n < least) => {
+            (Limit::Minimum(least) | Limit::Range(least, _), _)
+                if number.is_some_and(|n| n < least) =>
+            {
                 format!("{path} must be greater than or equal to {least}")
             }
             (Limit::Range(_, most), _) if number.is_some_and(|n| n > most) => {
                 format!("{path} must be less than or equal to {most}")
             }
-            (Limit::RequiredAny(keys), Value::Map(map)) if !keys.iter().any(|key| map.contains(key)) => {
-                format!("{path} missing property '{}'", keys.first().copied().unwrap_or_default())
+            (Limit::RequiredAny(keys), Value::Map(map))
+                if !keys.iter().any(|key| map.contains(key)) =>
+            {
+                format!(
+                    "{path} missing property '{}'",
+                    keys.first().copied().unwrap_or_default()
+                )
             }
             _ => return true,
         };
@@ -138,7 +153,13 @@ impl Check<'_> {
         false
     }
 
-    fn required(&mut self, map: &Map, keys: &[&str], trail: &Trail<'_>, place: crate::compose::place::Place) {
+    fn required(
+        &mut self,
+        map: &Map,
+        keys: &[&str],
+        trail: &Trail<'_>,
+        place: crate::compose::place::Place,
+    ) {
         let missing: Vec<_> = keys
             .iter()
             .filter(|key| !map.contains(key))
@@ -169,13 +190,18 @@ impl Check<'_> {
         }
         unknown.sort_unstable();
         let path = trail.numbered();
-        let is_service = schema.attribute().is_some_and(|row| row.path == "services.*");
+        let is_service = schema
+            .attribute()
+            .is_some_and(|row| row.path == "services.*");
         for key in &unknown {
             let message = if is_service {
                 format!("{path}.{key} false schema")
             } else {
                 let keys: Vec<_> = unknown.iter().map(|key| format!("'{key}'")).collect();
-                format!("{path} additional properties {} not allowed", keys.join(", "))
+                format!(
+                    "{path} additional properties {} not allowed",
+                    keys.join(", ")
+                )
             };
             let place = map.key_place(key).unwrap_or_default();
             let problem = self
@@ -186,7 +212,9 @@ impl Check<'_> {
                 });
             let problem = match suggest::nearest(key, schema.keys().iter().copied()) {
                 Some(near) => problem.hint(format!("did you mean `{near}`?")),
-                None => problem.hint(format!("remove it, or call it `x-{key}` to keep it as a note")),
+                None => problem.hint(format!(
+                    "remove it, or call it `x-{key}` to keep it as a note"
+                )),
             };
             self.problems.add_at(&format!("{path}.{key}"), problem);
         }
@@ -201,7 +229,10 @@ impl Check<'_> {
             .map(str::to_owned)
             .collect();
         for key in &wrong {
-            let message = format!("{} additional properties '{key}' not allowed", trail.numbered());
+            let message = format!(
+                "{} additional properties '{key}' not allowed",
+                trail.numbered()
+            );
             let place = map.key_place(key).unwrap_or_default();
             let problem = self
                 .problem("bad-name", &message, &Node::null(place), trail)
@@ -224,7 +255,10 @@ impl Check<'_> {
                 seen.push((text, at));
                 return true;
             }
-            let first = seen.iter().find(|(other, _)| *other == text).map_or(0, |(_, at)| *at);
+            let first = seen
+                .iter()
+                .find(|(other, _)| *other == text)
+                .map_or(0, |(_, at)| *at);
             let message = format!("{} items at {first} and {at} are equal", trail.numbered());
             let problem = self.problem("repeated-item", &message, item, trail);
             self.problems.add_at(&trail.numbered(), problem);
@@ -232,8 +266,18 @@ impl Check<'_> {
         });
     }
 
-    fn problem(&self, code: &'static str, message: &str, node: &Node, _trail: &Trail<'_>) -> Problem {
-        Problem::error(code, format!("validating {}: {message}", self.name), node.place)
+    fn problem(
+        &self,
+        code: &'static str,
+        message: &str,
+        node: &Node,
+        _trail: &Trail<'_>,
+    ) -> Problem {
+        Problem::error(
+            code,
+            format!("validating {}: {message}", self.name),
+            node.place,
+        )
     }
 }
 
@@ -256,7 +300,10 @@ fn is_extension(key: &str, schema: &Schema) -> bool {
 }
 
 fn is_name(key: &str) -> bool {
-    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 fn trail_owner(path: &str) -> Option<String> {
@@ -332,7 +379,9 @@ fn hint(value: &Value, forms: Forms) -> Option<String> {
             let text = scalar::print(value)?;
             Some(format!("put it in quotes: \"{text}\""))
         }
-        Value::Text(_) if forms.has(Forms::LIST) => Some("write a list: one `- item` a line".to_owned()),
+        Value::Text(_) if forms.has(Forms::LIST) => {
+            Some("write a list: one `- item` a line".to_owned())
+        }
         Value::Text(_) | Value::List(_) if forms.has(Forms::MAP) => {
             Some("write a mapping: one `key: value` a line".to_owned())
         }

@@ -71,7 +71,10 @@ impl Check<'_> {
     /// An image, a build or a provider.
     fn origin(&mut self) {
         let has = |key: &str| self.service.get(key).is_some();
-        let has_image = self.service.text_at("image").is_some_and(|image| !image.is_empty());
+        let has_image = self
+            .service
+            .text_at("image")
+            .is_some_and(|image| !image.is_empty());
         if !has_image && !has("build") && !has("provider") {
             let text = format!(
                 "service {:?} has neither an image nor a build context specified",
@@ -89,28 +92,43 @@ impl Check<'_> {
         let name = self.name;
         let filled = |key: &str| build.text_at(key).is_some_and(|text| !text.is_empty());
         if filled("dockerfile") && filled("dockerfile_inline") {
-            let text = format!("service {name:?} declares mutualy exclusive dockerfile and dockerfile_inline");
+            let text = format!(
+                "service {name:?} declares mutualy exclusive dockerfile and dockerfile_inline"
+            );
             self.invalid("exclusive", &text, build.place, None);
         }
         for (context, value) in build.entries_at("additional_contexts") {
-            let Some(target) = value.as_text().and_then(|text| text.strip_prefix("service:")) else {
+            let Some(target) = value
+                .as_text()
+                .and_then(|text| text.strip_prefix("service:"))
+            else {
                 continue;
             };
             let text = match self.services.get(target) {
-                None => format!("service {name:?} declares unknown service {target:?} as additional contexts {context}"),
+                None => format!(
+                    "service {name:?} declares unknown service {target:?} as additional contexts {context}"
+                ),
                 Some(service) if service.get("build").is_none() => {
-                    format!("service {name:?} declares non-buildable service {target:?} as additional contexts {context}")
+                    format!(
+                        "service {name:?} declares non-buildable service {target:?} as additional contexts {context}"
+                    )
                 }
                 Some(_) => continue,
             };
             self.error("bad-context", text, value.place, None);
         }
         let platforms = build.items_at("platforms");
-        if let Some(platform) = self.service.text_at("platform").filter(|text| !text.is_empty())
+        if let Some(platform) = self
+            .service
+            .text_at("platform")
+            .filter(|text| !text.is_empty())
             && !platforms.is_empty()
-            && !platforms.iter().any(|item| item.as_text() == Some(platform))
+            && !platforms
+                .iter()
+                .any(|item| item.as_text() == Some(platform))
         {
-            let text = format!("service.build.platforms MUST include service.platform {platform:?}");
+            let text =
+                format!("service.build.platforms MUST include service.platform {platform:?}");
             self.invalid("bad-platform", &text, build.place, None);
         }
         for secret in build.items_at("secrets") {
@@ -135,7 +153,9 @@ impl Check<'_> {
             let node = Node::text(key, entry.key_place);
             self.refers("networks", "network", Some(&node));
         }
-        if let Some(target) = mode.and_then(Node::as_text).and_then(|text| text.strip_prefix("service:"))
+        if let Some(target) = mode
+            .and_then(Node::as_text)
+            .and_then(|text| text.strip_prefix("service:"))
             && !self.services.contains(target)
         {
             let text = format!("service {target:?} not found for network_mode 'service:{target}'");
@@ -146,12 +166,20 @@ impl Check<'_> {
     }
 
     fn health(&mut self) {
-        let Some(test) = self.service.get("healthcheck").and_then(|health| health.get("test")) else {
+        let Some(test) = self
+            .service
+            .get("healthcheck")
+            .and_then(|health| health.get("test"))
+        else {
             return;
         };
-        let first = test.as_list().and_then(|items| items.first()).and_then(Node::as_text);
+        let first = test
+            .as_list()
+            .and_then(|items| items.first())
+            .and_then(Node::as_text);
         if first.is_some_and(|word| !matches!(word, "CMD" | "CMD-SHELL" | "NONE")) {
-            let text = "healthcheck.test must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\"".to_owned();
+            let text = "healthcheck.test must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\""
+                .to_owned();
             let hint = "put \"CMD\" before the program, or write the test as one string".to_owned();
             self.error("bad-health-test", text, test.place, Some(hint));
         }
@@ -165,7 +193,10 @@ impl Check<'_> {
             if self.services.contains(target) || (is_disabled && !is_required) {
                 continue;
             }
-            let text = format!("service {:?} depends on undefined service {target:?}", self.name);
+            let text = format!(
+                "service {:?} depends on undefined service {target:?}",
+                self.name
+            );
             let hint = if is_disabled {
                 Some(format!(
                     "`{target}` is in a profile that isn't active: activate it with --profile, or write `required: false`"
@@ -185,7 +216,9 @@ impl Check<'_> {
     fn resources(&mut self) {
         for volume in self.service.items_at("volumes") {
             if volume.text_at("type") == Some("volume")
-                && volume.text_at("source").is_some_and(|source| !source.is_empty())
+                && volume
+                    .text_at("source")
+                    .is_some_and(|source| !source.is_empty())
             {
                 self.refers("volumes", "volume", volume.get("source"));
             }
@@ -208,7 +241,9 @@ impl Check<'_> {
             return;
         };
         let declared = self.root.get(section).and_then(Node::as_map);
-        if declared.is_some_and(|map| map.contains(key)) || self.problems.is_section_tainted(section) {
+        if declared.is_some_and(|map| map.contains(key))
+            || self.problems.is_section_tainted(section)
+        {
             return;
         }
         let text = format!("service {:?} refers to undefined {kind} {key}", self.name);
@@ -226,12 +261,17 @@ impl Check<'_> {
     fn scale(&mut self) {
         let name = self.name;
         let scale = self.service.get("scale");
-        let replicas = self.service.get("deploy").and_then(|deploy| deploy.get("replicas"));
+        let replicas = self
+            .service
+            .get("deploy")
+            .and_then(|deploy| deploy.get("replicas"));
         let number = |node: Option<&Node>| node.and_then(Node::as_int);
         if let (Some(a), Some(b)) = (number(scale), number(replicas))
             && a != b
         {
-            let text = format!("services.{name}: can't set distinct values on 'scale' and 'deploy.replicas'");
+            let text = format!(
+                "services.{name}: can't set distinct values on 'scale' and 'deploy.replicas'"
+            );
             let place = scale.map_or(self.service.place, |node| node.place);
             self.invalid("distinct-values", &text, place, None);
         }
@@ -243,7 +283,11 @@ impl Check<'_> {
         }
         let count = number(scale).or(number(replicas)).unwrap_or(1);
         if let Some(container) = self.service.get("container_name").filter(|_| count > 1) {
-            let attribute = if scale.is_some() { "scale" } else { "deploy.replicas" };
+            let attribute = if scale.is_some() {
+                "scale"
+            } else {
+                "deploy.replicas"
+            };
             let text = format!(
                 "services.{attribute}: can't set container_name and {name} as container name must be unique"
             );
@@ -253,7 +297,11 @@ impl Check<'_> {
     }
 
     fn limits(&mut self) {
-        let Some(resources) = self.service.get("deploy").and_then(|deploy| deploy.get("resources")) else {
+        let Some(resources) = self
+            .service
+            .get("deploy")
+            .and_then(|deploy| deploy.get("resources"))
+        else {
             return;
         };
         let pairs = [
@@ -263,7 +311,9 @@ impl Check<'_> {
             ("pids_limit", "limits", "pids"),
         ];
         for (own, section, key) in pairs {
-            let (Some(own_node), Some(section_node)) = (self.service.get(own), resources.get(section)) else {
+            let (Some(own_node), Some(section_node)) =
+                (self.service.get(own), resources.get(section))
+            else {
                 continue;
             };
             if is_zero(own_node) || section_node.get(key) == Some(own_node) {
@@ -273,7 +323,12 @@ impl Check<'_> {
                 "services.{}: can't set distinct values on '{own}' and 'deploy.resources.{section}.{key}'",
                 self.name
             );
-            self.invalid("distinct-values", &text, own_node.place, Some("give both the same value".to_owned()));
+            self.invalid(
+                "distinct-values",
+                &text,
+                own_node.place,
+                Some("give both the same value".to_owned()),
+            );
         }
     }
 
@@ -283,7 +338,9 @@ impl Check<'_> {
         };
         for watch in develop.items_at("watch") {
             let action = watch.text_at("action").unwrap_or_default();
-            let has_target = watch.text_at("target").is_some_and(|target| !target.is_empty());
+            let has_target = watch
+                .text_at("target")
+                .is_some_and(|target| !target.is_empty());
             if !has_target && !matches!(action, "rebuild" | "restart") {
                 let text = format!(
                     "services.{}.develop.watch: target is required for sync, sync+exec and sync+restart actions",
@@ -296,14 +353,32 @@ impl Check<'_> {
 
     fn mounts(&mut self) {
         let mut mounts: HashMap<String, (String, Place)> = HashMap::new();
-        let tmpfs = self.service.items_at("tmpfs").iter().enumerate().filter_map(|(index, node)| {
-            let target = node.as_text()?.split(':').next()?.to_owned();
-            Some((format!("services.{}.tmpfs[{index}]", self.name), target, node.place))
-        });
-        let volumes = self.service.items_at("volumes").iter().enumerate().filter_map(|(index, node)| {
-            let target = node.text_at("target")?.to_owned();
-            Some((format!("services.{}.volumes[{index}]", self.name), target, node.place))
-        });
+        let tmpfs = self
+            .service
+            .items_at("tmpfs")
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| {
+                let target = node.as_text()?.split(':').next()?.to_owned();
+                Some((
+                    format!("services.{}.tmpfs[{index}]", self.name),
+                    target,
+                    node.place,
+                ))
+            });
+        let volumes = self
+            .service
+            .items_at("volumes")
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| {
+                let target = node.text_at("target")?.to_owned();
+                Some((
+                    format!("services.{}.volumes[{index}]", self.name),
+                    target,
+                    node.place,
+                ))
+            });
         let all: Vec<_> = tmpfs.chain(volumes).collect();
         for (location, target, place) in all {
             match mounts.get(&target) {
@@ -339,9 +414,12 @@ fn container_names(services: &Map, problems: &mut Problems) {
             continue;
         };
         if let Some((other, place)) = names.insert(container, (name, node.place)) {
-            let text = format!("services.{name}: container name {container:?} is already in use by service {other}: {INVALID}");
+            let text = format!(
+                "services.{name}: container name {container:?} is already in use by service {other}: {INVALID}"
+            );
             problems.add(
-                Problem::error("repeated-container-name", text, node.place).related(place, "used here first"),
+                Problem::error("repeated-container-name", text, node.place)
+                    .related(place, "used here first"),
             );
         }
     }
@@ -351,10 +429,15 @@ fn secrets(root: &Node, problems: &mut Problems) {
     for (name, secret) in root.entries_at("secrets") {
         let is_external = secret.get("external").and_then(Node::as_bool) == Some(true);
         let filled = |key: &str| secret.text_at(key).is_some_and(|text| !text.is_empty());
-        if is_external || filled("file") || filled("environment") || problems.is_section_tainted("secrets") {
+        if is_external
+            || filled("file")
+            || filled("environment")
+            || problems.is_section_tainted("secrets")
+        {
             continue;
         }
-        let text = format!("secret {name:?} must declare either `file` or `environment`: {INVALID}");
+        let text =
+            format!("secret {name:?} must declare either `file` or `environment`: {INVALID}");
         problems.add(Problem::error("no-source", text, secret.place));
     }
 }
@@ -372,21 +455,29 @@ fn cycles(services: &Map, problems: &mut Problems) {
                 .and_then(|service| service.get("depends_on"))
                 .map_or(Place::NOWHERE, |node| node.place);
             let text = format!("dependency cycle detected: {}", cycle.join(" -> "));
-            problems.add(
-                Problem::error("dependency-cycle", text, place)
-                    .hint("take one of these dependencies away: none of the services could start first"),
-            );
+            problems.add(Problem::error("dependency-cycle", text, place).hint(
+                "take one of these dependencies away: none of the services could start first",
+            ));
             return;
         }
     }
 }
 
 /// Depth first without recursion: chains may be thousands long.
-fn find_cycle<'a>(services: &'a Map, start: &'a str, done: &mut BTreeSet<&'a str>) -> Option<Vec<&'a str>> {
+fn find_cycle<'a>(
+    services: &'a Map,
+    start: &'a str,
+    done: &mut BTreeSet<&'a str>,
+) -> Option<Vec<&'a str>> {
     let dependencies = |name: &str| -> Vec<&'a str> {
         let mut all: Vec<&str> = services
             .get(name)
-            .map(|service| service.entries_at("depends_on").map(|(key, _)| key).collect())
+            .map(|service| {
+                service
+                    .entries_at("depends_on")
+                    .map(|(key, _)| key)
+                    .collect()
+            })
             .unwrap_or_default();
         all.sort_unstable_by(|a, b| b.cmp(a));
         all

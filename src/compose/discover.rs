@@ -148,7 +148,12 @@ impl<'a> Search<'a> {
 
     /// The folder that stands for the project as far as it is known.
     fn folder(&self) -> PathBuf {
-        if let Some(folder) = self.request.project_directory.as_deref().filter(|f| !f.is_empty()) {
+        if let Some(folder) = self
+            .request
+            .project_directory
+            .as_deref()
+            .filter(|f| !f.is_empty())
+        {
             return self.absolute(folder);
         }
         self.files
@@ -198,9 +203,10 @@ impl<'a> Search<'a> {
         let name = file.display();
         let fault = |code: &str, message: String| Box::new(Diagnostic::error(code, message));
         let bytes = self.source.read(file).map_err(|error| match error {
-            crate::compose::source::ReadError::NotFound => {
-                fault("missing-env-file", format!("couldn't find env file: {name}"))
-            }
+            crate::compose::source::ReadError::NotFound => fault(
+                "missing-env-file",
+                format!("couldn't find env file: {name}"),
+            ),
             error => fault("bad-env-file", format!("failed to read {name}: {error}")),
         })?;
         let text = String::from_utf8(bytes)
@@ -213,7 +219,9 @@ impl<'a> Search<'a> {
         };
         dotenv::parse(&text, &lookup, &mut |_| {}).map_err(|error| {
             let message = format!("failed to read {name}: {}", error.message);
-            Box::new(Diagnostic::error("bad-env-file", message).at(line_span(file, &text, error.line)))
+            Box::new(
+                Diagnostic::error("bad-env-file", message).at(line_span(file, &text, error.line)),
+            )
         })
     }
 
@@ -263,22 +271,31 @@ impl<'a> Search<'a> {
         let [winner, _, ..] = found else {
             return;
         };
-        let names: Vec<_> = found.iter().map(|file| file.display().to_string()).collect();
+        let names: Vec<_> = found
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
         let message = format!(
             "Found multiple {kind} files with supported names: {}",
             names.join(", ")
         );
-        self.diagnostics.push(Diagnostic::warning("several-files", message));
+        self.diagnostics
+            .push(Diagnostic::warning("several-files", message));
         let message = format!("Using {}", winner.display());
         self.diagnostics.push(
-            Diagnostic::warning("several-files", message).hint("name the files with -f to choose others"),
+            Diagnostic::warning("several-files", message)
+                .hint("name the files with -f to choose others"),
         );
     }
 
     fn finish(self) -> Discovered {
         let folder = self.folder();
         let mut options = LoadOptions::new(folder, self.files.clone());
-        let given = self.request.project_name.as_deref().filter(|name| !name.is_empty());
+        let given = self
+            .request
+            .project_name
+            .as_deref()
+            .filter(|name| !name.is_empty());
         options.project_name = given
             .or_else(|| self.variable("COMPOSE_PROJECT_NAME"))
             .map(str::to_owned);
@@ -324,7 +341,12 @@ mod tests {
     }
 
     fn files(found: &Discovered) -> Vec<String> {
-        found.options.files.iter().map(|file| file.display().to_string()).collect()
+        found
+            .options
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect()
     }
 
     #[test]
@@ -334,13 +356,18 @@ mod tests {
             .with("/a/compose.override.yml", "")
             .with("/a/b/c/x", "");
         let found = discover(&request("/a/b/c"), &source);
-        assert_eq!(files(&found), ["/a/compose.yaml", "/a/compose.override.yml"]);
+        assert_eq!(
+            files(&found),
+            ["/a/compose.yaml", "/a/compose.override.yml"]
+        );
         assert_eq!(found.options.project_directory, Path::new("/a"));
     }
 
     #[test]
     fn several_names_are_told() {
-        let source = MapSource::new().with("/a/compose.yml", "").with("/a/docker-compose.yml", "");
+        let source = MapSource::new()
+            .with("/a/compose.yml", "")
+            .with("/a/docker-compose.yml", "");
         let found = discover(&request("/a"), &source);
         assert_eq!(files(&found), ["/a/compose.yml"]);
         assert_eq!(found.diagnostics.len(), 2);
@@ -360,13 +387,18 @@ mod tests {
 
     #[test]
     fn the_process_wins_over_files_and_later_files_over_earlier() {
-        let source = MapSource::new().with("/a/1", "A=1\nB=1\nC=1").with("/a/2", "A=2\nB=2");
+        let source = MapSource::new()
+            .with("/a/1", "A=1\nB=1\nC=1")
+            .with("/a/2", "A=2\nB=2");
         let mut request = request("/a");
         request.env_files = vec!["1".to_owned(), "2".to_owned()];
         request.variables.insert("A".to_owned(), String::new());
         let found = discover(&request, &source);
         let value = |name| found.options.environment.get(name);
-        assert_eq!((value("A"), value("B"), value("C")), (Some(""), Some("2"), Some("1")));
+        assert_eq!(
+            (value("A"), value("B"), value("C")),
+            (Some(""), Some("2"), Some("1"))
+        );
     }
 
     #[test]
@@ -383,7 +415,9 @@ mod tests {
     fn profiles_come_from_flags_else_from_the_environment() {
         let source = MapSource::new();
         let mut request = request("/a");
-        request.variables.insert("COMPOSE_PROFILES".to_owned(), "a, b,,".to_owned());
+        request
+            .variables
+            .insert("COMPOSE_PROFILES".to_owned(), "a, b,,".to_owned());
         assert_eq!(discover(&request, &source).options.profiles, ["a", "b"]);
         request.profiles = vec!["c".to_owned()];
         assert_eq!(discover(&request, &source).options.profiles, ["c"]);

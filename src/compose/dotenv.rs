@@ -77,7 +77,13 @@ pub(crate) fn parse_raw(
             return fault(format!("no variable name on line '{line}'"));
         }
         if let Some(value) = value.or_else(|| lookup(key)) {
-            out.insert(key.to_owned(), Assignment { value, line: number });
+            out.insert(
+                key.to_owned(),
+                Assignment {
+                    value,
+                    line: number,
+                },
+            );
         }
     }
     Ok(out)
@@ -237,7 +243,10 @@ impl<'a> Parser<'a> {
 
 /// White space within a line.
 fn is_blank(c: char) -> bool {
-    matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
+    matches!(
+        c,
+        '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}'
+    )
 }
 
 /// Shell escapes of a double-quoted value; `\$` becomes the template's `$$`.
@@ -295,7 +304,10 @@ mod tests {
     fn run(text: &str) -> Result<Vec<(String, String)>, DotenvError> {
         let lookup = |name: &str| (name == "OS").then(|| "linux".to_owned());
         let found = parse(text, &lookup, &mut |_| {})?;
-        Ok(found.into_iter().map(|(key, found)| (key, found.value)).collect())
+        Ok(found
+            .into_iter()
+            .map(|(key, found)| (key, found.value))
+            .collect())
     }
 
     fn one(text: &str) -> String {
@@ -306,8 +318,21 @@ mod tests {
 
     #[test]
     fn spaces_round_the_separator_don_t_count() {
-        for text in ["A=1", "A =1", "A= 1", "A : 1", "export A=1", "  A=1  ", "A=1\r\n", "\u{feff}A=1"] {
-            assert_eq!(run(text), Ok(vec![("A".to_owned(), "1".to_owned())]), "{text:?}");
+        for text in [
+            "A=1",
+            "A =1",
+            "A= 1",
+            "A : 1",
+            "export A=1",
+            "  A=1  ",
+            "A=1\r\n",
+            "\u{feff}A=1",
+        ] {
+            assert_eq!(
+                run(text),
+                Ok(vec![("A".to_owned(), "1".to_owned())]),
+                "{text:?}"
+            );
         }
     }
 
@@ -347,7 +372,9 @@ mod tests {
         let fault = |text: &str| run(text).expect_err(text).message;
         assert_eq!(fault("A=1\nB C\nD=1"), "line 2: key cannot contain a space");
         assert_eq!(fault("\nA=\"x"), "line 2: unterminated quoted value \"x");
-        assert!(fault("A=1\n!=2").starts_with("line 2: unexpected character \"!\" in variable name"));
+        assert!(
+            fault("A=1\n!=2").starts_with("line 2: unexpected character \"!\" in variable name")
+        );
     }
 
     #[test]

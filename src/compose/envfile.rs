@@ -72,7 +72,14 @@ pub(crate) fn fold_environment(loader: &mut Loader<'_>, service: &mut Node, name
                 place: file.get("path").map_or(file.place, |node| node.place),
                 own: own.as_ref(),
             };
-            fold_file(loader, &mut folded, Path::new(text), required, format, &spot);
+            fold_file(
+                loader,
+                &mut folded,
+                Path::new(text),
+                required,
+                format,
+                &spot,
+            );
         }
     }
     overlay(&mut folded, service, "environment");
@@ -91,8 +98,11 @@ pub(crate) fn fold_labels(loader: &mut Loader<'_>, service: &mut Node, name: &st
         };
         let place = file.place;
         if !loader.source.exists(Path::new(text)) {
-            let message = format!("label file {text} not found: stat {text}: no such file or directory");
-            loader.problems.add_at(&path, Problem::error("missing-label-file", message, place));
+            let message =
+                format!("label file {text} not found: stat {text}: no such file or directory");
+            loader
+                .problems
+                .add_at(&path, Problem::error("missing-label-file", message, place));
             continue;
         }
         let spot = Spot {
@@ -113,11 +123,19 @@ struct Spot<'a> {
     own: Option<&'a Node>,
 }
 
-fn fold_file(loader: &mut Loader<'_>, folded: &mut Map, file: &Path, required: bool, format: &str, spot: &Spot<'_>) {
+fn fold_file(
+    loader: &mut Loader<'_>,
+    folded: &mut Map,
+    file: &Path,
+    required: bool,
+    format: &str,
+    spot: &Spot<'_>,
+) {
     let name = file.display().to_string();
     if !loader.source.exists(file) {
         if required {
-            let message = format!("env file {name} not found: stat {name}: no such file or directory");
+            let message =
+                format!("env file {name} not found: stat {name}: no such file or directory");
             let problem = Problem::error("missing-env-file", message, spot.place)
                 .hint("make the file, or write `required: false` beside its path");
             loader.problems.add_at(spot.owner, problem);
@@ -141,10 +159,14 @@ fn fold_file(loader: &mut Loader<'_>, folded: &mut Map, file: &Path, required: b
             dotenv::parse(&text, &lookup, &mut |name| unset.push(name.to_owned())),
             "failed to read",
         ),
-        "raw" => (dotenv::parse_raw(&text, &lookup), "failed to parse env_file"),
+        "raw" => (
+            dotenv::parse_raw(&text, &lookup),
+            "failed to parse env_file",
+        ),
         other => {
             let message = format!("unsupported env_file format {other:?}");
-            let problem = Problem::error("bad-env-format", message, spot.place).hint("only `raw` is known");
+            let problem =
+                Problem::error("bad-env-format", message, spot.place).hint("only `raw` is known");
             loader.problems.add_at(spot.owner, problem);
             return;
         }
@@ -153,12 +175,24 @@ fn fold_file(loader: &mut Loader<'_>, folded: &mut Map, file: &Path, required: b
     match parsed {
         Ok(pairs) => {
             for name in unset {
-                loader.tell_unset(&name, Place { file: number, ..Place::NOWHERE });
+                loader.tell_unset(
+                    &name,
+                    Place {
+                        file: number,
+                        ..Place::NOWHERE
+                    },
+                );
             }
             for (key, pair) in pairs {
                 let place = line_place(number, pair.line);
                 let node = Node::text(pair.value, place);
-                folded.insert_entry(key, Entry { key_place: place, node });
+                folded.insert_entry(
+                    key,
+                    Entry {
+                        key_place: place,
+                        node,
+                    },
+                );
             }
         }
         Err(error) => {

@@ -80,9 +80,9 @@ impl Environment {
 
     /// Names and values, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables.iter().filter_map(|(name, origins)| {
-            Some((name.as_str(), origins.first()?.value.as_str()))
-        })
+        self.variables
+            .iter()
+            .filter_map(|(name, origins)| Some((name.as_str(), origins.first()?.value.as_str())))
     }
 
     /// Sets a value over all others.

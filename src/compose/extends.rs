@@ -44,8 +44,9 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, name: &str, fo
     };
     let Some(map) = services.as_map() else {
         if !services.is_null() {
-            let problem = Problem::error("wrong-type", "services must be a mapping", services.place)
-                .hint("write each service as `NAME:` with its attributes below");
+            let problem =
+                Problem::error("wrong-type", "services must be a mapping", services.place)
+                    .hint("write each service as `NAME:` with its attributes below");
             loader.problems.add_at("services", problem);
             document.remove("services");
         }
@@ -65,8 +66,8 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, name: &str, fo
         .filter(|(_, service)| service.get("extends").is_some())
         .map(|(key, _)| key.to_owned())
         .collect();
-    let mut bases = (!extended.is_empty())
-        .then(|| Bases::new(name.to_owned(), folder.to_owned(), map.clone()));
+    let mut bases =
+        (!extended.is_empty()).then(|| Bases::new(name.to_owned(), folder.to_owned(), map.clone()));
     let Some(services) = document.get_mut("services").and_then(Node::as_map_mut) else {
         return;
     };
@@ -84,7 +85,12 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, name: &str, fo
 }
 
 /// A service with everything that it extends merged in; None after a fault.
-fn resolve(loader: &mut Loader<'_>, bases: &mut Bases, name: &str, chain: &mut Vec<(String, String)>) -> Option<Node> {
+fn resolve(
+    loader: &mut Loader<'_>,
+    bases: &mut Bases,
+    name: &str,
+    chain: &mut Vec<(String, String)>,
+) -> Option<Node> {
     if let Some(done) = bases.done.get(name) {
         return done.clone();
     }
@@ -142,7 +148,13 @@ fn merged(
     let trail = Trail::ROOT;
     let trail = trail.key("services");
     let schema = attribute::root().at("services.*");
-    merge::merge(&mut base, service, schema, &trail.key(name), &mut loader.problems);
+    merge::merge(
+        &mut base,
+        service,
+        schema,
+        &trail.key(name),
+        &mut loader.problems,
+    );
     Some(base)
 }
 
@@ -200,7 +212,14 @@ fn from_file(
                 "cannot extend service {name:?} in {}: service {target:?} not found in {shown}",
                 bases.name
             );
-            missing(loader, &service_path, message, target, &others.services, place);
+            missing(
+                loader,
+                &service_path,
+                message,
+                target,
+                &others.services,
+                place,
+            );
             return None;
         }
     }
@@ -210,7 +229,14 @@ fn from_file(
     Some(base)
 }
 
-fn missing(loader: &mut Loader<'_>, path: &str, message: String, target: &str, services: &Map, place: Place) {
+fn missing(
+    loader: &mut Loader<'_>,
+    path: &str,
+    message: String,
+    target: &str,
+    services: &Map,
+    place: Place,
+) {
     let mut problem = Problem::error("missing-base", message, place);
     if let Some(near) = crate::compose::suggest::nearest(target, services.keys()) {
         problem = problem.hint(format!("did you mean `{near}`?"));

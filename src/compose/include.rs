@@ -15,7 +15,9 @@ use crate::compose::trail::Trail;
 pub(crate) const DEPTH_MAX: usize = 50;
 
 /// What an include brings in.
-const SECTIONS: [&str; 6] = ["services", "networks", "volumes", "secrets", "configs", "models"];
+const SECTIONS: [&str; 6] = [
+    "services", "networks", "volumes", "secrets", "configs", "models",
+];
 
 /// One entry of `include`.
 struct Include {
@@ -105,7 +107,9 @@ fn load(loader: &mut Loader<'_>, include: Include, file: &Path, set: &FileSet<'_
     let main = paths.first()?;
     if above.contains(main) || above.len() > DEPTH_MAX {
         above.push(main.clone());
-        loader.problems.add_at("include", circle(&above, include.place));
+        loader
+            .problems
+            .add_at("include", circle(&above, include.place));
         return None;
     }
     let folder = match &include.folder {
@@ -138,7 +142,12 @@ fn load(loader: &mut Loader<'_>, include: Include, file: &Path, set: &FileSet<'_
 
 /// Adds the environment files of an include below what is set; false after a
 /// fault.
-fn extend_environment(loader: &mut Loader<'_>, include: &Include, folder: &Path, outer: &Path) -> bool {
+fn extend_environment(
+    loader: &mut Loader<'_>,
+    include: &Include,
+    folder: &Path,
+    outer: &Path,
+) -> bool {
     let files: Vec<(PathBuf, Place)> = match &include.env_files {
         None => {
             let file = folder.join(".env");
@@ -192,6 +201,9 @@ fn circle(files: &[PathBuf], place: Place) -> Problem {
     let mut names = files.iter().map(|file| file.display().to_string());
     let first = names.next().unwrap_or_default();
     let rest: Vec<String> = names.collect();
-    let message = format!("include cycle detected:\n{first}\n include {}", rest.join("\n include "));
+    let message = format!(
+        "include cycle detected:\n{first}\n include {}",
+        rest.join("\n include ")
+    );
     Problem::error("include-cycle", message, place).hint("take one `include` out of the circle")
 }

@@ -33,12 +33,14 @@ pub(crate) fn interpolate(
 /// Whether a cast failed, and in which words the reference says so.
 pub(crate) fn cast(kind: Kind, text: &str) -> Result<Option<Value>, String> {
     match kind {
-        Kind::Int => text.parse().map(|number| Some(Value::Int(number))).map_err(|_| {
-            format!("strconv.Atoi: parsing {text:?}: {}", number_fault(text))
-        }),
-        Kind::Float => text.parse().map(|number| Some(Value::Float(number))).map_err(|_| {
-            format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")
-        }),
+        Kind::Int => text
+            .parse()
+            .map(|number| Some(Value::Int(number)))
+            .map_err(|_| format!("strconv.Atoi: parsing {text:?}: {}", number_fault(text))),
+        Kind::Float => text
+            .parse()
+            .map(|number| Some(Value::Float(number)))
+            .map_err(|_| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
         Kind::Bool => match boolean(text) {
             Some((value, _)) => Ok(Some(Value::Bool(value))),
             None => Err(format!("invalid boolean: {text}")),
@@ -127,13 +129,14 @@ impl Walk<'_> {
         }
         let mut unset = Vec::new();
         let lookup = |name: &str| self.environment.get(name).map(str::to_owned);
-        let value = match template::substitute(text, &lookup, &mut |name| unset.push(name.to_owned())) {
-            Ok(value) => value.into_owned(),
-            Err(error) => {
-                self.fault(text, &error, place);
-                return None;
-            }
-        };
+        let value =
+            match template::substitute(text, &lookup, &mut |name| unset.push(name.to_owned())) {
+                Ok(value) => value.into_owned(),
+                Err(error) => {
+                    self.fault(text, &error, place);
+                    return None;
+                }
+            };
         for name in unset {
             self.tell_unset(&name, place);
         }
@@ -166,13 +169,15 @@ impl Walk<'_> {
 
     fn tell_old_boolean(&mut self, kind: Kind, text: &str, place: Place) {
         if kind == Kind::Bool && boolean(text).is_some_and(|(_, old)| old) {
-            let message = format!("{text:?} for boolean is not supported by YAML 1.2, please use `true`");
+            let message =
+                format!("{text:?} for boolean is not supported by YAML 1.2, please use `true`");
             let message = if boolean(text).is_some_and(|(value, _)| value) {
                 message
             } else {
                 message.replace("`true`", "`false`")
             };
-            self.problems.add(Problem::warning("old-boolean", message, place));
+            self.problems
+                .add(Problem::warning("old-boolean", message, place));
         }
     }
 

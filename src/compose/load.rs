@@ -96,9 +96,10 @@ impl<'a> Loader<'a> {
                     } else {
                         ("wrong-type", "top-level object must be a mapping")
                     };
-                    self.problems.add(Problem::error(code, text, document.place).hint(
-                        "a Compose file begins with `services:`",
-                    ));
+                    self.problems.add(
+                        Problem::error(code, text, document.place)
+                            .hint("a Compose file begins with `services:`"),
+                    );
                     continue;
                 }
                 if self.interpolates {
@@ -106,7 +107,13 @@ impl<'a> Loader<'a> {
                 }
                 extends::apply(self, &mut document, &name, set.folder);
                 include::apply(self, &mut document, file, set);
-                merge::merge(&mut merged, document, Some(schema), &Trail::ROOT, &mut self.problems);
+                merge::merge(
+                    &mut merged,
+                    document,
+                    Some(schema),
+                    &Trail::ROOT,
+                    &mut self.problems,
+                );
                 unique::enforce(&mut merged, schema, &mut self.problems);
                 check::check(&mut merged, schema, &name, &mut self.problems);
                 self.drop_version(&mut merged, file);
@@ -130,7 +137,12 @@ impl<'a> Loader<'a> {
     }
 
     /// A file that a service extends, interpolated.
-    pub(crate) fn extended_document(&mut self, path: &Path, place: Place, owner: &str) -> Option<Node> {
+    pub(crate) fn extended_document(
+        &mut self,
+        path: &Path,
+        place: Place,
+        owner: &str,
+    ) -> Option<Node> {
         let before = self.problems.count();
         let documents = self.documents(path, Some(place));
         if self.problems.count() > before {
@@ -173,7 +185,10 @@ impl<'a> Loader<'a> {
         check::check(&mut root, schema, "extended file", &mut self.problems);
         canonical::canonicalize(&mut root, schema, self.templates(), &mut self.problems);
         self.resolve_paths(&mut root, schema, folder);
-        if let Some(found) = root.get_mut("services").and_then(|services| services.remove(name)) {
+        if let Some(found) = root
+            .get_mut("services")
+            .and_then(|services| services.remove(name))
+        {
             *service = found;
         }
     }
@@ -251,7 +266,8 @@ impl<'a> Loader<'a> {
                 "{}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion",
                 file.display()
             );
-            self.problems.add(Problem::warning("obsolete-version", message, version.place));
+            self.problems
+                .add(Problem::warning("obsolete-version", message, version.place));
         }
     }
 
@@ -271,7 +287,12 @@ impl<'a> Loader<'a> {
         let number = self.files.add(path.to_owned(), Arc::clone(&text));
         match yaml::parse(number, &name, &text) {
             Ok(documents) if documents.is_empty() => {
-                let place = Place { file: number, line: 1, column: 1, ..Place::NOWHERE };
+                let place = Place {
+                    file: number,
+                    line: 1,
+                    column: 1,
+                    ..Place::NOWHERE
+                };
                 Some(vec![Node::new(Value::Null, place)])
             }
             Ok(documents) => Some(documents),
@@ -288,7 +309,8 @@ impl<'a> Loader<'a> {
         let place = from.unwrap_or_default();
         if self.reads > FILES_MAX {
             let message = format!("more than {FILES_MAX} files are read");
-            self.problems.add(Problem::error("too-many-files", message, place));
+            self.problems
+                .add(Problem::error("too-many-files", message, place));
             return None;
         }
         let name = path.display();
@@ -300,16 +322,18 @@ impl<'a> Loader<'a> {
                     _ => "open",
                 };
                 let message = format!("{verb} {name}: {error}");
-                self.problems.add(Problem::error("unreadable-file", message, place));
+                self.problems
+                    .add(Problem::error("unreadable-file", message, place));
                 return None;
             }
         };
         match decode(bytes) {
             Ok(text) => Some(Arc::from(text)),
             Err(offset) => {
-                let message = format!("failed to parse {name}: yaml: invalid UTF-8 at byte {offset}");
-                let problem = Problem::error("not-utf-8", message, place)
-                    .hint("save the file in UTF-8");
+                let message =
+                    format!("failed to parse {name}: yaml: invalid UTF-8 at byte {offset}");
+                let problem =
+                    Problem::error("not-utf-8", message, place).hint("save the file in UTF-8");
                 self.problems.add(problem);
                 None
             }
@@ -324,7 +348,12 @@ fn decode(bytes: Vec<u8>) -> Result<String, usize> {
         let units: Vec<u16> = bytes
             .chunks_exact(2)
             .skip(1)
-            .map(|pair| read([pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)]))
+            .map(|pair| {
+                read([
+                    pair.first().copied().unwrap_or(0),
+                    pair.get(1).copied().unwrap_or(0),
+                ])
+            })
             .collect();
         String::from_utf16(&units).map_err(|_| 0)
     };

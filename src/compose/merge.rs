@@ -94,10 +94,14 @@ fn deep(
             let path = trail.numbered();
             problems.add_at(
                 &path,
-                Problem::error("merge-conflict", format!("cannot override {path}"), over_place)
-                    .label("this has another form")
-                    .related(base_place, "than the value that it would be merged with")
-                    .hint("write both in the same form, or use `!override` to replace the earlier one"),
+                Problem::error(
+                    "merge-conflict",
+                    format!("cannot override {path}"),
+                    over_place,
+                )
+                .label("this has another form")
+                .related(base_place, "than the value that it would be merged with")
+                .hint("write both in the same form, or use `!override` to replace the earlier one"),
             );
         }
         (_, value) => {
@@ -177,7 +181,10 @@ pub(crate) fn sequence(node: Node) -> Vec<Node> {
                 .filter(|(_, entry)| entry.node.mark != Mark::Reset)
                 .collect();
             pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
-            pairs.into_iter().map(|(key, entry)| pair(&key, entry)).collect()
+            pairs
+                .into_iter()
+                .map(|(key, entry)| pair(&key, entry))
+                .collect()
         }
         Value::Null => Vec::new(),
         _ => vec![node],
@@ -250,7 +257,13 @@ pub(crate) fn keyed(node: &mut Node, schema: Option<&'static Schema>) {
         } else {
             Node::null(place)
         };
-        map.insert_entry(name, Entry { key_place: place, node });
+        map.insert_entry(
+            name,
+            Entry {
+                key_place: place,
+                node,
+            },
+        );
     }
     node.value = Value::Map(map);
 }
@@ -283,7 +296,11 @@ fn ipam(
     let below = schema.and_then(Schema::item);
     let (Value::List(earlier), Value::List(later)) = (&mut base.value, over.value) else {
         let path = trail.numbered();
-        let problem = Problem::error("merge-conflict", format!("cannot override {path}"), over.place);
+        let problem = Problem::error(
+            "merge-conflict",
+            format!("cannot override {path}"),
+            over.place,
+        );
         problems.add_at(&path, problem);
         return;
     };

@@ -65,9 +65,7 @@ impl PartialEq for Node {
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
         self.entries.len() == other.entries.len()
-            && self
-                .iter()
-                .all(|(key, node)| other.get(key) == Some(node))
+            && self.iter().all(|(key, node)| other.get(key) == Some(node))
     }
 }
 
@@ -243,10 +241,6 @@ impl Map {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -285,10 +279,6 @@ impl Map {
         self.entries.insert(key.into(), entry)
     }
 
-    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(key)
-    }
-
     pub(crate) fn remove(&mut self, key: &str) -> Option<Node> {
         self.entries.shift_remove(key).map(|entry| entry.node)
     }
@@ -318,7 +308,9 @@ impl Map {
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.entries.iter().map(|(key, entry)| (key.as_str(), entry))
+        self.entries
+            .iter()
+            .map(|(key, entry)| (key.as_str(), entry))
     }
 
     pub(crate) fn into_entries(self) -> impl Iterator<Item = (String, Entry)> {

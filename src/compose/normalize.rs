@@ -55,7 +55,9 @@ fn default_network(place: Place) -> Node {
 
 fn normalize_service(service: &mut Node, environment: &Environment) {
     if service.text_at("pull_policy") == Some("if_not_present") {
-        let place = service.get("pull_policy").map_or(service.place, |node| node.place);
+        let place = service
+            .get("pull_policy")
+            .map_or(service.place, |node| node.place);
         service.set("pull_policy", Node::text("missing", place));
     }
     if let Some(build) = service.get_mut("build") {
@@ -103,13 +105,18 @@ fn implied_dependencies(service: &Node) -> Vec<(String, bool, Place)> {
     }
     for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
         if let Some(mode) = service.get(key)
-            && let Some(name) = mode.as_text().and_then(|text| text.strip_prefix("service:"))
+            && let Some(name) = mode
+                .as_text()
+                .and_then(|text| text.strip_prefix("service:"))
         {
             found.push((name.to_owned(), true, mode.place));
         }
     }
     for from in service.items_at("volumes_from") {
-        let Some(text) = from.as_text().filter(|text| !text.starts_with("container:")) else {
+        let Some(text) = from
+            .as_text()
+            .filter(|text| !text.starts_with("container:"))
+        else {
             continue;
         };
         let name = text.split(':').next().unwrap_or(text);

@@ -34,7 +34,10 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// Options for files in a folder, with nothing else said.
     #[must_use]
-    pub fn new(project_directory: impl Into<PathBuf>, files: impl IntoIterator<Item = PathBuf>) -> Self {
+    pub fn new(
+        project_directory: impl Into<PathBuf>,
+        files: impl IntoIterator<Item = PathBuf>,
+    ) -> Self {
         Self {
             files: files.into_iter().collect(),
             project_directory: project_directory.into(),
@@ -52,7 +55,10 @@ impl LoadOptions {
 
 /// Stages of a load that may be left out (`config --no-…`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag of the command line each")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one flag of the command line each"
+)]
 pub struct Skip {
     /// Variables stay as written; nothing is cast or lowered.
     pub interpolation: bool,

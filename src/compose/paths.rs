@@ -110,9 +110,11 @@ impl Walk<'_> {
                 node.set("source", Node::text(path, source_place));
             }
             None => {
-                let message = "invalid mount config for type \"bind\": field Source must not be empty";
-                let problem = Problem::error("bad-volume", message, place)
-                    .hint("give the mount a `source`, or use `type: volume` for an anonymous volume");
+                let message =
+                    "invalid mount config for type \"bind\": field Source must not be empty";
+                let problem = Problem::error("bad-volume", message, place).hint(
+                    "give the mount a `source`, or use `type: volume` for an anonymous volume",
+                );
                 self.problems.add_at(&trail.numbered(), problem);
             }
         }
@@ -175,13 +177,21 @@ pub(crate) fn is_elsewhere(text: &str) -> bool {
 
 /// Whether a build context or a file to load is a repository or a URL.
 pub(crate) fn is_remote(text: &str) -> bool {
-    ["https://", "http://", "git://", "ssh://", "github.com/", "git@"]
-        .iter()
-        .any(|prefix| text.starts_with(prefix))
+    [
+        "https://",
+        "http://",
+        "git://",
+        "ssh://",
+        "github.com/",
+        "git@",
+    ]
+    .iter()
+    .any(|prefix| text.starts_with(prefix))
 }
 
 fn is_windows_absolute(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let is_drive = matches!(bytes, [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    let is_drive =
+        matches!(bytes, [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
     is_drive || text.starts_with("\\\\")
 }

@@ -67,11 +67,6 @@ impl Files {
         })
     }
 
-    /// The path of a file.
-    pub(crate) fn path(&self, number: u32) -> Option<&Arc<PathBuf>> {
-        self.file(number).map(|file| &file.path)
-    }
-
     /// Every file with its text, for excerpts.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&Arc<PathBuf>, &Arc<str>)> {
         self.files.iter().map(|file| (&file.path, &file.text))

@@ -145,7 +145,11 @@ impl Problems {
         let mut all: Vec<Diagnostic> = Vec::with_capacity(told);
         let mut seen = std::collections::HashSet::new();
         for problem in self.found {
-            if seen.insert((problem.message.clone(), problem.place.file, problem.place.offset)) {
+            if seen.insert((
+                problem.message.clone(),
+                problem.place.file,
+                problem.place.offset,
+            )) {
                 all.push(problem.into_diagnostic(files));
             }
         }

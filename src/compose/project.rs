@@ -72,7 +72,7 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
         settle::settle(&mut root, attribute::root(), &mut loader.problems);
         disabled = select(&mut loader, &mut root);
         if !loader.problems.has_errors() {
-            project = lower::lower(&loader, &root, &disabled, &name);
+            project = lower::lower(&mut loader, &root, &disabled, &name);
         }
     }
     let project = project.filter(|_| !loader.problems.has_errors());
@@ -99,8 +99,12 @@ fn read(loader: &mut Loader<'_>, name: &str) -> Node {
     let options = loader.options;
     if options.files.is_empty() {
         loader.problems.add(
-            Problem::error("no-file", "no configuration file provided: not found", Place::NOWHERE)
-                .hint("write a compose.yaml here, or name a file with -f"),
+            Problem::error(
+                "no-file",
+                "no configuration file provided: not found",
+                Place::NOWHERE,
+            )
+            .hint("write a compose.yaml here, or name a file with -f"),
         );
     }
     let set = FileSet {
@@ -184,8 +188,12 @@ fn project_name(loader: &mut Loader<'_>) -> String {
     let name = repair(&named.or_else(folder).unwrap_or_default());
     if name.is_empty() {
         loader.problems.add(
-            Problem::error("no-project-name", "project name must not be empty", Place::NOWHERE)
-                .hint("give the project a name with -p or with `name:` in the file"),
+            Problem::error(
+                "no-project-name",
+                "project name must not be empty",
+                Place::NOWHERE,
+            )
+            .hint("give the project a name with -p or with `name:` in the file"),
         );
     }
     name
@@ -269,7 +277,9 @@ impl Canonical {
     pub fn profiles(&self) -> Vec<String> {
         let enabled = self.root.entries_at("services").map(|(_, service)| service);
         let disabled = self.disabled.services.iter().map(|(_, service)| service);
-        render::profiles(enabled.chain(disabled)).into_iter().collect()
+        render::profiles(enabled.chain(disabled))
+            .into_iter()
+            .collect()
     }
 
     /// Keys of a top-level section: networks, volumes, secrets, configs.

@@ -36,7 +36,12 @@ pub(crate) fn apply_profiles(root: &mut Node, profiles: &[String], asked: &[Stri
 }
 
 /// Takes out what is neither asked for nor a dependency of that.
-pub(crate) fn apply_selection(root: &mut Node, asked: &[String], disabled: &mut Disabled, problems: &mut Problems) {
+pub(crate) fn apply_selection(
+    root: &mut Node,
+    asked: &[String],
+    disabled: &mut Disabled,
+    problems: &mut Problems,
+) {
     if asked.is_empty() {
         return;
     }
@@ -47,7 +52,11 @@ pub(crate) fn apply_selection(root: &mut Node, asked: &[String], disabled: &mut 
         if services.is_some_and(|services| services.contains(name)) {
             queue.push(name.clone());
         } else {
-            let mut problem = Problem::error("no-such-service", format!("no such service: {name}"), Default::default());
+            let mut problem = Problem::error(
+                "no-such-service",
+                format!("no such service: {name}"),
+                Default::default(),
+            );
             let names = services.into_iter().flat_map(Map::keys);
             if let Some(near) = suggest::nearest(name, names) {
                 problem = problem.hint(format!("did you mean `{near}`?"));
@@ -56,7 +65,10 @@ pub(crate) fn apply_selection(root: &mut Node, asked: &[String], disabled: &mut 
         }
     }
     while let Some(name) = queue.pop() {
-        if let Some(service) = root.get("services").and_then(|services| services.get(&name)) {
+        if let Some(service) = root
+            .get("services")
+            .and_then(|services| services.get(&name))
+        {
             queue.extend(
                 service
                     .entries_at("depends_on")
@@ -77,7 +89,10 @@ fn take_out(root: &mut Node, keep: impl Fn(&str, &Node) -> bool) -> Disabled {
     let Some(services) = root.get_mut("services").and_then(Node::as_map_mut) else {
         return disabled;
     };
-    for (name, entry) in services.entries().filter(|(name, entry)| !keep(name, &entry.node)) {
+    for (name, entry) in services
+        .entries()
+        .filter(|(name, entry)| !keep(name, &entry.node))
+    {
         disabled.services.insert_entry(name, entry.clone());
     }
     services.retain(|name, _| !disabled.services.contains(name));
@@ -98,7 +113,7 @@ pub(crate) fn prune(root: &mut Node) {
     let mut used: [BTreeSet<String>; 5] = Default::default();
     let [networks, volumes, secrets, configs, models] = &mut used;
     for (_, service) in root.entries_at("services") {
-        let mut keys = |node: &Node, section: &str, into: &mut BTreeSet<String>| {
+        let keys = |node: &Node, section: &str, into: &mut BTreeSet<String>| {
             into.extend(node.entries_at(section).map(|(key, _)| key.to_owned()));
         };
         keys(service, "networks", networks);
@@ -113,14 +128,25 @@ pub(crate) fn prune(root: &mut Node) {
         }
         let build = service.get("build").into_iter();
         for owner in std::iter::once(service).chain(build) {
-            let refs = |section| owner.items_at(section).iter().filter_map(|item| item.text_at("source"));
+            let refs = |section| {
+                owner
+                    .items_at(section)
+                    .iter()
+                    .filter_map(|item| item.text_at("source"))
+            };
             secrets.extend(refs("secrets").map(str::to_owned));
             configs.extend(refs("configs").map(str::to_owned));
         }
         let spec = service.get("credential_spec");
-        configs.extend(spec.and_then(|spec| spec.text_at("config")).map(str::to_owned));
+        configs.extend(
+            spec.and_then(|spec| spec.text_at("config"))
+                .map(str::to_owned),
+        );
     }
-    for (section, used) in ["networks", "volumes", "secrets", "configs", "models"].iter().zip(&used) {
+    for (section, used) in ["networks", "volumes", "secrets", "configs", "models"]
+        .iter()
+        .zip(&used)
+    {
         if let Some(map) = root.get_mut(section).and_then(Node::as_map_mut) {
             map.retain(|key, _| used.contains(key));
         }

@@ -34,7 +34,11 @@ pub(crate) fn check(root: &Node, problems: &mut Problems) {
             let deploy = trail.key("deploy");
             let resources = deploy.key("resources");
             let above = resources.key("reservations");
-            requests(reservations.items_at("devices"), &above.key("devices"), problems);
+            requests(
+                reservations.items_at("devices"),
+                &above.key("devices"),
+                problems,
+            );
         }
     }
 }
@@ -83,10 +87,15 @@ fn sources(resource: &Node, section: &str, trail: &Trail<'_>, problems: &mut Pro
         [] if resource.get("external").and_then(Node::as_bool) == Some(true) => return,
         [] => format!("{path}: one of {} must be set", kinds.join("|")),
         [_] => return,
-        several => format!("{path}: {} attributes are mutually exclusive", several.join("|")),
+        several => format!(
+            "{path}: {} attributes are mutually exclusive",
+            several.join("|")
+        ),
     };
-    let problem = Problem::error("bad-source", message, resource.place)
-        .hint(format!("give exactly one of {}, or `external: true`", kinds.join(", ")));
+    let problem = Problem::error("bad-source", message, resource.place).hint(format!(
+        "give exactly one of {}, or `external: true`",
+        kinds.join(", ")
+    ));
     problems.add_at(&path, problem);
 }
 
@@ -119,7 +128,10 @@ fn watches(service: &Node, trail: &Trail<'_>, problems: &mut Problems) {
             let item = above.item(index);
             let trail = item.key("path");
             let message = format!("{}: value can't be blank", trail.starred());
-            problems.add_at(&trail.starred(), Problem::error("blank-path", message, path.place));
+            problems.add_at(
+                &trail.starred(),
+                Problem::error("blank-path", message, path.place),
+            );
         }
     }
 }

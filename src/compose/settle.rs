@@ -51,13 +51,11 @@ impl Settle<'_> {
     fn special(&mut self, node: &mut Node, short: Short, trail: &Trail<'_>) {
         match short {
             Short::Command => self.command(node, trail),
-            Short::HealthTest => {
-                if node.as_text().is_some() {
-                    let place = node.place;
-                    let test = std::mem::replace(node, Node::null(place));
-                    let shell = Node::text("CMD-SHELL", place);
-                    *node = Node::list(vec![shell, test], place);
-                }
+            Short::HealthTest if node.as_text().is_some() => {
+                let place = node.place;
+                let test = std::mem::replace(node, Node::null(place));
+                let shell = Node::text("CMD-SHELL", place);
+                *node = Node::list(vec![shell, test], place);
             }
             Short::Hosts => self.hosts(node, trail),
             Short::Pairs => self.pairs(node, trail),
@@ -97,14 +95,21 @@ impl Settle<'_> {
         let mut hosts: Vec<Node> = Vec::with_capacity(items.len());
         for item in items {
             let text = scalar::print(&item.value).unwrap_or_default();
-            let Some((host, addresses)) = text.split_once('=').or_else(|| text.split_once(':')) else {
+            let Some((host, addresses)) = text.split_once('=').or_else(|| text.split_once(':'))
+            else {
                 let message = format!("invalid additional host, missing IP: {text}");
-                self.problems.add_at(&trail.numbered(), Problem::error("bad-host", message, item.place));
+                self.problems.add_at(
+                    &trail.numbered(),
+                    Problem::error("bad-host", message, item.place),
+                );
                 continue;
             };
             if host.is_empty() || host.contains([':', '=']) {
                 let message = format!("bad host name '{host}'");
-                self.problems.add_at(&trail.numbered(), Problem::error("bad-host", message, item.place));
+                self.problems.add_at(
+                    &trail.numbered(),
+                    Problem::error("bad-host", message, item.place),
+                );
                 continue;
             }
             for address in addresses.split(',') {
@@ -127,8 +132,9 @@ impl Settle<'_> {
         for (key, entry) in map.entries() {
             if key.ends_with(char::is_whitespace) {
                 let path = bracket_path(&trail.numbered());
-                let message =
-                    format!("'{path}' environment variable {key} is declared with a trailing space");
+                let message = format!(
+                    "'{path}' environment variable {key} is declared with a trailing space"
+                );
                 let problem = Problem::error("trailing-space", message, entry.key_place);
                 self.problems.add_at(&trail.numbered(), problem);
             }
@@ -153,7 +159,7 @@ impl Settle<'_> {
             Kind::Mode => mode(node),
             Kind::ModeNumber => mode_number(node),
             Kind::Count => count(node, trail),
-            Kind::Section | Kind::Table | Kind::List | Kind::Free => Ok(None),
+            Kind::Section | Kind::Table | Kind::List => Ok(None),
         };
         match result {
             Ok(Some(value)) => node.value = value,
@@ -177,7 +183,10 @@ type Settled = Result<Option<Value>, String>;
 fn cast(node: &Node, kind: Kind) -> Settled {
     match (&node.value, kind) {
         (Value::Text(text), _) => interpolate::cast(kind, text),
-        #[expect(clippy::cast_possible_truncation, reason = "Go cuts and saturates alike")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "Go cuts and saturates alike"
+        )]
         (Value::Float(number), Kind::Int) => Ok(Some(Value::Int(*number as i64))),
         #[expect(clippy::cast_precision_loss, reason = "Go's float64()")]
         (Value::Int(number), Kind::Float) => Ok(Some(Value::Float(*number as f64))),
@@ -227,7 +236,9 @@ fn mode_number(node: &Node) -> Settled {
     match &node.value {
         Value::Text(text) => match scalar::integer(text) {
             Some(number) => Ok(Some(number)),
-            None => Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
+            None => Err(format!(
+                "strconv.ParseUint: parsing {text:?}: invalid syntax"
+            )),
         },
         _ => Ok(None),
     }
@@ -236,10 +247,15 @@ fn mode_number(node: &Node) -> Settled {
 fn count(node: &Node, trail: &Trail<'_>) -> Settled {
     match &node.value {
         Value::Text(text) if text.eq_ignore_ascii_case("all") => Ok(Some(Value::Int(-1))),
-        Value::Text(text) => text.parse().map(|number| Some(Value::Int(number))).map_err(|_| {
-            let path = bracket_path(&trail.indexed());
-            format!("'{path}' invalid value {text:?}, the only value allowed is 'all' or a number")
-        }),
+        Value::Text(text) => text
+            .parse()
+            .map(|number| Some(Value::Int(number)))
+            .map_err(|_| {
+                let path = bracket_path(&trail.indexed());
+                format!(
+                    "'{path}' invalid value {text:?}, the only value allowed is 'all' or a number"
+                )
+            }),
         _ => Ok(None),
     }
 }

@@ -1,7 +1,10 @@
 //! The nearest valid word to a misspelt one.
 
 /// The candidate that is nearest to `word`, if it is near enough.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let normal = normalize(word);
     let limit = match normal.len() {
         0..=3 => 1,
@@ -57,13 +60,25 @@ fn distance(a: &[char], b: &[char], limit: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const KEYS: [&str; 6] = ["image", "environment", "env_file", "ports", "depends_on", "dns"];
+    const KEYS: [&str; 6] = [
+        "image",
+        "environment",
+        "env_file",
+        "ports",
+        "depends_on",
+        "dns",
+    ];
 
     #[test]
     fn slips_find_their_word() {
         let cases = [
-            ("imgae", "image"), ("enviroment", "environment"), ("depends-on", "depends_on"),
-            ("dependsOn", "depends_on"), ("port", "ports"), ("DNS", "dns"), ("envfile", "env_file"),
+            ("imgae", "image"),
+            ("enviroment", "environment"),
+            ("depends-on", "depends_on"),
+            ("dependsOn", "depends_on"),
+            ("port", "ports"),
+            ("DNS", "dns"),
+            ("envfile", "env_file"),
         ];
         for (word, expected) in cases {
             assert_eq!(nearest(word, KEYS), Some(expected), "{word}");

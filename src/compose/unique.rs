@@ -93,7 +93,10 @@ fn port_key(item: &Node, trail: &Trail<'_>) -> Result<Option<String>, String> {
     }
     let text = |key: &str| item.get(key).and_then(|node| scalar::print(&node.value));
     let Some(target) = text("target") else {
-        return Err(format!("service port {} is missing a target port", trail.bracketed()));
+        return Err(format!(
+            "service port {} is missing a target port",
+            trail.bracketed()
+        ));
     };
     Ok(Some(format!(
         "{}:{}:{}/{}",
@@ -111,9 +114,15 @@ fn volume_key(item: &Node, trail: &Trail<'_>) -> Result<Option<String>, String> 
     if item.as_map().is_none() {
         return Ok(None);
     }
-    match item.get("target").and_then(|node| scalar::print(&node.value)) {
+    match item
+        .get("target")
+        .and_then(|node| scalar::print(&node.value))
+    {
         Some(target) => Ok(Some(volume::clean(&target))),
-        None => Err(format!("service volume {} is missing a mount target", trail.bracketed())),
+        None => Err(format!(
+            "service volume {} is missing a mount target",
+            trail.bracketed()
+        )),
     }
 }
 

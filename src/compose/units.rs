@@ -31,7 +31,10 @@ pub(crate) fn parse_bytes(text: &str) -> Option<i64> {
     if !bytes.is_finite() || bytes >= most {
         return None;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "bounded above, and cut as Go cuts it")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "bounded above, and cut as Go cuts it"
+    )]
     Some(bytes as i64)
 }
 
@@ -78,7 +81,11 @@ fn nanoseconds(number: &str, unit: &str) -> Option<i128> {
     if whole.is_empty() && fraction.is_empty() || whole.len() > 18 {
         return None;
     }
-    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let whole: i128 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
     let mut part = 0;
     let mut unit = scale;
     for digit in fraction.chars().take(18) {
@@ -139,8 +146,16 @@ mod tests {
     #[test]
     fn sizes_are_powers_of_1024() {
         let cases = [
-            ("7", 7), ("1k", 1024), ("1kb", 1024), ("1KiB", 1024), ("1.5g", 1_610_612_736),
-            ("64M", 67_108_864), ("300 m", 314_572_800), ("-1", -1), ("0", 0), ("2gb", 2_147_483_648),
+            ("7", 7),
+            ("1k", 1024),
+            ("1kb", 1024),
+            ("1KiB", 1024),
+            ("1.5g", 1_610_612_736),
+            ("64M", 67_108_864),
+            ("300 m", 314_572_800),
+            ("-1", -1),
+            ("0", 0),
+            ("2gb", 2_147_483_648),
         ];
         for (text, bytes) in cases {
             assert_eq!(parse_bytes(text), Some(bytes), "{text}");
@@ -153,12 +168,28 @@ mod tests {
     #[test]
     fn durations_print_as_go_prints_them() {
         let cases = [
-            ("10s", "10s"), ("1m30s", "1m30s"), ("90s", "1m30s"), ("1h", "1h0m0s"), ("1.5s", "1.5s"),
-            ("0", "0s"), ("0s", "0s"), ("250ms", "250ms"), ("1d", "24h0m0s"), ("1w", "168h0m0s"),
-            ("1us", "1µs"), ("1500us", "1.5ms"), ("1h5m30s20ms", "1h5m30.02s"), ("-5s", "-5s"), ("3ns", "3ns"),
+            ("10s", "10s"),
+            ("1m30s", "1m30s"),
+            ("90s", "1m30s"),
+            ("1h", "1h0m0s"),
+            ("1.5s", "1.5s"),
+            ("0", "0s"),
+            ("0s", "0s"),
+            ("250ms", "250ms"),
+            ("1d", "24h0m0s"),
+            ("1w", "168h0m0s"),
+            ("1us", "1µs"),
+            ("1500us", "1.5ms"),
+            ("1h5m30s20ms", "1h5m30.02s"),
+            ("-5s", "-5s"),
+            ("3ns", "3ns"),
         ];
         for (text, printed) in cases {
-            assert_eq!(parse_duration(text).map(print_duration).as_deref(), Some(printed), "{text}");
+            assert_eq!(
+                parse_duration(text).map(print_duration).as_deref(),
+                Some(printed),
+                "{text}"
+            );
         }
         for text in ["", "10", "s", "1x", "1 fortnight", "-", "."] {
             assert_eq!(parse_duration(text), None, "{text}");

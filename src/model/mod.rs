@@ -36,7 +36,7 @@ pub use observed::{Observed, ObservedContainer, ObservedNetwork, ObservedVolume}
 pub use project::{FileResource, FileSource, Project, Resource, Volume};
 pub use resources::{DeviceLimit, Resources};
 pub use service::{
-    BuildSpec, Condition, Dependency, ExtraHost, Hook, ImageSource, Logging, NamespaceMode,
-    Process, PullPolicy, Readiness, RestartPolicy, Security, Service,
+    BuildSpec, Condition, Dependency, ExtraHost, Hook, ImageSource, Link, Logging, NamespaceMode,
+    PreStartHook, Process, PullPolicy, Readiness, RestartPolicy, Security, Service,
 };
 pub use signal::{InvalidSignal, Signal};

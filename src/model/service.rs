@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::bundle::{Device, Rlimit};
 use crate::model::health::HealthSetting;
 use crate::model::mount::{FileMount, Mount};
-use crate::model::names::{ContainerName, ServiceName};
+use crate::model::names::{ContainerName, ResourceKey, ServiceName};
 use crate::model::network::{Attachment, PublishedPort};
 use crate::model::resources::Resources;
 
@@ -39,6 +39,9 @@ pub struct Service {
     pub ports: Vec<PublishedPort>,
     /// `expose` as written, `PORT[-PORT][/PROTO]`.
     pub expose: Vec<String>,
+    /// Services that this one alone reaches by other names.
+    #[serde(default)]
+    pub links: Vec<Link>,
     /// Lines for `/etc/hosts`.
     pub extra_hosts: Vec<ExtraHost>,
     /// Name servers instead of the host's.
@@ -87,6 +90,9 @@ pub struct Service {
     pub attach: bool,
     /// Profiles it belongs to.
     pub profiles: Vec<String>,
+    /// Run in containers of their own before the first start.
+    #[serde(default)]
+    pub pre_start: Vec<PreStartHook>,
     /// Run in the container after its start.
     pub post_start: Vec<Hook>,
     /// Run in the container before it is stopped.
@@ -115,6 +121,7 @@ impl Service {
             attachment: Attachment::Endpoints(IndexMap::new()),
             ports: Vec::new(),
             expose: Vec::new(),
+            links: Vec::new(),
             extra_hosts: Vec::new(),
             dns: Vec::new(),
             dns_search: Vec::new(),
@@ -139,6 +146,7 @@ impl Service {
             annotations: IndexMap::new(),
             attach: true,
             profiles: Vec::new(),
+            pre_start: Vec::new(),
             post_start: Vec::new(),
             pre_stop: Vec::new(),
             storage_opt: IndexMap::new(),
@@ -391,6 +399,36 @@ pub struct Logging {
     pub driver: Option<String>,
     /// Options as text.
     pub options: IndexMap<String, String>,
+}
+
+/// A `links` entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The service.
+    pub service: ServiceName,
+    /// Its name for the one that links.
+    pub alias: String,
+}
+
+/// A `pre_start` command: an ephemeral container with the service's mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreStartHook {
+    /// `command`; None is the image's.
+    pub command: Option<Vec<String>>,
+    /// `entrypoint`; None is the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Its image; the service's when absent.
+    pub image: Option<String>,
+    /// User; the image's when absent.
+    pub user: Option<String>,
+    /// Whether it runs with every capability.
+    pub privileged: bool,
+    /// Working folder; the image's when absent.
+    pub working_dir: Option<String>,
+    /// Environment over the image's.
+    pub environment: IndexMap<String, Option<String>>,
+    /// Networks; the service's when None.
+    pub networks: Option<Vec<ResourceKey>>,
 }
 
 /// A `post_start` or `pre_stop` command.

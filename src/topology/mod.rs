@@ -24,58 +24,15 @@ pub(crate) mod tests {
 
     use indexmap::IndexMap;
 
-    use crate::model::{
-        Attachment, ImageSource, Logging, NamespaceMode, Process, Project, PullPolicy, Resources,
-        RestartPolicy, Security, Service,
-    };
+    use crate::model::{ImageSource, Project, PullPolicy, Service};
 
     /// A service with nothing said about it.
     pub(crate) fn service(name: &str) -> Service {
-        Service {
-            name: name.parse().expect(name),
-            image: ImageSource::Pull {
-                reference: "busybox".to_owned(),
-                policy: PullPolicy::Missing,
-            },
-            platform: None,
-            container_name: None,
-            scale: 1,
-            process: Process::default(),
-            hostname: None,
-            domainname: None,
-            attachment: Attachment::Endpoints(IndexMap::new()),
-            ports: Vec::new(),
-            expose: Vec::new(),
-            extra_hosts: Vec::new(),
-            dns: Vec::new(),
-            dns_search: Vec::new(),
-            dns_options: Vec::new(),
-            mounts: Vec::new(),
-            volumes_from: Vec::new(),
-            secrets: Vec::new(),
-            configs: Vec::new(),
-            depends_on: IndexMap::new(),
-            health: None,
-            restart: RestartPolicy::default(),
-            resources: Resources::default(),
-            security: Security::default(),
-            ipc: NamespaceMode::default(),
-            pid: NamespaceMode::default(),
-            uts: NamespaceMode::default(),
-            cgroup: NamespaceMode::default(),
-            cgroup_parent: None,
-            shm_bytes: None,
-            logging: Logging::default(),
-            labels: IndexMap::new(),
-            annotations: IndexMap::new(),
-            attach: true,
-            profiles: Vec::new(),
-            post_start: Vec::new(),
-            pre_stop: Vec::new(),
-            storage_opt: IndexMap::new(),
-            extension: None,
-            config_hash: String::new(),
-        }
+        let image = ImageSource::Pull {
+            reference: "busybox".to_owned(),
+            policy: PullPolicy::Missing,
+        };
+        Service::new(name.parse().expect(name), image)
     }
 
     /// A project of these services.

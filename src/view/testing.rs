@@ -8,9 +8,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::model::{
-    Attachment, ContainerId, ContainerRecord, ContainerRuntime, ContainerState, EndpointRecord,
-    ImageSource, Intent, Logging, NamespaceMode, ObservedContainer, PortBinding, Process,
-    ProcessIdentity, Protocol, PullPolicy, Resources, RestartPolicy, Security, Service,
+    ContainerId, ContainerRecord, ContainerRuntime, ContainerState, EndpointRecord, ImageSource,
+    Intent, ObservedContainer, PortBinding, ProcessIdentity, Protocol, PullPolicy, Service,
 };
 use crate::view::Moment;
 
@@ -114,49 +113,9 @@ fn record() -> ContainerRecord {
 }
 
 fn service() -> Service {
-    Service {
-        name: "web".parse().unwrap(),
-        image: ImageSource::Pull {
-            reference: "nginx:1.27".into(),
-            policy: PullPolicy::Missing,
-        },
-        platform: None,
-        container_name: None,
-        scale: 1,
-        process: Process::default(),
-        hostname: None,
-        domainname: None,
-        attachment: Attachment::Endpoints(IndexMap::new()),
-        ports: Vec::new(),
-        expose: Vec::new(),
-        extra_hosts: Vec::new(),
-        dns: Vec::new(),
-        dns_search: Vec::new(),
-        dns_options: Vec::new(),
-        mounts: Vec::new(),
-        volumes_from: Vec::new(),
-        secrets: Vec::new(),
-        configs: Vec::new(),
-        depends_on: IndexMap::new(),
-        health: None,
-        restart: RestartPolicy::No,
-        resources: Resources::default(),
-        security: Security::default(),
-        ipc: NamespaceMode::Private,
-        pid: NamespaceMode::Private,
-        uts: NamespaceMode::Private,
-        cgroup: NamespaceMode::Private,
-        cgroup_parent: None,
-        shm_bytes: None,
-        logging: Logging::default(),
-        labels: IndexMap::new(),
-        annotations: IndexMap::new(),
-        attach: true,
-        profiles: Vec::new(),
-        post_start: Vec::new(),
-        pre_stop: Vec::new(),
-        storage_opt: IndexMap::new(),
-        extension: None,
-        config_hash: String::new(),
-    }
+    let image = ImageSource::Pull {
+        reference: "nginx:1.27".into(),
+        policy: PullPolicy::Missing,
+    };
+    Service::new("web".parse().unwrap(), image)
 }

@@ -75,8 +75,12 @@ impl Args {
         let text = self.text(&loaded.canonical)?;
         match (&self.output, self.quiet) {
             (_, true) => {}
-            (Some(path), false) => std::fs::write(path, text)
-                .map_err(|error| Failure::new(crate::cli::exit::Kind::Environment, format!("write of {path}: {error}")))?,
+            (Some(path), false) => std::fs::write(path, text).map_err(|error| {
+                Failure::new(
+                    crate::cli::exit::Kind::Environment,
+                    format!("write of {path}: {error}"),
+                )
+            })?,
             (None, false) => output::print(&text)?,
         }
         Ok(Exit::SUCCESS)
@@ -89,7 +93,12 @@ impl Args {
         options.skip.paths = self.no_path_resolution;
         options.skip.consistency = self.no_consistency;
         options.skip.environment = self.no_env_resolution;
-        let ignores_names = self.services || self.volumes || self.networks || self.models || self.profiles || self.hash.is_some();
+        let ignores_names = self.services
+            || self.volumes
+            || self.networks
+            || self.models
+            || self.profiles
+            || self.hash.is_some();
         if !ignores_names && !self.no_interpolate {
             options.services.clone_from(&self.names);
         }

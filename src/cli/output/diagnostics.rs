@@ -84,7 +84,12 @@ fn one(diagnostic: &Diagnostic, files: &mut Files<'_>) -> String {
 }
 
 /// A place with its excerpt, or only its name where there is no text.
-fn place(span: &Span, words: &str, kind: AnnotationKind, files: &mut Files<'_>) -> Element<'static> {
+fn place(
+    span: &Span,
+    words: &str,
+    kind: AnnotationKind,
+    files: &mut Files<'_>,
+) -> Element<'static> {
     let path = span.file.display().to_string();
     let excerpt = files
         .text(&span.file)

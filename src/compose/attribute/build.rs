@@ -11,19 +11,29 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.build.dockerfile_inline"),
     texts("services.*.build.entitlements").carried(""),
     pairs("services.*.build.args"),
-    row("services.*.build.provenance", Forms::TEXT.or(Forms::BOOL), Kind::Text)
-        .short(Short::Stringly)
-        .carried("no attestations"),
-    row("services.*.build.sbom", Forms::TEXT.or(Forms::BOOL), Kind::Text)
-        .short(Short::Stringly)
-        .carried("no attestations"),
+    row(
+        "services.*.build.provenance",
+        Forms::TEXT.or(Forms::BOOL),
+        Kind::Text,
+    )
+    .short(Short::Stringly)
+    .carried("no attestations"),
+    row(
+        "services.*.build.sbom",
+        Forms::TEXT.or(Forms::BOOL),
+        Kind::Text,
+    )
+    .short(Short::Stringly)
+    .carried("no attestations"),
     pairs("services.*.build.ssh").short(Short::Ssh),
     labels("services.*.build.labels"),
     texts("services.*.build.cache_from").carried("the build cache is ours"),
     texts("services.*.build.cache_to").carried("the build cache is ours"),
     boolean("services.*.build.no_cache"),
     text_or_texts("services.*.build.no_cache_filter"),
-    pairs("services.*.build.additional_contexts").short(Short::Labels).base(Base::Context),
+    pairs("services.*.build.additional_contexts")
+        .short(Short::Labels)
+        .base(Base::Context),
     boolean("services.*.build.pull"),
     list("services.*.build.extra_hosts")
         .forms(Forms::MAP.or(Forms::LIST))
@@ -35,13 +45,19 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.build.network"),
     text("services.*.build.target"),
     list("services.*.build.secrets").short(Short::FileRefs),
-    section("services.*.build.secrets.[]").forms(Forms::TEXT.or(Forms::MAP)).named(Forms::TEXT),
+    section("services.*.build.secrets.[]")
+        .forms(Forms::TEXT.or(Forms::MAP))
+        .named(Forms::TEXT),
     text("services.*.build.secrets.[].source"),
     text("services.*.build.secrets.[].target"),
     text("services.*.build.secrets.[].uid"),
     text("services.*.build.secrets.[].gid"),
-    row("services.*.build.secrets.[].mode", Forms::NUMBER.or(Forms::TEXT), Kind::Mode)
-        .print(Print::Present),
+    row(
+        "services.*.build.secrets.[].mode",
+        Forms::NUMBER.or(Forms::TEXT),
+        Kind::Mode,
+    )
+    .print(Print::Present),
     bytes("services.*.build.shm_size").forms(Forms::INT.or(Forms::TEXT)),
     texts("services.*.build.tags").unique(Unique::Key),
     table("services.*.build.ulimits"),

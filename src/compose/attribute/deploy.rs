@@ -1,10 +1,10 @@
 //! `deploy` and device requests.
 
+use crate::compose::attribute::Short;
 use crate::compose::attribute::{
     Attribute, Forms, Kind, Limit, Print, bytes, duration, float, integer, labels, list, number,
     pairs, row, section, text, texts,
 };
-use crate::compose::attribute::Short;
 
 const SWARM: &str = "swarm";
 

@@ -1,9 +1,9 @@
 //! Commands at the turns of a container's life.
 
+use crate::compose::attribute::Merge;
 use crate::compose::attribute::{
     Attribute, Forms, Print, Short, boolean, command, pairs, section, table, text,
 };
-use crate::compose::attribute::Merge;
 
 pub(crate) static ROWS: &[Attribute] = &[
     section("services.*.pre_start.[]"),

@@ -78,7 +78,7 @@ impl Forms {
 }
 
 /// A limit beyond the form.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Limit {
     None,
     /// One of these words.
@@ -120,8 +120,6 @@ pub(crate) enum Kind {
     /// A mapping with free keys.
     Table,
     List,
-    /// Anything; printed as it is.
-    Free,
 }
 
 /// How short forms become long ones.
@@ -347,7 +345,11 @@ const fn section(path: &'static str) -> Attribute {
 
 /// Text or a list of words, or nothing.
 const fn command(path: &'static str) -> Attribute {
-    let mut row = row(path, Forms::NULL.or(Forms::TEXT).or(Forms::LIST), Kind::List);
+    let mut row = row(
+        path,
+        Forms::NULL.or(Forms::TEXT).or(Forms::LIST),
+        Kind::List,
+    );
     row.named = Forms::NULL;
     row.item = Forms::TEXT;
     row.short = Short::Command;
@@ -390,11 +392,6 @@ impl Attribute {
 
     const fn limit(mut self, limit: Limit) -> Self {
         self.limit = limit;
-        self
-    }
-
-    const fn kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
         self
     }
 

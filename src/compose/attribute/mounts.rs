@@ -15,9 +15,17 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.ports.[].name"),
     text("services.*.ports.[].mode").note("`host` and `ingress` mean the same here"),
     text("services.*.ports.[].host_ip"),
-    row("services.*.ports.[].target", Forms::INT.or(Forms::TEXT), Kind::Int),
-    row("services.*.ports.[].published", Forms::TEXT.or(Forms::INT), Kind::Text)
-        .short(Short::Stringly),
+    row(
+        "services.*.ports.[].target",
+        Forms::INT.or(Forms::TEXT),
+        Kind::Int,
+    ),
+    row(
+        "services.*.ports.[].published",
+        Forms::TEXT.or(Forms::INT),
+        Kind::Text,
+    )
+    .short(Short::Stringly),
     text("services.*.ports.[].protocol"),
     text("services.*.ports.[].app_protocol").carried("kept with the port"),
     section("services.*.volumes.[]")
@@ -26,7 +34,9 @@ pub(crate) static ROWS: &[Attribute] = &[
         .limit(Limit::Required(&["type"]))
         .base(Base::Bind),
     text("services.*.volumes.[].type")
-        .limit(Limit::Words(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"]))
+        .limit(Limit::Words(&[
+            "bind", "volume", "tmpfs", "cluster", "npipe", "image",
+        ]))
         .note("`cluster` and `npipe` are refused when a container is made"),
     text("services.*.volumes.[].source"),
     text("services.*.volumes.[].target"),
@@ -38,8 +48,9 @@ pub(crate) static ROWS: &[Attribute] = &[
         .carried("no relabelling"),
     text("services.*.volumes.[].bind.propagation"),
     boolean("services.*.volumes.[].bind.create_host_path").print(Print::IfFalse),
-    text("services.*.volumes.[].bind.recursive")
-        .limit(Limit::Words(&["enabled", "disabled", "writable", "readonly"])),
+    text("services.*.volumes.[].bind.recursive").limit(Limit::Words(&[
+        "enabled", "disabled", "writable", "readonly",
+    ])),
     section("services.*.volumes.[].volume"),
     labels("services.*.volumes.[].volume.labels"),
     boolean("services.*.volumes.[].volume.nocopy"),
@@ -49,16 +60,24 @@ pub(crate) static ROWS: &[Attribute] = &[
         .forms(Forms::INT.or(Forms::TEXT))
         .named(Forms::INT)
         .limit(Limit::Minimum(0)),
-    row("services.*.volumes.[].tmpfs.mode", Forms::NUMBER.or(Forms::TEXT), Kind::ModeNumber),
+    row(
+        "services.*.volumes.[].tmpfs.mode",
+        Forms::NUMBER.or(Forms::TEXT),
+        Kind::ModeNumber,
+    ),
     section("services.*.volumes.[].image"),
     text("services.*.volumes.[].image.subpath"),
-    section("services.*.configs.[]").forms(Forms::TEXT.or(Forms::MAP)).named(Forms::TEXT),
+    section("services.*.configs.[]")
+        .forms(Forms::TEXT.or(Forms::MAP))
+        .named(Forms::TEXT),
     text("services.*.configs.[].source"),
     text("services.*.configs.[].target"),
     text("services.*.configs.[].uid"),
     text("services.*.configs.[].gid"),
     mode("services.*.configs.[].mode"),
-    section("services.*.secrets.[]").forms(Forms::TEXT.or(Forms::MAP)).named(Forms::TEXT),
+    section("services.*.secrets.[]")
+        .forms(Forms::TEXT.or(Forms::MAP))
+        .named(Forms::TEXT),
     text("services.*.secrets.[].source"),
     text("services.*.secrets.[].target"),
     text("services.*.secrets.[].uid"),

@@ -23,7 +23,9 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("networks.*.ipam.config.[].gateway"),
     text("networks.*.ipam.config.[].ip_range"),
     table("networks.*.ipam.config.[].aux_addresses").values(Forms::TEXT),
-    table("networks.*.ipam.options").values(Forms::TEXT).carried(""),
+    table("networks.*.ipam.options")
+        .values(Forms::TEXT)
+        .carried(""),
     boolean("networks.*.external")
         .forms(Forms::BOOL.or(Forms::TEXT).or(Forms::MAP))
         .short(Short::External),
@@ -32,7 +34,9 @@ pub(crate) static ROWS: &[Attribute] = &[
     labels("networks.*.labels"),
     boolean("networks.*.enable_ipv4").print(Print::Present),
     boolean("networks.*.enable_ipv6").print(Print::Present),
-    section("services.*.networks.*").forms(Forms::MAP.or(Forms::NULL)).named(Forms::MAP),
+    section("services.*.networks.*")
+        .forms(Forms::MAP.or(Forms::NULL))
+        .named(Forms::MAP),
     texts("services.*.networks.*.aliases").unique(Unique::Key),
     options("services.*.networks.*.driver_opts").carried(""),
     plain_number("services.*.networks.*.gw_priority"),

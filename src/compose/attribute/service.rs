@@ -22,12 +22,23 @@ fn is_container_name(text: &str) -> bool {
 
 fn is_pull_policy(text: &str) -> bool {
     const WORDS: [&str; 8] = [
-        "always", "never", "build", "if_not_present", "missing", "refresh", "daily", "weekly",
+        "always",
+        "never",
+        "build",
+        "if_not_present",
+        "missing",
+        "refresh",
+        "daily",
+        "weekly",
     ];
     WORDS.iter().any(|word| text.contains(word))
         || text.split("every_").skip(1).any(|rest| {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            digits > 0 && rest.as_bytes().get(digits).is_some_and(|unit| b"wdhms".contains(unit))
+            digits > 0
+                && rest
+                    .as_bytes()
+                    .get(digits)
+                    .is_some_and(|unit| b"wdhms".contains(unit))
         })
 }
 
@@ -69,10 +80,14 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.cgroup_parent"),
     text("services.*.cgroup").limit(Limit::Words(&["host", "private"])),
     limited("services.*.cpu_count", Limit::Minimum(0)).carried("Windows"),
-    row("services.*.cpu_percent", Forms::INT.or(Forms::TEXT), Kind::Float)
-        .named(Forms::TEXT)
-        .limit(Limit::Range(0, 100))
-        .carried("Windows"),
+    row(
+        "services.*.cpu_percent",
+        Forms::INT.or(Forms::TEXT),
+        Kind::Float,
+    )
+    .named(Forms::TEXT)
+    .limit(Limit::Range(0, 100))
+    .carried("Windows"),
     number("services.*.cpu_period"),
     number("services.*.cpu_quota"),
     number("services.*.cpu_rt_period").note("cgroup v1"),
@@ -81,8 +96,13 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.cpuset"),
     number("services.*.cpu_shares"),
     command("services.*.command"),
-    list("services.*.configs").short(Short::FileRefs).unique(Unique::ConfigTarget),
-    text("services.*.container_name").limit(Limit::Pattern("[a-zA-Z0-9][a-zA-Z0-9_.-]+", is_container_name)),
+    list("services.*.configs")
+        .short(Short::FileRefs)
+        .unique(Unique::ConfigTarget),
+    text("services.*.container_name").limit(Limit::Pattern(
+        "[a-zA-Z0-9][a-zA-Z0-9_.-]+",
+        is_container_name,
+    )),
     section("services.*.credential_spec").carried("Windows"),
     text("services.*.credential_spec.config").carried("Windows"),
     text("services.*.credential_spec.file").carried("Windows"),
@@ -101,27 +121,40 @@ pub(crate) static ROWS: &[Attribute] = &[
         "service_completed_successfully",
     ])),
     boolean("services.*.depends_on.*.restart"),
-    boolean("services.*.depends_on.*.required").forms(Forms::BOOL).print(Print::Present),
+    boolean("services.*.depends_on.*.required")
+        .forms(Forms::BOOL)
+        .print(Print::Present),
     section("services.*.deploy").forms(Forms::MAP.or(Forms::NULL)),
     texts("services.*.device_cgroup_rules").unique(Unique::Refused),
-    list("services.*.devices").short(Short::Devices).unique(Unique::DeviceTarget),
+    list("services.*.devices")
+        .short(Short::Devices)
+        .unique(Unique::DeviceTarget),
     section("services.*.devices.[]")
         .forms(Forms::TEXT.or(Forms::MAP))
         .named(Forms::TEXT)
         .limit(Limit::Required(&["source"])),
-    text("services.*.devices.[].source").note("a path; CDI names are refused when a container is made"),
+    text("services.*.devices.[].source")
+        .note("a path; CDI names are refused when a container is made"),
     text("services.*.devices.[].target"),
     text("services.*.devices.[].permissions"),
-    text_or_texts("services.*.dns").merge(Merge::Sequence).unique(Unique::Key),
-    texts("services.*.dns_opt").merge(Merge::Sequence).unique(Unique::Key),
-    text_or_texts("services.*.dns_search").merge(Merge::Sequence).unique(Unique::Key),
+    text_or_texts("services.*.dns")
+        .merge(Merge::Sequence)
+        .unique(Unique::Key),
+    texts("services.*.dns_opt")
+        .merge(Merge::Sequence)
+        .unique(Unique::Key),
+    text_or_texts("services.*.dns_search")
+        .merge(Merge::Sequence)
+        .unique(Unique::Key),
     text("services.*.domainname"),
     command("services.*.entrypoint"),
     section("services.*.provider")
         .limit(Limit::Required(&["type"]))
         .carried("no external providers yet; the service is skipped with a warning"),
     text("services.*.provider.type").carried(""),
-    table("services.*.provider.options").short(Short::MultiOptions).carried(""),
+    table("services.*.provider.options")
+        .short(Short::MultiOptions)
+        .carried(""),
     pairs("services.*.environment"),
     list("services.*.env_file")
         .forms(Forms::TEXT.or(Forms::LIST))
@@ -183,16 +216,20 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.ipc"),
     text("services.*.isolation").carried("Windows"),
     labels("services.*.labels"),
-    text_or_texts("services.*.label_file").merge(Merge::Sequence).base(Base::Folder).print(Print::Never),
+    text_or_texts("services.*.label_file")
+        .merge(Merge::Sequence)
+        .base(Base::Folder)
+        .print(Print::Never),
     texts("services.*.links").unique(Unique::Key),
     section("services.*.logging").merge(Merge::Logging),
     text("services.*.logging.driver").note("`json-file`, `local` and `none`; others are carried"),
-    options("services.*.logging.options")
-        .values(Forms::TEXT.or(Forms::NUMBER).or(Forms::NULL)),
+    options("services.*.logging.options").values(Forms::TEXT.or(Forms::NUMBER).or(Forms::NULL)),
     bytes("services.*.mem_limit"),
     bytes("services.*.mem_reservation").forms(Forms::INT.or(Forms::TEXT)),
     bytes("services.*.memswap_limit"),
-    bytes("services.*.mem_swappiness").forms(Forms::INT.or(Forms::TEXT)).note("cgroup v1"),
+    bytes("services.*.mem_swappiness")
+        .forms(Forms::INT.or(Forms::TEXT))
+        .note("cgroup v1"),
     text("services.*.mac_address"),
     table("services.*.models")
         .forms(Forms::LIST.or(Forms::MAP))
@@ -201,7 +238,10 @@ pub(crate) static ROWS: &[Attribute] = &[
         .merge(Merge::Keyed)
         .short(Short::Models)
         .carried("no model runner"),
-    section("services.*.models.*").forms(Forms::MAP.or(Forms::NULL)).named(Forms::MAP).carried(""),
+    section("services.*.models.*")
+        .forms(Forms::MAP.or(Forms::NULL))
+        .named(Forms::MAP)
+        .carried(""),
     text("services.*.models.*.endpoint_var").carried(""),
     text("services.*.models.*.model_var").carried(""),
     text("services.*.network_mode"),
@@ -217,7 +257,9 @@ pub(crate) static ROWS: &[Attribute] = &[
     row("services.*.pid", Forms::TEXT.or(Forms::NULL), Kind::Text),
     number("services.*.pids_limit"),
     text("services.*.platform"),
-    list("services.*.ports").short(Short::Ports).unique(Unique::Port),
+    list("services.*.ports")
+        .short(Short::Ports)
+        .unique(Unique::Port),
     boolean("services.*.privileged"),
     text("services.*.pull_policy").limit(Limit::Pattern(
         "always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+",
@@ -228,15 +270,21 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.restart"),
     text("services.*.runtime").carried("the runtime is ours"),
     integer("services.*.scale").print(Print::Present),
-    list("services.*.secrets").short(Short::FileRefs).unique(Unique::SecretTarget),
+    list("services.*.secrets")
+        .short(Short::FileRefs)
+        .unique(Unique::SecretTarget),
     texts("services.*.security_opt").unique(Unique::Key),
     bytes("services.*.shm_size"),
     boolean("services.*.stdin_open"),
     duration("services.*.stop_grace_period").print(Print::Present),
     text("services.*.stop_signal"),
-    options("services.*.storage_opt").values(Forms::ANY).carried(""),
+    options("services.*.storage_opt")
+        .values(Forms::ANY)
+        .carried(""),
     labels("services.*.sysctls"),
-    text_or_texts("services.*.tmpfs").merge(Merge::Sequence).unique(Unique::Key),
+    text_or_texts("services.*.tmpfs")
+        .merge(Merge::Sequence)
+        .unique(Unique::Key),
     boolean("services.*.tty"),
     table("services.*.ulimits"),
     section("services.*.ulimits.*")
@@ -247,11 +295,15 @@ pub(crate) static ROWS: &[Attribute] = &[
         .short(Short::Ulimit),
     integer("services.*.ulimits.*.soft"),
     integer("services.*.ulimits.*.hard"),
-    boolean("services.*.use_api_socket").forms(Forms::BOOL).carried("there is no engine socket"),
+    boolean("services.*.use_api_socket")
+        .forms(Forms::BOOL)
+        .carried("there is no engine socket"),
     text("services.*.user"),
     text("services.*.userns_mode").carried(""),
     text("services.*.uts"),
-    list("services.*.volumes").short(Short::Volumes).unique(Unique::VolumeTarget),
+    list("services.*.volumes")
+        .short(Short::Volumes)
+        .unique(Unique::VolumeTarget),
     texts("services.*.volumes_from").unique(Unique::Refused),
     text("services.*.working_dir"),
     list("services.*.pre_start"),

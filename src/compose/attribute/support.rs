@@ -22,10 +22,19 @@ pub fn support_page() -> String {
     for row in rows() {
         let heading = heading(row.path);
         if heading != section {
-            let _ = write!(page, "\n## {heading}\n\n| attribute | support | note |\n|---|---|---|\n");
+            let _ = write!(
+                page,
+                "\n## {heading}\n\n| attribute | support | note |\n|---|---|---|\n"
+            );
             section = heading;
         }
-        let _ = writeln!(page, "| `{}` | {} | {} |", row.path, word(row), row.note.replace('|', "\\|"));
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} |",
+            row.path,
+            word(row),
+            row.note.replace('|', "\\|")
+        );
     }
     page
 }

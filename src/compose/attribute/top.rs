@@ -1,8 +1,8 @@
 //! Top-level elements other than services and networks.
 
 use crate::compose::attribute::{
-    Attribute, Base, Forms, Limit, Print, Short, boolean, integer, labels, list, options,
-    section, table, text, text_or_texts, texts,
+    Attribute, Base, Forms, Limit, Print, Short, boolean, integer, labels, list, options, section,
+    table, text, text_or_texts, texts,
 };
 
 /// `external` may be a boolean, text, or the old `{name}`.
@@ -13,17 +13,23 @@ const fn external(path: &'static str) -> Attribute {
 }
 
 pub(crate) static ROWS: &[Attribute] = &[
-    text("version").print(Print::Never).carried("obsolete; a warning says so"),
+    text("version")
+        .print(Print::Never)
+        .carried("obsolete; a warning says so"),
     text("name"),
     list("include").short(Short::Include).print(Print::Never),
-    section("include.[]").forms(Forms::TEXT.or(Forms::MAP)).named(Forms::TEXT),
+    section("include.[]")
+        .forms(Forms::TEXT.or(Forms::MAP))
+        .named(Forms::TEXT),
     text_or_texts("include.[].path").base(Base::Folder),
     text_or_texts("include.[].env_file").base(Base::Folder),
     text("include.[].project_directory").base(Base::Folder),
     table("services").print(Print::Always).limit(Limit::Names),
     table("networks"),
     table("volumes").limit(Limit::Names),
-    section("volumes.*").forms(Forms::MAP.or(Forms::NULL)).base(Base::DriverOptions),
+    section("volumes.*")
+        .forms(Forms::MAP.or(Forms::NULL))
+        .base(Base::DriverOptions),
     text("volumes.*.name"),
     text("volumes.*.driver").note("`local` only"),
     options("volumes.*.driver_opts"),
@@ -34,7 +40,9 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("secrets.*.name"),
     text("secrets.*.file").base(Base::MaybeUnix),
     text("secrets.*.environment"),
-    text("secrets.*.content").print(Print::Never).rejected("`config` shows no secret"),
+    text("secrets.*.content")
+        .print(Print::Never)
+        .rejected("`config` shows no secret"),
     external("secrets.*.external").note("external secrets are refused when a container is made"),
     labels("secrets.*.labels").carried(""),
     text("secrets.*.driver").carried("swarm"),

@@ -60,7 +60,13 @@ impl Walk<'_> {
         }
     }
 
-    fn convert(&mut self, node: &mut Node, short: Short, schema: &'static Schema, trail: &Trail<'_>) {
+    fn convert(
+        &mut self,
+        node: &mut Node,
+        short: Short,
+        schema: &'static Schema,
+        trail: &Trail<'_>,
+    ) {
         if node.is_null() && short != Short::Labels {
             return;
         }
@@ -154,7 +160,8 @@ impl Walk<'_> {
             match volume::parse(text) {
                 Ok(spec) => {
                     for option in &spec.unknown_options {
-                        let message = format!("mount option {option:?} is unknown and has no effect");
+                        let message =
+                            format!("mount option {option:?} is unknown and has no effect");
                         self.problems.add(
                             Problem::warning("unknown-mount-option", message, item.place)
                                 .hint("known are ro, rw, nocopy, z, Z and the propagation modes"),
@@ -164,8 +171,9 @@ impl Walk<'_> {
                 }
                 Err(_) if self.templates == Templates::Kept => {}
                 Err(message) => {
-                    let problem = Problem::error("bad-volume", message, item.place)
-                        .hint("write \"[SOURCE:]TARGET[:OPTIONS]\", as in \"data:/var/lib/data:ro\"");
+                    let problem = Problem::error("bad-volume", message, item.place).hint(
+                        "write \"[SOURCE:]TARGET[:OPTIONS]\", as in \"data:/var/lib/data:ro\"",
+                    );
                     self.problems.add_at(&trail.item(index).starred(), problem);
                 }
             }
@@ -196,7 +204,8 @@ impl Walk<'_> {
                 [source, target] => (*source, *target, "rwm"),
                 [source, target, permissions] => (*source, *target, *permissions),
                 _ => {
-                    let message = format!("confusing device mapping, please use long syntax: {text}");
+                    let message =
+                        format!("confusing device mapping, please use long syntax: {text}");
                     let problem = Problem::error("bad-device", message, place)
                         .hint("the long form has source, target and permissions");
                     self.problems.add_at(&trail.item(index).starred(), problem);
@@ -226,7 +235,13 @@ fn pairs(node: &mut Node) {
                     Some((key, value)) => (key.to_owned(), Node::text(value, place)),
                     None => (text, Node::null(place)),
                 };
-                map.insert_entry(key, Entry { key_place: place, node });
+                map.insert_entry(
+                    key,
+                    Entry {
+                        key_place: place,
+                        node,
+                    },
+                );
             }
             node.value = Value::Map(map);
         }
@@ -305,7 +320,8 @@ fn default_true(node: &mut Node, key: &str) {
 /// `required: true` unless the file says otherwise.
 fn require(node: &mut Node) {
     if let Value::Map(map) = &mut node.value {
-        map.values_mut().for_each(|child| default_true(child, "required"));
+        map.values_mut()
+            .for_each(|child| default_true(child, "required"));
     }
 }
 
@@ -341,7 +357,8 @@ fn externals(node: &mut Node, schema: &'static Schema, trail: &Trail<'_>, proble
         let old = map.get("name").cloned();
         node.set("external", Node::bool(true, place));
         if let Some(old) = old {
-            let message = format!("{path}: external.name is deprecated. Please set name and external: true");
+            let message =
+                format!("{path}: external.name is deprecated. Please set name and external: true");
             problems.add(Problem::warning("external-name", message, old.place));
             match &name {
                 Some(name) if *name != old => {

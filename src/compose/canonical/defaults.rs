@@ -1,6 +1,5 @@
 //! Values that the reference fills in when the file leaves them out.
 
-use crate::compose::canonical::port;
 use crate::compose::node::{Node, Value};
 use crate::compose::place::Place;
 
@@ -59,9 +58,4 @@ fn default(node: &mut Node, key: &str, make: impl FnOnce(Place) -> Node) {
         let made = make(node.place);
         node.set(key, made);
     }
-}
-
-/// Whether `published` of a long form is a port or a range of ports.
-pub(crate) fn is_published(text: &str) -> bool {
-    text.is_empty() || port::range(text).is_some()
 }

@@ -94,7 +94,11 @@ pub(crate) fn range(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let port = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if digits { text.parse::<u16>().ok() } else { None }
+        if digits {
+            text.parse::<u16>().ok()
+        } else {
+            None
+        }
     };
     let (first, last) = (port(first)?, port(last)?);
     (first <= last).then_some((first, last))
@@ -108,7 +112,10 @@ impl PortSpec {
         if !self.host_ip.is_empty() {
             node.set("host_ip", Node::text(self.host_ip, place));
         }
-        node.set("target", Node::new(Value::Int(i64::from(self.target)), place));
+        node.set(
+            "target",
+            Node::new(Value::Int(i64::from(self.target)), place),
+        );
         if !self.published.is_empty() {
             node.set("published", Node::text(self.published, place));
         }
@@ -156,7 +163,10 @@ mod tests {
             ("x:80", "invalid hostPort: x"),
             ("80:80/foo", "invalid proto: foo"),
             ("1.2.3:80:80", "invalid IP address: 1.2.3"),
-            ("1-3:1-2", "invalid ranges specified for container and host Ports: 1-2 and 1-3"),
+            (
+                "1-3:1-2",
+                "invalid ranges specified for container and host Ports: 1-2 and 1-3",
+            ),
             ("70000", "invalid containerPort: 70000"),
             ("90-80", "invalid containerPort: 90-80"),
         ];

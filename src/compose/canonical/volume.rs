@@ -183,7 +183,15 @@ mod tests {
 
     #[test]
     fn a_source_that_looks_like_a_path_is_a_bind() {
-        let bind = ["./a:/b", "/a:/b", "~/a:/b", "../a:/b", "C:\\a:/b", "\\\\.\\pipe\\x:/b", ".:/b"];
+        let bind = [
+            "./a:/b",
+            "/a:/b",
+            "~/a:/b",
+            "../a:/b",
+            "C:\\a:/b",
+            "\\\\.\\pipe\\x:/b",
+            ".:/b",
+        ];
         for spec in bind {
             assert!(fields(spec).2, "{spec}");
         }
@@ -195,12 +203,15 @@ mod tests {
     #[test]
     fn a_letter_before_the_colon_is_a_drive() {
         assert_eq!(fields("v:/d"), (String::new(), "v:/d".to_owned(), false));
-        assert_eq!(fields("c:\\a:d:\\b"), ("c:\\a".to_owned(), "d:\\b".to_owned(), true));
+        assert_eq!(
+            fields("c:\\a:d:\\b"),
+            ("c:\\a".to_owned(), "d:\\b".to_owned(), true)
+        );
     }
 
     #[test]
     fn options_are_told_apart() {
-        let found = parse("a:/b:ro,nocopy,Z,rshared,cached").expect("valid");
+        let found = parse("ab:/b:ro,nocopy,Z,rshared,cached").expect("valid");
         assert!(found.read_only && found.no_copy);
         assert_eq!(found.selinux.as_deref(), Some("Z"));
         assert_eq!(found.propagation.as_deref(), Some("rshared"));
@@ -210,9 +221,18 @@ mod tests {
     #[test]
     fn broken_specs_are_named() {
         let fault = |spec: &str| parse(spec).expect_err(spec);
-        assert_eq!(fault(":/a"), "invalid spec: :/a: empty section between colons");
-        assert_eq!(fault("/d::"), "invalid spec: /d::: empty section between colons");
-        assert_eq!(fault("a1:/b:ro:x"), "invalid spec: a1:/b:ro:x: too many colons");
+        assert_eq!(
+            fault(":/a"),
+            "invalid spec: :/a: empty section between colons"
+        );
+        assert_eq!(
+            fault("/d::"),
+            "invalid spec: /d::: empty section between colons"
+        );
+        assert_eq!(
+            fault("a1:/b:ro:x"),
+            "invalid spec: a1:/b:ro:x: too many colons"
+        );
         assert_eq!(fault(""), "invalid empty volume spec");
     }
 
@@ -224,8 +244,14 @@ mod tests {
     #[test]
     fn paths_are_cleaned() {
         let cases = [
-            ("/a/", "/a"), ("/a//b", "/a/b"), ("/a/./b/..", "/a"), ("/..", "/"), ("a/..", "."),
-            ("../a", "../a"), ("a/../../b", "../b"), ("/", "/"),
+            ("/a/", "/a"),
+            ("/a//b", "/a/b"),
+            ("/a/./b/..", "/a"),
+            ("/..", "/"),
+            ("a/..", "."),
+            ("../a", "../a"),
+            ("a/../../b", "../b"),
+            ("/", "/"),
         ];
         for (path, cleaned) in cases {
             assert_eq!(clean(path), cleaned, "{path}");

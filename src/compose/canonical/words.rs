@@ -64,7 +64,8 @@ pub(crate) fn split(line: &str) -> Option<Words> {
             }
             ('(' | ')', Inside::Nothing) | ('(', Inside::Dollar) => return None,
             (';' | '&' | '|' | '<' | '>', Inside::Nothing) => {
-                let is_descriptor = c == '>' && !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+                let is_descriptor =
+                    c == '>' && !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
                 begun = begun && !is_descriptor;
                 cut_at = Some(c);
                 break;

@@ -21,8 +21,10 @@ pub(crate) fn service_hash(node: &Node) -> String {
         }
     }
     let digest = Sha256::digest(render::write_json(&value, None));
-    digest.iter().fold(String::with_capacity(64), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    digest
+        .iter()
+        .fold(String::with_capacity(64), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
 }

@@ -45,7 +45,8 @@ impl Writer {
                 for (index, (key, child)) in map.iter().enumerate() {
                     self.separate(index);
                     self.text(key);
-                    self.out.push_str(if self.indent.is_some() { ": " } else { ":" });
+                    self.out
+                        .push_str(if self.indent.is_some() { ": " } else { ":" });
                     self.value(child);
                 }
                 self.close('}', map.is_empty());
@@ -76,7 +77,8 @@ impl Writer {
     fn new_line(&mut self) {
         if let Some(width) = self.indent {
             self.out.push('\n');
-            self.out.extend(std::iter::repeat_n(' ', width * self.depth));
+            self.out
+                .extend(std::iter::repeat_n(' ', width * self.depth));
         }
     }
 

@@ -18,7 +18,11 @@ pub(crate) fn images(root: &Node, project: &str) -> BTreeSet<String> {
             }
         }
         let hooks = service.items_at("pre_start").iter();
-        found.extend(hooks.filter_map(|hook| hook.text_at("image")).map(str::to_owned));
+        found.extend(
+            hooks
+                .filter_map(|hook| hook.text_at("image"))
+                .map(str::to_owned),
+        );
         for volume in service.items_at("volumes") {
             if volume.text_at("type") == Some("image") {
                 found.extend(volume.text_at("source").map(str::to_owned));

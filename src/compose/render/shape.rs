@@ -55,7 +55,11 @@ pub(crate) fn plain(node: &Node) -> Json {
         Value::List(items) => Json::Array(items.iter().map(plain).collect()),
         Value::Map(map) => {
             let pairs = map.sorted().into_iter();
-            Json::Object(pairs.map(|(key, child)| (key.to_owned(), plain(child))).collect())
+            Json::Object(
+                pairs
+                    .map(|(key, child)| (key.to_owned(), plain(child)))
+                    .collect(),
+            )
         }
     }
 }
@@ -95,7 +99,10 @@ fn value(node: &Node, schema: &'static Schema, row: &Attribute, format: Format) 
         (Value::Map(map), Kind::Table) => {
             let pairs = map.sorted().into_iter().map(|(key, child)| {
                 let below = schema.key(key).filter(|_| !child.is_null());
-                (key.to_owned(), below.map_or_else(|| plain(child), |below| child_value(child, below, format)))
+                (
+                    key.to_owned(),
+                    below.map_or_else(|| plain(child), |below| child_value(child, below, format)),
+                )
             });
             Json::Object(pairs.collect())
         }

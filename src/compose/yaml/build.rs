@@ -171,7 +171,8 @@ impl<'a> Builder<'a> {
     fn finish(&mut self, node: Node, anchor: usize, depth: usize) -> Step {
         if anchor != 0 {
             let copy = node.clone();
-            self.anchors.insert(anchor, Anchor::Done { node: copy, depth });
+            self.anchors
+                .insert(anchor, Anchor::Done { node: copy, depth });
         }
         self.attach(node, depth)
     }
@@ -198,7 +199,14 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn key(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, place: Place, anchor: usize) -> Step {
+    fn key(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        place: Place,
+        anchor: usize,
+    ) -> Step {
         let typed = self.scalar(text, style, tag, place)?;
         let name = match &typed.value {
             Value::Text(name) => name.clone(),
@@ -213,14 +221,23 @@ impl<'a> Builder<'a> {
             }
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, Anchor::Done { node: typed, depth: 1 });
+            self.anchors.insert(
+                anchor,
+                Anchor::Done {
+                    node: typed,
+                    depth: 1,
+                },
+            );
         }
         self.set_key(name, place)
     }
 
     fn set_key(&mut self, name: String, place: Place) -> Step {
         let earlier = match self.stack.last() {
-            Some(Frame { kind: Kind::Map { map, merges, .. }, .. }) => map
+            Some(Frame {
+                kind: Kind::Map { map, merges, .. },
+                ..
+            }) => map
                 .key_place(&name)
                 .or_else(|| (name == "<<").then(|| merges.first().map(|(place, _)| *place))?),
             _ => None,
@@ -240,7 +257,11 @@ impl<'a> Builder<'a> {
                     .hint("keep one of the two; values of a repeated key are not merged"),
             ));
         }
-        if let Some(Frame { kind: Kind::Map { key, .. }, .. }) = self.stack.last_mut() {
+        if let Some(Frame {
+            kind: Kind::Map { key, .. },
+            ..
+        }) = self.stack.last_mut()
+        {
             *key = Some((name, place));
         }
         Ok(())
@@ -284,7 +305,13 @@ impl<'a> Builder<'a> {
         self.attach(node, depth)
     }
 
-    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, place: Place) -> Result<Node, Box<Problem>> {
+    fn scalar(
+        &self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        place: Place,
+    ) -> Result<Node, Box<Problem>> {
         let value = match tag {
             Some(tag) if tag.core_suffix().is_some() => {
                 let name = tag.core_suffix().unwrap_or_default();
@@ -356,7 +383,10 @@ impl<'a> Builder<'a> {
     }
 
     fn error(&self, code: &'static str, text: &str, place: Place) -> Box<Problem> {
-        let message = format!("failed to parse {}: yaml: line {}: {text}", self.name, place.line);
+        let message = format!(
+            "failed to parse {}: yaml: line {}: {text}",
+            self.name, place.line
+        );
         Box::new(Problem::error(code, message, place))
     }
 
@@ -384,7 +414,10 @@ impl<'a> Builder<'a> {
         for frame in self.stack.iter().take(frames) {
             match &frame.kind {
                 Kind::List(items) => path.push_str(&format!("[{}]", items.len())),
-                Kind::Map { key: Some((key, _)), .. } => {
+                Kind::Map {
+                    key: Some((key, _)),
+                    ..
+                } => {
                     if !path.is_empty() {
                         path.push('.');
                     }
@@ -444,13 +477,25 @@ mod syntax {
     pub(super) fn problem(file: u32, name: &str, error: &ScanError) -> Box<Problem> {
         let place = super::place(file, Span::empty(*error.marker()));
         let what = match error.kind() {
-            ErrorKind::UnexpectedCharacter { .. } | ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => format!(
+            ErrorKind::UnexpectedCharacter { .. }
+            | ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation => format!(
                 "go-yaml load error in scanner (while scanning for the next token) at L{}.C{}: found character that cannot start any token",
                 place.line, place.column
             ),
-            _ => format!("go-yaml load error in parser at L{}.C{}: {}", place.line, place.column, error.info()),
+            _ => format!(
+                "go-yaml load error in parser at L{}.C{}: {}",
+                place.line,
+                place.column,
+                error.info()
+            ),
         };
-        let problem = Problem::error("yaml-syntax", format!("failed to parse {name}: yaml: {what}"), place).label(error.info());
+        let problem = Problem::error(
+            "yaml-syntax",
+            format!("failed to parse {name}: yaml: {what}"),
+            place,
+        )
+        .label(error.info());
         Box::new(match hint(error.kind()) {
             Some(hint) => problem.hint(hint),
             None => problem,
@@ -459,9 +504,9 @@ mod syntax {
 
     fn hint(kind: &ErrorKind) -> Option<&'static str> {
         match kind {
-            ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
-                Some("indent with spaces: YAML allows no tabs there")
-            }
+            ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation => Some("indent with spaces: YAML allows no tabs there"),
             ErrorKind::UnexpectedCharacter { .. } => Some("put the text in quotes"),
             ErrorKind::UnclosedQuotedScalar => Some("close the quote"),
             ErrorKind::InvalidIndentation | ErrorKind::ExpectedBlockMappingKey => {

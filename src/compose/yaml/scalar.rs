@@ -123,7 +123,10 @@ fn looks_like_float(text: &str) -> bool {
 /// with the offset that was written.
 fn date(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    if bytes.len() < 8 || !bytes.get(..4)?.iter().all(u8::is_ascii_digit) || bytes.get(4) != Some(&b'-') {
+    if bytes.len() < 8
+        || !bytes.get(..4)?.iter().all(u8::is_ascii_digit)
+        || bytes.get(4) != Some(&b'-')
+    {
         return None;
     }
     let mut rest = text;
@@ -177,7 +180,9 @@ fn clock(text: &str) -> Option<String> {
         }
     };
     let point = if fraction.is_empty() { "" } else { "." };
-    Some(format!("{hour:02}:{minute:02}:{second:02}{point}{fraction} {zone}"))
+    Some(format!(
+        "{hour:02}:{minute:02}:{second:02}{point}{fraction} {zone}"
+    ))
 }
 
 fn take_after(rest: &mut &str, separator: char, min: usize, max: usize) -> Option<u32> {
@@ -186,7 +191,11 @@ fn take_after(rest: &mut &str, separator: char, min: usize, max: usize) -> Optio
 }
 
 fn take_number(rest: &mut &str, min: usize, max: usize) -> Option<u32> {
-    let count = rest.bytes().take(max).take_while(u8::is_ascii_digit).count();
+    let count = rest
+        .bytes()
+        .take(max)
+        .take_while(u8::is_ascii_digit)
+        .count();
     if count < min {
         return None;
     }
@@ -197,7 +206,9 @@ fn take_number(rest: &mut &str, min: usize, max: usize) -> Option<u32> {
 
 fn days_in(year: u32, month: u32) -> u32 {
     match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
@@ -253,7 +264,9 @@ mod tests {
 
     #[test]
     fn words_of_yaml_1_1_stay_text() {
-        for word in ["yes", "no", "on", "off", "y", "n", "Yes", "22:22", "1.2.3", "0x", "1e", "-", "+", "."] {
+        for word in [
+            "yes", "no", "on", "off", "y", "n", "Yes", "22:22", "1.2.3", "0x", "1e", "-", "+", ".",
+        ] {
             assert_eq!(resolve(word), text(word), "{word}");
         }
     }
@@ -261,9 +274,19 @@ mod tests {
     #[test]
     fn integers_take_every_base_that_go_takes() {
         let cases = [
-            ("0", 0), ("-0", 0), ("12", 12), ("+12", 12), ("-12", -12), ("0755", 493), ("0o17", 15),
-            ("0x1F", 31), ("0b101", 5), ("1_000", 1000), ("-0x10", -16),
-            ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN),
+            ("0", 0),
+            ("-0", 0),
+            ("12", 12),
+            ("+12", 12),
+            ("-12", -12),
+            ("0755", 493),
+            ("0o17", 15),
+            ("0x1F", 31),
+            ("0b101", 5),
+            ("1_000", 1000),
+            ("-0x10", -16),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
         ];
         for (word, number) in cases {
             assert_eq!(resolve(word), Value::Int(number), "{word}");
@@ -274,14 +297,25 @@ mod tests {
     #[test]
     fn floats_print_in_their_shortest_form() {
         let cases = [
-            ("1.10", "1.1"), ("1e3", "1000"), ("0.5", "0.5"), (".5", "0.5"), ("5.", "5"),
-            ("1e21", "1e+21"), ("0.00001", "1e-05"), ("-1.5e-7", "-1.5e-07"), ("089", "89"),
+            ("1.10", "1.1"),
+            ("1e3", "1000"),
+            ("0.5", "0.5"),
+            (".5", "0.5"),
+            ("5.", "5"),
+            ("1e21", "1e+21"),
+            ("0.00001", "1e-05"),
+            ("-1.5e-7", "-1.5e-07"),
+            ("089", "89"),
             ("123456789012345678901", "1.2345678901234568e+20"),
         ];
         for (word, printed) in cases {
             let value = resolve(word);
             assert!(matches!(value, Value::Float(_)), "{word}: {value:?}");
-            let printed = if word == "123456789012345678901" { "123456789012345680000" } else { printed };
+            let printed = if word == "123456789012345678901" {
+                "123456789012345680000"
+            } else {
+                printed
+            };
             assert_eq!(print(&value).as_deref(), Some(printed), "{word}");
         }
     }
@@ -292,12 +326,22 @@ mod tests {
             ("2020-01-01", "2020-01-01 00:00:00 +0000 UTC"),
             ("2020-01-02T03:04:05Z", "2020-01-02 03:04:05 +0000 UTC"),
             ("2020-01-02 03:04:05", "2020-01-02 03:04:05 +0000 UTC"),
-            ("2020-01-02T03:04:05.120+02:00", "2020-01-02 03:04:05.12 +0200 +0200"),
+            (
+                "2020-01-02T03:04:05.120+02:00",
+                "2020-01-02 03:04:05.12 +0200 +0200",
+            ),
         ];
         for (word, printed) in cases {
             assert_eq!(resolve(word), Value::Time(printed.to_owned()), "{word}");
         }
-        for word in ["2020-13-01", "2020-02-30", "2020-1-1", "2020-01", "2020-01-01x", "20200-01-01"] {
+        for word in [
+            "2020-13-01",
+            "2020-02-30",
+            "2020-1-1",
+            "2020-01",
+            "2020-01-01x",
+            "20200-01-01",
+        ] {
             assert_eq!(resolve(word), text(word), "{word}");
         }
     }
