@@ -255,3 +255,34 @@ fn images_are_shown_although_the_store_lost_them() {
     assert_eq!(row.get("Tag").unwrap(), "latest");
     assert_eq!(engine.run(&["-p", "shop", "images", "-q"]).out, "00\n");
 }
+
+#[test]
+fn volumes_are_the_project_s() {
+    let engine = Engine::new();
+    let root = engine.store();
+    let volume = |name: &str| rcompose::model::Volume {
+        name: name.into(),
+        driver: None,
+        driver_opts: indexmap::IndexMap::new(),
+        labels: indexmap::IndexMap::new(),
+    };
+    let owner = |project: &str| Some((project.to_owned(), "data".to_owned()));
+    rcompose::volume::create(&root, &volume("shop_data"), owner("shop")).unwrap();
+    rcompose::volume::create(&root, &volume("other_data"), owner("other")).unwrap();
+    assert_eq!(
+        engine.run(&["-p", "shop", "volumes"]).out,
+        "DRIVER    VOLUME NAME\nlocal     shop_data\n"
+    );
+    assert_eq!(
+        engine.run(&["-p", "shop", "volumes", "-q"]).out,
+        "shop_data\n"
+    );
+    let json = engine
+        .run(&["-p", "shop", "volumes", "--format", "json"])
+        .out;
+    let row: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        row.get("Labels").unwrap(),
+        "com.docker.compose.project=shop,com.docker.compose.volume=data"
+    );
+}

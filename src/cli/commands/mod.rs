@@ -28,6 +28,7 @@ pub(crate) mod unpause;
 pub(crate) mod up;
 pub(crate) mod values;
 pub(crate) mod version;
+pub(crate) mod volumes;
 pub(crate) mod wait;
 
 use clap::Subcommand;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Top(top::Args),
     /// Show the version information
     Version(version::Args),
+    /// List volumes
+    Volumes(volumes::Args),
 }
 
 impl Command {
@@ -72,6 +75,7 @@ impl Command {
             Self::Ps(args) => args.run(context),
             Self::Top(args) => args.run(context),
             Self::Version(args) => args.run(),
+            Self::Volumes(args) => args.run(context),
         }
     }
 }
