@@ -106,7 +106,6 @@ fn keep(
 
 /// Writes an error to standard error, which is the project's log.
 fn complain(error: &Error) {
-    use std::io::Write as _;
     let mut line = format!("rcompose keeper: {error}");
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -115,7 +114,7 @@ fn complain(error: &Error) {
     }
     line.push('\n');
     // There is nobody else to tell.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    let _ = descriptor::write_standard_error(line.as_bytes());
 }
 
 /// Who started the keeper.

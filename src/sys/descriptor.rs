@@ -176,6 +176,16 @@ pub fn replace_standard(number: RawFd, fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes to standard error, which is a log file for every role but the
+/// command line.
+///
+/// # Errors
+/// write(2).
+pub fn write_standard_error(bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    io::stderr().write_all(bytes)
+}
+
 /// Marks every descriptor from 3 up close-on-exec, so that a program started
 /// from here gets the standard three alone.
 ///
