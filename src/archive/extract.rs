@@ -5,6 +5,7 @@
 //! truncated or changed in place.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, BufRead, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::archive::layer::{Attributes, PendingLink, Unsettled};
+use crate::archive::map::Recorder;
 use crate::archive::{Entry, EntryKind, Error, Limits, TarReader};
 use crate::oci::{self, EntryName, LayerVerdict};
 use crate::sys::tree::{self, Kind};
@@ -33,15 +35,44 @@ impl Extractor {
     /// # Errors
     /// See [`Error`]. What was written so far stays in `root`.
     pub fn extract<R: BufRead>(source: R, root: &Path, limits: Limits) -> Result<Unsettled, Error> {
+        Self::run(source, root, limits, None)
+    }
+
+    /// Extracts, and writes a map from which [`crate::archive::rebuild`] makes the tar
+    /// again; without one when the tree doesn't hold all of the tar's contents
+    /// ([`Unsettled::has_map`]).
+    ///
+    /// # Errors
+    /// As [`Self::extract`].
+    pub fn extract_with_map<R: BufRead>(
+        source: R,
+        root: &Path,
+        limits: Limits,
+        map: File,
+    ) -> Result<Unsettled, Error> {
+        Self::run(source, root, limits, Some(map))
+    }
+
+    fn run<R: BufRead>(
+        source: R,
+        root: &Path,
+        limits: Limits,
+        map: Option<File>,
+    ) -> Result<Unsettled, Error> {
         let mut extractor = Self {
             layer: Unsettled::new(root)?,
             last_folder: None,
             own: tree::own_ids(),
         };
         let mut reader = TarReader::new(source, limits);
+        if let Some(map) = map {
+            reader.record_into(Recorder::new(map).map_err(Error::write("write", "map"))?);
+            extractor.layer.has_map = true;
+        }
         while let Some(entry) = reader.next_entry()? {
             extractor.take(&entry, &mut reader)?;
         }
+        reader.finish_record()?;
         Ok(extractor.layer)
     }
 
@@ -109,13 +140,20 @@ impl Extractor {
     ) -> io::Result<T> {
         match make(parent, name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // It may have been, or been above, the last folder.
-                self.last_folder = None;
-                tree::remove_tree(parent, name)?;
+                self.remove(parent, name)?;
                 make(parent, name)
             }
             done => done,
         }
+    }
+
+    /// Removes what an earlier entry made.
+    fn remove(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+        // It may have been, or been above, the last folder, or held content
+        // that the map counts on.
+        self.last_folder = None;
+        self.layer.has_map = false;
+        tree::remove_tree(parent, name)
     }
 
     fn folder(&mut self, name: &EntryName, attributes: Attributes) -> Result<(), Error> {
@@ -145,6 +183,7 @@ impl Extractor {
         let mut file = self
             .replace(parent.as_fd(), &name.name, tree::create_file)
             .map_err(Error::write("create", &path))?;
+        reader.keep_content_in(&path);
         let mut write = |piece: &[u8]| {
             file.write_all(piece)
                 .map_err(Error::write("write", &path))?;
@@ -244,8 +283,9 @@ impl Extractor {
         let (Some(dir), Some(found)) = (there, found) else {
             // Perhaps a lower layer has it. What is here under the name goes,
             // so that a later entry is told from an earlier one.
-            self.last_folder = None;
-            tree::remove_tree(parent, &name.name).map_err(failed)?;
+            if tree::stat(parent, &name.name).map_err(failed)?.is_some() {
+                self.remove(parent, &name.name).map_err(failed)?;
+            }
             self.layer.links.push(PendingLink { name, target });
             return Ok(());
         };

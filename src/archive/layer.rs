@@ -32,6 +32,8 @@ pub struct Unsettled {
     pub(super) links: Vec<PendingLink>,
     /// Bytes in regular files.
     pub(super) content_bytes: u64,
+    /// Whether the map that was written holds, together with the tree.
+    pub(super) has_map: bool,
 }
 
 /// A folder of the layer.
@@ -121,6 +123,7 @@ impl Unsettled {
             opaques: Vec::new(),
             links: Vec::new(),
             content_bytes: 0,
+            has_map: false,
         };
         let stat = tree::stat_open(layer.root.as_fd()).map_err(Error::write("open", root))?;
         layer.plan_folder(stat.inode, PathBuf::new(), None);
@@ -131,6 +134,12 @@ impl Unsettled {
     #[must_use]
     pub fn content_bytes(&self) -> u64 {
         self.content_bytes
+    }
+
+    /// Whether a map was written from which the tar can be made again.
+    #[must_use]
+    pub fn has_map(&self) -> bool {
+        self.has_map
     }
 
     pub(super) fn plan_folder(

@@ -2,8 +2,10 @@
 //! archives in the same bytes.
 
 use std::io::{self, BufRead};
+use std::path::Path;
 
 use crate::archive::header::{self, BLOCK, Block, EntryKind, Header, TypeFlag};
+use crate::archive::map::Recorder;
 use crate::archive::pax::{self, Pax};
 use crate::archive::{Error, Limits};
 use crate::sys::tree::FileTime;
@@ -51,6 +53,10 @@ pub struct TarReader<R> {
     entries: u64,
     limits: Limits,
     is_at_end: bool,
+    /// Keeps all bytes but those that the caller says are kept elsewhere.
+    recorder: Option<Recorder>,
+    /// Whether the current content is kept elsewhere.
+    is_kept_elsewhere: bool,
 }
 
 impl<R: BufRead> TarReader<R> {
@@ -65,6 +71,36 @@ impl<R: BufRead> TarReader<R> {
             entries: 0,
             limits,
             is_at_end: false,
+            recorder: None,
+            is_kept_elsewhere: false,
+        }
+    }
+
+    /// Keeps what is read, so that the archive can be made again.
+    pub(super) fn record_into(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Says that the current entry's content is kept in a file of the tree.
+    pub(super) fn keep_content_in(&mut self, path: &Path) {
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| self.content > 0) {
+            recorder.content(path, self.content);
+            self.is_kept_elsewhere = true;
+        }
+    }
+
+    /// Reads what follows the last entry and ends the record.
+    pub(super) fn finish_record(mut self) -> Result<(), Error> {
+        loop {
+            let count = self.source.fill_buf().map_err(Error::Read)?.len();
+            if count == 0 {
+                break;
+            }
+            self.consume(count)?;
+        }
+        match self.recorder {
+            Some(recorder) => recorder.finish().map_err(Error::write("write", "map")),
+            None => Ok(()),
         }
     }
 
@@ -150,6 +186,9 @@ impl<R: BufRead> TarReader<R> {
             return Err(self.cut_short());
         };
         let taken = take(piece);
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !self.is_kept_elsewhere) {
+            recorder.raw(piece);
+        }
         self.source.consume(wanted);
         let count = wanted as u64;
         self.offset += count;
@@ -185,7 +224,19 @@ impl<R: BufRead> TarReader<R> {
         self.source
     }
 
+    /// Goes past bytes that are in the source's buffer.
+    fn consume(&mut self, count: usize) -> Result<(), Error> {
+        if let Some(recorder) = &mut self.recorder {
+            let bytes = self.source.fill_buf().map_err(Error::Read)?;
+            recorder.raw(bytes.get(..count).unwrap_or_default());
+        }
+        self.source.consume(count);
+        self.offset += count as u64;
+        Ok(())
+    }
+
     fn begin_content(&mut self, size: u64) {
+        self.is_kept_elsewhere = false;
         self.content = size;
         self.padding = padding(size);
     }
@@ -240,6 +291,9 @@ impl<R: BufRead> TarReader<R> {
                 Err(error) => return Err(Error::Read(error)),
             }
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.raw(&block);
+        }
         Ok(Some(block))
     }
 
@@ -255,9 +309,8 @@ impl<R: BufRead> TarReader<R> {
                 return Err(self.cut_short());
             }
             let step = usize::try_from(count).unwrap_or(usize::MAX).min(available);
-            self.source.consume(step);
+            self.consume(step)?;
             count -= step as u64;
-            self.offset += step as u64;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `import`: the tar of a root file system as an image of one layer.
 
-use crate::archive::{self, Extractor, Limits};
+use crate::archive::{self, Limits};
 use crate::image::ingest::Ingest;
 use crate::image::layers::{self, Fresh, LayerRecord};
 use crate::image::load::{record, rename};
@@ -39,7 +39,7 @@ pub fn import(root: &Root, source: Source, import: &Import) -> Result<Image, Err
     let limits = Limits::default();
     let algorithms = (Algorithm::Sha256, Algorithm::Sha256);
     let fed = archive::feed(source.into_reader(), algorithms, &limits, |plain| {
-        Extractor::extract(plain, &fresh.tree(), limits.clone())
+        fresh.extract(plain, limits.clone())
     });
     let (unsettled, fed) = fed.map_err(Error::archive("root file system"))?;
     let diff_id = fed.plain;
@@ -47,12 +47,13 @@ pub fn import(root: &Root, source: Source, import: &Import) -> Result<Image, Err
         let content_bytes = unsettled.content_bytes();
         let nothing = archive::Merged::open::<&std::path::Path>([]);
         let nothing = nothing.map_err(Error::io("open", &root.layers_dir()))?;
-        archive::settle(unsettled, &nothing).map_err(Error::archive("root file system"))?;
-        fresh.describe(&LayerRecord {
+        let record = LayerRecord {
             diff_id: diff_id.clone(),
             parent: None,
             content_bytes,
-        })?;
+            tar_bytes: fed.plain_bytes,
+        };
+        fresh.settle(unsettled, &nothing, &record, "root file system")?;
         tree::open_root(&fresh.tree())
             .and_then(|dir| tree::sync_file_system(dir.as_fd()))
             .map_err(Error::io("flush", &fresh.tree()))?;

@@ -1,11 +1,14 @@
 //! Unpacked layers: `layers/<chain id>/{fs, record}`.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::BufRead;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::{self, Extractor, Limits, Merged, Unsettled};
 use crate::image::Error;
 use crate::oci::Digest;
 use crate::store::Root;
@@ -14,6 +17,8 @@ use crate::sys::tree;
 
 /// A layer's tree in its folder.
 const TREE: &str = "fs";
+/// What is needed besides the tree to make the layer's tar again.
+const MAP: &str = "tar-map";
 /// A layer's record in its folder.
 const RECORD: &str = "record";
 
@@ -26,6 +31,9 @@ pub(super) struct LayerRecord {
     pub(super) parent: Option<Digest>,
     /// Bytes in its files.
     pub(super) content_bytes: u64,
+    /// Bytes of its plain tar.
+    #[serde(default)]
+    pub(super) tar_bytes: u64,
 }
 
 impl Record for LayerRecord {
@@ -50,6 +58,16 @@ pub(super) fn is_there(root: &Root, chain_id: &Digest) -> bool {
 
 pub(super) fn read(root: &Root, chain_id: &Digest) -> Result<Option<LayerRecord>, Error> {
     Ok(record::read(&folder(root, chain_id).join(RECORD))?)
+}
+
+/// A layer's map; None when its tar can't be made again.
+pub(super) fn open_map(root: &Root, chain_id: &Digest) -> Result<Option<File>, Error> {
+    let path = folder(root, chain_id).join(MAP);
+    match File::open(&path) {
+        Ok(map) => Ok(Some(map)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("open", &path)(error)),
+    }
 }
 
 /// Bytes in a layer's own files.
@@ -80,7 +98,33 @@ impl Fresh {
         self.folder.join(TREE)
     }
 
-    pub(super) fn describe(&self, record: &LayerRecord) -> Result<(), Error> {
+    /// Extracts a plain tar into it.
+    pub(super) fn extract(
+        &self,
+        plain: impl BufRead,
+        limits: Limits,
+    ) -> Result<Unsettled, archive::Error> {
+        let map = File::create(self.folder.join(MAP)).map_err(archive::Error::Read)?;
+        Extractor::extract_with_map(plain, &self.tree(), limits, map)
+    }
+
+    /// Lays it on the layers below it and describes it.
+    pub(super) fn settle(
+        &self,
+        unsettled: Unsettled,
+        below: &Merged,
+        record: &LayerRecord,
+        what: &str,
+    ) -> Result<(), Error> {
+        let has_map = unsettled.has_map();
+        archive::settle(unsettled, below).map_err(Error::archive(what))?;
+        if !has_map {
+            crate::store::remove_file(&self.folder.join(MAP))?;
+        }
+        self.describe(record)
+    }
+
+    fn describe(&self, record: &LayerRecord) -> Result<(), Error> {
         Ok(record::write_atomic(&self.folder.join(RECORD), record)?)
     }
 

@@ -11,7 +11,7 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::archive::{self, Extractor, Limits, Merged, Unsettled};
+use crate::archive::{self, Limits, Merged, Unsettled};
 use crate::image::contents::Contents;
 use crate::image::ingest::Ingest;
 use crate::image::layers::{self, Fresh, LayerRecord};
@@ -96,9 +96,12 @@ fn jobs(root: &Root, ingest: &Ingest, images: &[PlannedImage]) -> Result<Vec<Job
     Ok(jobs)
 }
 
-fn unpack(contents: &Contents, jobs: &[Job]) -> Result<Vec<Unsettled>, Error> {
+/// A layer's tree and the bytes of its plain tar.
+type Unpacked = (Unsettled, u64);
+
+fn unpack(contents: &Contents, jobs: &[Job]) -> Result<Vec<Unpacked>, Error> {
     let queue = Mutex::new(jobs.iter().enumerate());
-    let done: Mutex<HashMap<usize, Result<Unsettled, Error>>> = Mutex::default();
+    let done: Mutex<HashMap<usize, Result<Unpacked, Error>>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..UNPACKERS.min(jobs.len()) {
             scope.spawn(|| {
@@ -134,17 +137,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn unpack_one(contents: &Contents, job: &Job) -> Result<Unsettled, Error> {
+fn unpack_one(contents: &Contents, job: &Job) -> Result<Unpacked, Error> {
     let packed = job.layer.packed.as_ref();
     let algorithms = (
         packed.map_or(Algorithm::Sha256, Digest::algorithm),
         job.diff_id.algorithm(),
     );
     let limits = Limits::default();
-    let tree = job.fresh.tree();
     let reader = contents.reader(job.layer.part);
     let fed = archive::feed(reader, algorithms, &limits, |plain| {
-        Extractor::extract(plain, &tree, limits.clone())
+        job.fresh.extract(plain, limits.clone())
     });
     let (unsettled, fed) = fed.map_err(Error::archive(&job.what))?;
     if let Some(packed) = packed.filter(|packed| **packed != fed.packed) {
@@ -154,7 +156,7 @@ fn unpack_one(contents: &Contents, job: &Job) -> Result<Unsettled, Error> {
         let what = format!("{} (diff id)", job.what);
         return Err(plan::mismatch(&what, &job.diff_id, &fed.plain));
     }
-    Ok(unsettled)
+    Ok((unsettled, fed.plain_bytes))
 }
 
 /// Settles layers in order and moves them into the store after one flush.
@@ -162,13 +164,13 @@ pub(super) fn commit_layers(
     root: &Root,
     ingest: &Ingest,
     jobs: Vec<Job>,
-    unpacked: Vec<Unsettled>,
+    unpacked: Vec<Unpacked>,
 ) -> Result<(), Error> {
     if jobs.is_empty() {
         return Ok(());
     }
     let mut fresh: HashMap<&Digest, PathBuf> = HashMap::new();
-    for (job, unsettled) in jobs.iter().zip(unpacked) {
+    for (job, (unsettled, tar_bytes)) in jobs.iter().zip(unpacked) {
         let place = |chain_id: &Digest| match fresh.get(chain_id) {
             Some(path) => path.clone(),
             None => layer_path(root, chain_id),
@@ -176,12 +178,13 @@ pub(super) fn commit_layers(
         let below = Merged::open(job.below.iter().map(place));
         let below = below.map_err(Error::io("open", &root.layers_dir()))?;
         let content_bytes = unsettled.content_bytes();
-        archive::settle(unsettled, &below).map_err(Error::archive(&job.what))?;
-        job.fresh.describe(&LayerRecord {
+        let record = LayerRecord {
             diff_id: job.diff_id.clone(),
             parent: job.below.first().cloned(),
             content_bytes,
-        })?;
+            tar_bytes,
+        };
+        job.fresh.settle(unsettled, &below, &record, &job.what)?;
         fresh.insert(&job.chain_id, job.fresh.tree());
     }
     let place = ingest.path("");

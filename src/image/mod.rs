@@ -17,6 +17,7 @@ mod lookup;
 mod plan;
 mod records;
 mod remove;
+mod save;
 mod source;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -35,6 +36,7 @@ pub use layers::{layer_path, layer_size};
 pub use load::{Loaded, load};
 pub use lookup::{Resolved, config_bytes, get, list, names, resolve, tag};
 pub use remove::{Removed, prune, remove};
+pub use save::save;
 pub use source::Source;
 
 /// An image in the store.

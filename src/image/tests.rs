@@ -13,7 +13,7 @@ use crate::image::testing::{
 };
 use crate::image::{
     Error, Import, Removed, Source, hold, import, layer_path, list, load, names, remove, resolve,
-    tag,
+    save, tag,
 };
 use crate::oci::{Digest, ImageConfig};
 use crate::store::Root;
@@ -351,6 +351,51 @@ fn a_damaged_image_is_told_and_healed_by_loading() {
     fs::remove_dir_all(layer_path(&root, &image.layers[0]).parent().unwrap()).unwrap();
     remove(&root, "app:1", false, &|_| None).unwrap();
     assert_eq!(content(&root), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_saved_is_loaded_again() {
+    let (_dir, root) = scratch();
+    let base = layers()[..1].to_vec();
+    load_bytes(
+        &root,
+        &docker_archive("base:1", &config(&base, |_| {}), &base).tar(),
+    )
+    .unwrap();
+    let packed: Vec<Vec<u8>> = vec![gzip(&layers()[0]), zstd(&layers()[1])];
+    load_bytes(
+        &root,
+        &oci_archive("app:1", &config(&layers(), |_| {}), &packed).tar(),
+    )
+    .unwrap();
+    tag(&root, "app:1", &"other/app:2".parse().unwrap()).unwrap();
+    let texts = ["base:1", "app:1", "other/app:2"].map(str::to_owned);
+    let saved = save(&root, &texts, Vec::new()).unwrap();
+    let (_dir, other) = scratch();
+    let loaded = load_bytes(&other, &saved).unwrap();
+    assert_eq!(loaded.len(), 2);
+    check_image(&other);
+    let id = |root: &Root, name: &str| resolve(root, name).unwrap().unwrap().image.id;
+    for name in texts {
+        assert_eq!(id(&other, &name), id(&root, &name), "{name}");
+    }
+    assert!(matches!(
+        save(&root, &["nope".to_owned()], Vec::new()),
+        Err(Error::NotFound(_))
+    ));
+}
+
+#[test]
+fn a_layer_that_cannot_be_made_again_is_told() {
+    let (_dir, root) = scratch();
+    let twice = vec![Tar::new().file("a", "1").file("a", "2").end()];
+    load_bytes(
+        &root,
+        &docker_archive("app:1", &config(&twice, |_| {}), &twice).tar(),
+    )
+    .unwrap();
+    let error = save(&root, &["app:1".to_owned()], Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("twice"), "{error}");
 }
 
 // Harm: refused, and nothing of it stays.

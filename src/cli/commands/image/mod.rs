@@ -6,6 +6,7 @@ mod inspect;
 mod load;
 mod ls;
 mod rm;
+mod save;
 mod tag;
 
 use clap::Subcommand;
@@ -40,6 +41,8 @@ enum Command {
     /// Remove one or more images
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
+    /// Save one or more images to a tar archive (streamed to STDOUT by default)
+    Save(save::Args),
     /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
     Tag(tag::Args),
 }
@@ -54,6 +57,7 @@ impl Args {
             Command::Load(args) => args.run(context),
             Command::Ls(args) => args.run(context),
             Command::Rm(args) => args.run(context),
+            Command::Save(args) => args.run(context),
             Command::Tag(args) => args.run(context),
         }
     }

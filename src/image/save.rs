@@ -1,0 +1,202 @@
+//! `save`: images as an archive that docker and every OCI tool reads: an OCI
+//! layout with docker's `manifest.json` beside it.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::archive::{self, Merged, Packer};
+use crate::image::{Error, Image, blob, hold, layer_path, layers, lookup, plan};
+use crate::oci::{Descriptor, Digest, Hasher, Manifest, MediaType, Reference};
+use crate::store::Root;
+
+/// Writes images to `out`. A name saves that name alone, an id saves the
+/// image without names; layers that several images share are written once.
+///
+/// The layers' bytes are made again from the unpacked trees and are checked
+/// against their digests while they are written.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Damaged`] for a layer that can't be made
+/// again as it came; [`Error::Archive`] when `out` fails.
+pub fn save<W: Write>(root: &Root, images: &[String], out: W) -> Result<W, Error> {
+    let _guard = hold(root)?;
+    let images = chosen(root, images)?;
+    let mut saving = Saving {
+        root,
+        packer: Packer::new(out),
+        written: HashSet::new(),
+    };
+    let (mut index, mut entries) = (Vec::new(), Vec::new());
+    for (image, names) in &images {
+        let manifest = saving.image(image)?;
+        let layers: Vec<String> = image.config.rootfs.diff_ids.iter().map(place).collect();
+        let tags: Vec<String> = names.iter().map(Reference::familiar).collect();
+        entries.push(json!({"Config": place(&image.id), "RepoTags": tags, "Layers": layers}));
+        index.extend(index_entries(&manifest, names));
+    }
+    let index = json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": index});
+    saving.document("index.json", index.to_string().as_bytes())?;
+    saving.document(
+        "manifest.json",
+        serde_json::Value::Array(entries).to_string().as_bytes(),
+    )?;
+    saving.document("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    saving
+        .packer
+        .finish()
+        .map_err(Error::archive("image archive"))
+}
+
+fn chosen(root: &Root, texts: &[String]) -> Result<Vec<(Image, Vec<Reference>)>, Error> {
+    let mut chosen: Vec<(Image, Vec<Reference>)> = Vec::new();
+    for text in texts {
+        let found = lookup::resolve(root, text)?.ok_or_else(|| Error::NotFound(text.clone()))?;
+        let names = found.name.filter(|name| name.tag().is_some());
+        match chosen
+            .iter_mut()
+            .find(|(image, _)| image.id == found.image.id)
+        {
+            Some((_, known)) => known.extend(names),
+            None => chosen.push((found.image, names.into_iter().collect())),
+        }
+    }
+    Ok(chosen)
+}
+
+fn index_entries(manifest: &Descriptor, names: &[Reference]) -> Vec<Descriptor> {
+    let named = |name: &Reference| {
+        let pairs = [
+            ("io.containerd.image.name".to_owned(), name.to_string()),
+            (
+                "org.opencontainers.image.ref.name".to_owned(),
+                name.tag().unwrap_or_default().to_owned(),
+            ),
+        ];
+        Descriptor {
+            annotations: Some(pairs.into_iter().collect()),
+            ..manifest.clone()
+        }
+    };
+    if names.is_empty() {
+        return vec![manifest.clone()];
+    }
+    names.iter().map(named).collect()
+}
+
+fn place(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}
+
+struct Saving<'a, W: Write> {
+    root: &'a Root,
+    packer: Packer<W>,
+    written: HashSet<Digest>,
+}
+
+impl<W: Write> Saving<'_, W> {
+    /// Writes an image's blobs and says where its manifest is. The manifest
+    /// is made for the plain layers, whatever the image came in.
+    fn image(&mut self, image: &Image) -> Result<Descriptor, Error> {
+        let damaged = |reason: &str| Error::Damaged {
+            image: image.id.short().to_owned(),
+            reason: reason.to_owned(),
+        };
+        let config = blob::read(self.root, &image.id)?;
+        let config = config.ok_or_else(|| damaged("its config is gone"))?;
+        let mut descriptors = Vec::new();
+        let bottom_first: Vec<&Digest> = image.layers.iter().rev().collect();
+        for (number, chain_id) in bottom_first.iter().enumerate() {
+            let record = layers::read(self.root, chain_id)?;
+            let record = record.ok_or_else(|| damaged("the record of a layer is gone"))?;
+            let size = record.tar_bytes;
+            if self.written.insert(record.diff_id.clone()) {
+                let upto = bottom_first.get(..=number).unwrap_or_default();
+                self.layer(chain_id, &record.diff_id, size, upto)?;
+            }
+            descriptors.push(Descriptor::new(MediaType::OCI_LAYER, record.diff_id, size));
+        }
+        self.blob(&image.id, &config)?;
+        let config = Descriptor::new(MediaType::OCI_CONFIG, image.id.clone(), config.len() as u64);
+        let bytes = serde_json::to_vec(&Manifest::new(config, descriptors));
+        let bytes = bytes.expect("strings and numbers always become JSON");
+        let digest = Digest::of(&bytes);
+        self.blob(&digest, &bytes)?;
+        Ok(Descriptor::new(
+            MediaType::OCI_MANIFEST,
+            digest,
+            bytes.len() as u64,
+        ))
+    }
+
+    fn layer(
+        &mut self,
+        chain_id: &Digest,
+        diff_id: &Digest,
+        size: u64,
+        upto: &[&Digest],
+    ) -> Result<(), Error> {
+        let what = format!("layer {}", diff_id.short());
+        let map = layers::open_map(self.root, chain_id)?.ok_or_else(|| Error::Damaged {
+            image: what.clone(),
+            reason: "it had a name twice, so its archive can't be made again".to_owned(),
+        })?;
+        // A file may lie where a link of a lower layer leads.
+        let trees = upto.iter().rev().map(|id| layer_path(self.root, id));
+        let merged = Merged::open(trees).map_err(Error::io("open", &self.root.layers_dir()))?;
+        let open = |path: &Path| {
+            merged
+                .open_file(path)?
+                .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        };
+        let mut digest = None;
+        let content = |out: &mut dyn Write| {
+            let mut tap = Tap {
+                out,
+                hasher: Hasher::new(diff_id.algorithm()),
+            };
+            archive::rebuild(map, open, &mut tap)?;
+            digest = Some(tap.hasher.finish());
+            Ok(())
+        };
+        let written = self.packer.content(&place(diff_id), size, content);
+        written.map_err(Error::archive(&what))?;
+        match digest {
+            Some(digest) if digest != *diff_id => Err(plan::mismatch(&what, diff_id, &digest)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn blob(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+        if self.written.insert(digest.clone()) {
+            self.document(&place(digest), bytes)?;
+        }
+        Ok(())
+    }
+
+    fn document(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.packer
+            .document(name, bytes)
+            .map_err(Error::archive(name))
+    }
+}
+
+/// Hashes what is written through it.
+struct Tap<'a> {
+    out: &'a mut dyn Write,
+    hasher: Hasher,
+}
+
+impl Write for Tap<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hasher.update(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
