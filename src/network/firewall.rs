@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{EngineId, ProjectName};
+use crate::network::conntrack;
 use crate::network::error::Error;
 use crate::network::nftables::{ForeignChain, Nftables};
 use crate::topology::firewall::{
@@ -48,7 +49,8 @@ pub fn publish(
             .chains
             .retain(|chain| chain.place != Place::NatPrerouting);
     }
-    nftables.replace(&table)
+    nftables.replace(&table)?;
+    conntrack::forget_stale(forwards)
 }
 
 /// Something of the host's that stands in the way of containers.

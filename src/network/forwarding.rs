@@ -67,6 +67,9 @@ pub(super) fn prepare_bridge(bridge: &str, is_internal: bool, has_ipv6: bool) ->
         write(&format!("net/ipv4/conf/{bridge}/route_localnet"), "1")?;
     }
     if has_ipv6 {
+        // Addresses are ours to give. While the kernel makes sure of its own,
+        // a second or two, it couldn't find containers for what comes by.
+        optional(&format!("net/ipv6/conf/{bridge}/accept_dad"), "0")?;
         optional(&Switched::Ipv6.path(bridge), "1")
     } else {
         optional(&format!("net/ipv6/conf/{bridge}/disable_ipv6"), "1")

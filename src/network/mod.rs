@@ -17,6 +17,7 @@
 //!    takes the address and rules away at once, [`bridge::remove`] the links.
 
 pub mod bridge;
+mod conntrack;
 mod error;
 pub mod firewall;
 mod forwarding;

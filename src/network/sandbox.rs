@@ -119,6 +119,7 @@ fn settings(endpoints: &[Endpoint]) -> Result<(), Error> {
     write("net/ipv4/ping_group_range", "0 2147483647")?;
     // Another container must not be able to become our router.
     optional("net/ipv6/conf/default/accept_ra", "0")?;
+    optional("net/ipv6/conf/default/accept_dad", "0")?;
     if !endpoints.iter().any(has_ipv6) {
         optional("net/ipv6/conf/default/disable_ipv6", "1")?;
     }

@@ -1,7 +1,8 @@
 //! Published ports on every path that users take to them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -278,6 +279,69 @@ fn where_the_host_drops_forwarded_packets_the_listener_serves() {
             );
         },
     );
+}
+
+#[test]
+fn a_udp_client_that_keeps_asking_follows_a_renewed_container() {
+    on_a_host(
+        "a_udp_client_that_keeps_asking_follows_a_renewed_container",
+        |bed| {
+            let site = Site::new(&WILDCARDS);
+            let _next = Server::new(&site.other.netns, "0.0.0.0:80", "next");
+            let client = within(&bed.outside, || {
+                UdpSocket::bind("0.0.0.0:4000").expect("bind")
+            });
+            client
+                .set_read_timeout(Some(Duration::from_secs(2)))
+                .expect("timeout");
+            let ask = || {
+                client.send_to(b"who", (HOST, 8080)).expect("send");
+                let mut buffer = [0; 64];
+                let length = client.recv(&mut buffer).expect("an answer");
+                String::from_utf8_lossy(&buffer[..length]).into_owned()
+            };
+            assert_eq!(ask(), format!("web {OUTSIDE}"));
+            let mut forwards = site.forwards.clone();
+            for forward in &mut forwards {
+                forward.to = site.net.address(8).into();
+            }
+            firewall::publish(&site.net.engine, &project(), &forwards).expect("publish");
+            assert_eq!(ask(), format!("next {OUTSIDE}"));
+            // The other transport and other ports' flows aren't touched.
+            firewall::publish(&site.net.engine, &project(), &forwards).expect("publish again");
+            assert_eq!(ask(), format!("next {OUTSIDE}"));
+        },
+    );
+}
+
+#[test]
+fn a_published_port_of_an_ipv6_container_keeps_the_clients_address() {
+    on_a_host("a_published_port_of_an_ipv6_container", |bed| {
+        let net = Net::new("shop_six", |network| network.ipv6 = true);
+        let web = net.sandbox(7, Form::Direct);
+        let _server = Server::new(&web.netns, "[::]:80", "web");
+        let request = Request {
+            host_ips: vec![Ipv6Addr::UNSPECIFIED.into()],
+            host_ports: HostPorts::Fixed(8080),
+            container_port: 80,
+            protocol: Protocol::Tcp,
+        };
+        let listeners = publish::bind(&request).expect("listeners");
+        let to = IpAddr::V6(net.address6(7));
+        let forwards: Vec<_> = listeners
+            .iter()
+            .map(|listener| Forward {
+                binding: listener.binding.clone(),
+                to,
+            })
+            .collect();
+        firewall::publish(&net.engine, &project(), &forwards).expect("publish");
+        let _proxies = Proxies::new(listeners, SocketAddr::new(to, 80));
+        let outside = within(&bed.outside, || call((HOST6, 8080)));
+        assert_eq!(outside.as_deref(), Some("web 2001:db8::1"));
+        assert!(call((HOST6, 8080)).is_some());
+        assert!(call((Ipv6Addr::LOCALHOST, 8080)).is_some());
+    });
 }
 
 #[test]
