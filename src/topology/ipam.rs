@@ -5,12 +5,12 @@
 //! elsewhere (claims on disk); a caller that loses a claim to another project
 //! adds the address to `taken` and asks again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EngineId, IpamPool, Network};
+use crate::model::{EndpointSpec, EngineId, IpamPool, Network};
 use crate::topology::subnet::{InvalidSubnet, Subnet};
 
 /// Where subnets are chosen from, in this order, 24 bits long unless more
@@ -386,16 +386,55 @@ fn declared_pool(network: &str, declared: &IpamPool) -> Result<Option<Pool>, Err
     }))
 }
 
+/// The addresses of an endpoint: the static ones where the service gives them,
+/// else a free one of each family that the network has.
+///
+/// `taken` are the addresses that endpoints have, and those that other services
+/// are given by the file; by whom, for errors.
+///
+/// # Errors
+/// When a static address can't be had or nothing is free.
+pub fn endpoint_addresses(
+    network: &str,
+    pools: &[Pool],
+    spec: &EndpointSpec,
+    taken: &BTreeMap<IpAddr, String>,
+) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), Error> {
+    let choose = |wanted: Option<IpAddr>, is_ipv4: bool| match wanted {
+        Some(address) => {
+            check_static(network, pools, address, taken)?;
+            Ok(Some(address))
+        }
+        None => {
+            let pool = pools.iter().find(|pool| pool.subnet.is_ipv4() == is_ipv4);
+            pool.map(|pool| allocate(network, pool, taken)).transpose()
+        }
+    };
+    let ipv4 = match choose(spec.ipv4_address.map(IpAddr::V4), true)? {
+        Some(IpAddr::V4(address)) => Some(address),
+        Some(IpAddr::V6(_)) | None => None,
+    };
+    let ipv6 = match choose(spec.ipv6_address.map(IpAddr::V6), false)? {
+        Some(IpAddr::V6(address)) => Some(address),
+        Some(IpAddr::V4(_)) | None => None,
+    };
+    Ok((ipv4, ipv6))
+}
+
 /// The lowest address that is free in the pool's range.
 ///
 /// # Errors
 /// When there is none.
-pub fn allocate(network: &str, pool: &Pool, taken: &BTreeSet<IpAddr>) -> Result<IpAddr, Error> {
+pub fn allocate(
+    network: &str,
+    pool: &Pool,
+    taken: &BTreeMap<IpAddr, String>,
+) -> Result<IpAddr, Error> {
     let is_free = |address: &IpAddr| {
         pool.subnet.is_usable(*address)
             && *address != pool.gateway
             && !pool.reserved.contains_key(address)
-            && !taken.contains(address)
+            && !taken.contains_key(address)
     };
     // Among one more candidate than there are obstacles one is free, if any is;
     // four are the gateway, the two ends, and the one beyond.
@@ -699,11 +738,11 @@ mod tests {
     fn addresses_run_out_with_the_range_in_the_text() {
         let pools = planned(&network(vec![declared("10.9.0.0/29")]), &[]).expect("planned");
         let pool = pools.first().expect("one");
-        let mut taken = BTreeSet::new();
+        let mut taken = BTreeMap::new();
         for last in 2..=6 {
             let address = allocate("n", pool, &taken).expect("free");
             assert_eq!(address, ip(&format!("10.9.0.{last}")));
-            taken.insert(address);
+            taken.insert(address, String::new());
         }
         let error = allocate("n", pool, &taken).expect_err("full").to_string();
         assert_eq!(error, "network n: no free address in 10.9.0.0/29");
@@ -729,6 +768,24 @@ mod tests {
         let chosen = planned(&network(vec![]), &[]).expect("planned");
         let error = check_static("n", &chosen, ip("10.208.0.9"), &taken).expect_err("chosen");
         assert!(error.to_string().contains("ipam.config"), "{error}");
+    }
+
+    #[test]
+    fn endpoints_get_an_address_of_each_family() {
+        let mut net = network(vec![declared("10.9.0.0/24")]);
+        net.ipv6 = true;
+        let pools = planned(&net, &[]).expect("planned");
+        let taken = BTreeMap::from([(ip("10.9.0.2"), "shop-db-1".to_owned())]);
+        let get = |spec: &EndpointSpec| endpoint_addresses("n", &pools, spec, &taken);
+        let mut spec = EndpointSpec::default();
+        let (ipv4, ipv6) = get(&spec).expect("free");
+        assert_eq!(ipv4, Some(Ipv4Addr::new(10, 9, 0, 3)));
+        assert!(ipv6.is_some_and(|address| address.to_string().starts_with("fd")));
+        spec.ipv4_address = Some(Ipv4Addr::new(10, 9, 0, 99));
+        assert_eq!(get(&spec).expect("free").0, spec.ipv4_address);
+        spec.ipv4_address = Some(Ipv4Addr::new(10, 9, 0, 2));
+        let error = get(&spec).expect_err("taken").to_string();
+        assert_eq!(error, "network n: address 10.9.0.2 is taken by shop-db-1");
     }
 
     proptest! {
@@ -766,21 +823,21 @@ mod tests {
                 .collect();
             let pools = planned(&network(vec![entry]), &[]).expect("planned");
             let pool = pools.first().expect("one");
-            let mut taken = BTreeSet::new();
+            let mut taken = BTreeMap::new();
             let mut frees = frees.into_iter();
             while let Ok(address) = allocate("n", pool, &taken) {
                 prop_assert!(pool.range.contains(address) && pool.subnet.is_usable(address));
                 prop_assert!(address != pool.gateway && !pool.reserved.contains_key(&address));
-                prop_assert!(taken.insert(address), "{address} twice");
+                prop_assert!(taken.insert(address, String::new()).is_none(), "{address} twice");
                 if let Some(index) = frees.next() {
-                    let freed = *index.get(&taken.iter().copied().collect::<Vec<_>>());
+                    let freed = *index.get(&taken.keys().copied().collect::<Vec<_>>());
                     taken.remove(&freed);
                 }
             }
             // Full means full: every usable address of the range is accounted for.
             for index in 0.. {
                 let Some(address) = pool.range.address(index) else { break };
-                let is_used = taken.contains(&address)
+                let is_used = taken.contains_key(&address)
                     || address == pool.gateway
                     || pool.reserved.contains_key(&address)
                     || !pool.subnet.is_usable(address);

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod firewall;
 pub mod ipam;
 pub mod link;
+pub mod naming;
 pub mod publish;
 pub mod resolver;
 pub mod subnet;

@@ -1,7 +1,7 @@
 //! How a container finds its name server: in which form our DNS stands at
 //! 127.0.0.11:53, and the text of `resolv.conf`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::model::{PublishedPort, Service};
 
@@ -140,7 +140,7 @@ pub fn served(service: &Service, host: &ResolvConf) -> ResolvConf {
 #[must_use]
 pub fn unserved(service: &Service, host: &ResolvConf) -> ResolvConf {
     let mut conf = settled(service, host);
-    let declared: Vec<IpAddr> = service.dns.iter().filter_map(|text| server(text)).collect();
+    let declared: Vec<IpAddr> = own_servers(service).iter().map(SocketAddr::ip).collect();
     conf.servers = if declared.is_empty() {
         let host = host.servers.iter().copied();
         host.filter(|address| !address.is_loopback()).collect()
@@ -148,6 +148,15 @@ pub fn unserved(service: &Service, host: &ResolvConf) -> ResolvConf {
         declared
     };
     conf
+}
+
+/// The service's own name servers, in order; none means the host's.
+#[must_use]
+pub fn own_servers(service: &Service) -> Vec<SocketAddr> {
+    let servers = service.dns.iter().filter_map(|text| server(text));
+    servers
+        .map(|address| SocketAddr::new(address, PORT))
+        .collect()
 }
 
 /// Whether the service itself sets `ndots` above 0: then names without a dot
