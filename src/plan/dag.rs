@@ -241,3 +241,80 @@ impl Plan {
         self.wait_timeout = timeout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::operation::CreateNetwork;
+
+    use super::*;
+
+    fn network() -> Operation {
+        Operation::CreateNetwork(CreateNetwork {
+            key: "n".parse().unwrap(),
+            name: "shop_n".to_owned(),
+        })
+    }
+
+    fn plan() -> Plan {
+        Plan::new("shop".parse().unwrap())
+    }
+
+    #[test]
+    fn an_operation_waits_for_each_other_once_and_for_success_first() {
+        let mut plan = plan();
+        let first = plan.push(network(), Cause::Missing, &[]);
+        let second = plan.push(network(), Cause::Missing, &[]);
+        let after = [
+            After::End(second),
+            After::Success(first),
+            After::Success(second),
+            After::End(first),
+        ];
+        let third = plan.push_after(network(), Cause::Missing, after);
+        let expected = [After::Success(first), After::Success(second)];
+        assert_eq!(plan.get(third).unwrap().after, expected);
+    }
+
+    #[test]
+    fn what_is_waited_for_anyway_is_left_out() {
+        let mut plan = plan();
+        let first = plan.push(network(), Cause::Missing, &[]);
+        let second = plan.push(network(), Cause::Missing, &[first]);
+        let third = plan.push(network(), Cause::Missing, &[first, second]);
+        assert_eq!(plan.get(third).unwrap().after, [After::Success(second)]);
+        // An end says nothing about what came before it.
+        let loose = plan.push_after(
+            network(),
+            Cause::Missing,
+            [After::End(second), After::Success(first)],
+        );
+        assert_eq!(
+            plan.get(loose).unwrap().after,
+            [After::Success(first), After::End(second)]
+        );
+    }
+
+    #[test]
+    fn an_operation_can_only_wait_for_earlier_ones() {
+        let mut other = plan();
+        other.push(network(), Cause::Missing, &[]);
+        let foreign = other.push(network(), Cause::Missing, &[]);
+        let mut plan = plan();
+        let id = plan.push(network(), Cause::Missing, &[foreign]);
+        assert_eq!(plan.get(id).unwrap().after, []);
+    }
+
+    #[test]
+    fn a_plan_survives_json() {
+        let mut plan = plan();
+        let first = plan.push(network(), Cause::Missing, &[]);
+        plan.push_after(network(), Cause::Requested, [After::End(first)]);
+        plan.warn("careful");
+        plan.ask(Confirmation::RecreateVolume {
+            name: "shop_data".to_owned(),
+        });
+        let text = serde_json::to_string(&plan).unwrap();
+        assert!(text.contains(r#""kind":"create_network""#), "{text}");
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    }
+}

@@ -225,3 +225,318 @@ fn join(path: &str, key: &str) -> String {
         format!("{path}.{key}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use indexmap::IndexMap;
+
+    use crate::model::{
+        Attachment, BindMount, BindRecursion, BuildSpec, Condition, Dependency, EndpointSpec,
+        HealthSetting, HostPorts, ImageSource, IpamPool, Mount, NamespaceMode, ProbeCommand,
+        Protocol, PublishedPort, PullPolicy, RestartPolicy, VolumeMount, VolumeSource,
+    };
+
+    use super::*;
+
+    fn plain() -> Service {
+        let policy = PullPolicy::Missing;
+        Service::new(
+            "web".parse().unwrap(),
+            ImageSource::Pull {
+                reference: "web:1".to_owned(),
+                policy,
+            },
+        )
+    }
+
+    /// What a change of a plain service is called.
+    fn changed(change: impl FnOnce(&mut Service)) -> String {
+        let mut desired = plain();
+        change(&mut desired);
+        words(&service(&plain(), &desired))
+    }
+
+    fn words(changes: &[Change]) -> String {
+        changes
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    fn bind(source: &str, target: &str) -> Mount {
+        Mount::Bind(BindMount {
+            source: source.into(),
+            target: target.to_owned(),
+            read_only: false,
+            recursion: BindRecursion::Enabled,
+            propagation: None,
+            create_host_path: true,
+        })
+    }
+
+    #[test]
+    fn nothing_differs_from_itself() {
+        assert_eq!(changed(|_| {}), "");
+    }
+
+    #[test]
+    fn attributes_have_their_names_in_the_compose_file() {
+        assert_eq!(
+            changed(|s| s.process.user = Some("app".to_owned())),
+            "user added"
+        );
+        assert_eq!(
+            changed(|s| s.process.command = Some(vec!["x".to_owned()])),
+            "command added"
+        );
+        assert_eq!(
+            changed(|s| s.process.stop_grace_period = Some(Duration::ZERO)),
+            "stop_grace_period added"
+        );
+        assert_eq!(
+            changed(|s| s.security.privileged = true),
+            "privileged changed"
+        );
+        assert_eq!(
+            changed(|s| s.security.cap_add.push("NET_ADMIN".to_owned())),
+            "cap_add added"
+        );
+        assert_eq!(
+            changed(|s| s.resources.memory_bytes = Some(1)),
+            "mem_limit added"
+        );
+        assert_eq!(
+            changed(|s| s.resources.cpu_shares = Some(2)),
+            "cpu_shares added"
+        );
+        assert_eq!(changed(|s| s.shm_bytes = Some(1)), "shm_size added");
+        assert_eq!(
+            changed(|s| s.hostname = Some("h".to_owned())),
+            "hostname added"
+        );
+        assert_eq!(
+            changed(|s| s.dns_options.push("ndots:1".to_owned())),
+            "dns_opt added"
+        );
+        assert_eq!(
+            changed(|s| s.logging.driver = Some("none".to_owned())),
+            "logging.driver added"
+        );
+        assert_eq!(changed(|s| s.ipc = NamespaceMode::Host), "ipc changed");
+        assert_eq!(
+            changed(|s| s.pid = NamespaceMode::Service("db".parse().unwrap())),
+            "pid changed"
+        );
+        assert_eq!(
+            changed(|s| s.extension = Some("{}".to_owned())),
+            "x-rcompose added"
+        );
+        let max = NonZeroU32::new(3);
+        assert_eq!(
+            changed(|s| s.restart = RestartPolicy::OnFailure { max }),
+            "restart changed"
+        );
+    }
+
+    #[test]
+    fn maps_are_compared_key_by_key_in_any_order() {
+        let with = |pairs: &[(&str, &str)]| {
+            let mut service = plain();
+            service.process.environment = pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned())))
+                .collect();
+            service
+        };
+        let (one, other) = (
+            with(&[("A", "1"), ("B", "2")]),
+            with(&[("B", "2"), ("A", "1")]),
+        );
+        assert_eq!(service(&one, &other), []);
+        let other = with(&[("B", "hunter2"), ("C", "3")]);
+        let text = words(&service(&one, &other));
+        assert_eq!(
+            text,
+            "environment.A removed, environment.B changed, environment.C added"
+        );
+        assert!(!text.contains("hunter2"));
+    }
+
+    #[test]
+    fn what_no_container_depends_on_recreates_none() {
+        let text = changed(|s| {
+            s.scale = 3;
+            s.profiles.push("debug".to_owned());
+            s.attach = false;
+            s.config_hash = "other".to_owned();
+            let how = Dependency {
+                condition: Condition::ServiceStarted,
+                restart: false,
+                required: true,
+            };
+            s.depends_on.insert("db".parse().unwrap(), how);
+            s.image = ImageSource::Pull {
+                reference: "web:1".to_owned(),
+                policy: PullPolicy::Always,
+            };
+        });
+        assert_eq!(text, "");
+        let built = changed(|s| {
+            let (spec, tag) = (Box::<BuildSpec>::default(), "web:1".to_owned());
+            s.image = ImageSource::Build {
+                spec,
+                tag,
+                policy: PullPolicy::Build,
+            };
+        });
+        assert_eq!(built, "");
+    }
+
+    #[test]
+    fn another_reference_is_another_image() {
+        let policy = PullPolicy::Missing;
+        let text = changed(|s| {
+            s.image = ImageSource::Pull {
+                reference: "web:2".to_owned(),
+                policy,
+            }
+        });
+        assert_eq!(text, "image changed");
+    }
+
+    #[test]
+    fn mounts_are_told_apart_by_target() {
+        let mut one = plain();
+        one.mounts = vec![bind("/a", "/x"), bind("/b", "/y")];
+        let mut other = plain();
+        other.mounts = vec![bind("/b", "/y"), bind("/c", "/x")];
+        assert_eq!(words(&service(&one, &other)), "volumes./x changed");
+        other.mounts = vec![bind("/b", "/y"), bind("/a", "/x")];
+        assert_eq!(service(&one, &other), []);
+        other.mounts = vec![bind("/a", "/x")];
+        assert_eq!(words(&service(&one, &other)), "volumes./y removed");
+        other.mounts.push(Mount::Volume(VolumeMount {
+            source: VolumeSource::Named("data".parse().unwrap()),
+            target: "/y".to_owned(),
+            read_only: false,
+            no_copy: false,
+            subpath: None,
+            labels: IndexMap::new(),
+        }));
+        assert_eq!(words(&service(&one, &other)), "volumes./y changed");
+    }
+
+    #[test]
+    fn the_order_of_mounts_on_one_target_matters() {
+        let mut one = plain();
+        one.mounts = vec![bind("/a", "/x"), bind("/b", "/x")];
+        let mut other = plain();
+        other.mounts = vec![bind("/b", "/x"), bind("/a", "/x")];
+        assert_eq!(words(&service(&one, &other)), "volumes./x changed");
+        other.mounts = vec![bind("/a", "/x"), bind("/c", "/x")];
+        assert_eq!(words(&service(&one, &other)), "volumes changed");
+    }
+
+    #[test]
+    fn networks_are_compared_key_by_key_and_modes_as_a_whole() {
+        let front = |alias: &str| {
+            let spec = EndpointSpec {
+                aliases: vec![alias.to_owned()],
+                ..EndpointSpec::default()
+            };
+            Attachment::Endpoints(IndexMap::from([("front".parse().unwrap(), spec)]))
+        };
+        assert_eq!(
+            changed(|s| s.attachment = front("a")),
+            "networks.front added"
+        );
+        let mut one = plain();
+        one.attachment = front("a");
+        let mut other = plain();
+        other.attachment = front("b");
+        assert_eq!(
+            words(&service(&one, &other)),
+            "networks.front.aliases changed"
+        );
+        other.attachment = Attachment::Host;
+        assert_eq!(words(&service(&one, &other)), "network_mode changed");
+        assert_eq!(
+            changed(|s| s.attachment = Attachment::None),
+            "network_mode changed"
+        );
+    }
+
+    #[test]
+    fn ports_and_health_are_named() {
+        let port = PublishedPort {
+            host_ip: None,
+            host_ports: HostPorts::Fixed(80),
+            container_port: 80,
+            protocol: Protocol::Tcp,
+            name: None,
+            app_protocol: None,
+        };
+        assert_eq!(changed(|s| s.ports.push(port)), "ports added");
+        let probe = |command| HealthSetting {
+            test: Some(command),
+            ..HealthSetting::default()
+        };
+        let mut one = plain();
+        one.health = Some(probe(ProbeCommand::Shell("a".to_owned())));
+        let mut other = plain();
+        other.health = Some(probe(ProbeCommand::Exec(vec!["a".to_owned()])));
+        assert_eq!(words(&service(&one, &other)), "healthcheck.test changed");
+        other.health = Some(HealthSetting {
+            disabled: true,
+            ..probe(ProbeCommand::Shell("a".to_owned()))
+        });
+        assert_eq!(words(&service(&one, &other)), "healthcheck.disable changed");
+        assert_eq!(words(&service(&one, &plain())), "healthcheck removed");
+    }
+
+    #[test]
+    fn networks_and_volumes_have_their_defaults() {
+        let one = Network {
+            name: "shop_front".to_owned(),
+            driver: None,
+            driver_opts: IndexMap::new(),
+            pools: vec![],
+            internal: false,
+            attachable: false,
+            ipv4: true,
+            ipv6: false,
+            labels: IndexMap::new(),
+        };
+        let mut other = Network {
+            driver: Some("bridge".to_owned()),
+            ..one.clone()
+        };
+        assert_eq!(network(&one, &other), []);
+        other.pools.push(IpamPool {
+            subnet: Some("10.0.0.0/24".to_owned()),
+            ..IpamPool::default()
+        });
+        other.ipv6 = true;
+        assert_eq!(
+            words(&network(&one, &other)),
+            "enable_ipv6 changed, ipam.config added"
+        );
+        let one = Volume {
+            name: "shop_data".to_owned(),
+            driver: Some("local".to_owned()),
+            driver_opts: IndexMap::new(),
+            labels: IndexMap::new(),
+        };
+        let mut other = Volume {
+            driver: None,
+            ..one.clone()
+        };
+        assert_eq!(volume(&one, &other), []);
+        other.driver_opts.insert("o".to_owned(), "bind".to_owned());
+        assert_eq!(words(&volume(&one, &other)), "driver_opts.o added");
+    }
+}

@@ -71,35 +71,29 @@ fn phrase(readiness: Readiness) -> &'static str {
 
 /// The name that a container has at the time.
 fn name_of<'a>(plan: &'a Plan, container: &'a Container) -> &'a str {
-    let created = plan
-        .operations()
-        .iter()
-        .find_map(|node| match &node.operation {
-            Operation::CreateContainer(op) if op.container.reference == container.reference => {
-                Some(op.created_as.as_str())
-            }
-            _ => None,
-        });
-    created.unwrap_or_else(|| match &container.reference {
+    for node in plan.operations() {
+        if let Operation::CreateContainer(op) = &node.operation
+            && op.container.reference == container.reference
+        {
+            return op.created_as.as_str();
+        }
+    }
+    match &container.reference {
         ContainerRef::Existing(id) => id.short(),
         ContainerRef::Planned { .. } => container.name.as_str(),
-    })
+    }
 }
 
 /// The name of the container that goes for another, as the plan knows it.
 fn replaced<'a>(plan: &'a Plan, id: &'a ContainerId) -> &'a str {
-    let removal = plan
-        .operations()
-        .iter()
-        .find_map(|node| match &node.operation {
-            Operation::RemoveContainer(op)
-                if op.container.reference == ContainerRef::Existing(id.clone()) =>
-            {
-                Some(op.container.name.as_str())
-            }
-            _ => None,
-        });
-    removal.unwrap_or_else(|| id.short())
+    for node in plan.operations() {
+        if let Operation::RemoveContainer(op) = &node.operation
+            && op.container.reference == ContainerRef::Existing(id.clone())
+        {
+            return op.container.name.as_str();
+        }
+    }
+    id.short()
 }
 
 fn sentence(plan: &Plan, operation: &Operation) -> String {

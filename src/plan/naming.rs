@@ -47,3 +47,55 @@ fn parse(service: &Service, text: String) -> Result<ContainerName, Error> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{ImageSource, PullPolicy};
+
+    use super::*;
+
+    fn service(container_name: Option<&str>) -> Service {
+        let image = ImageSource::Pull {
+            reference: "web".to_owned(),
+            policy: PullPolicy::Missing,
+        };
+        let mut service = Service::new("web".parse().unwrap(), image);
+        service.container_name = container_name.map(|name| name.parse().unwrap());
+        service
+    }
+
+    fn name(service: &Service, replica: Replica) -> String {
+        container(&"shop".parse().unwrap(), service, &replica)
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn names_are_project_service_and_number() {
+        assert_eq!(name(&service(None), Replica::Number(2)), "shop-web-2");
+        assert_eq!(
+            name(&service(None), Replica::OneOff("0a".to_owned())),
+            "shop-web-run-0a"
+        );
+        assert_eq!(name(&service(Some("site")), Replica::Number(1)), "site");
+        // A one-off container never takes the fixed name.
+        assert_eq!(
+            name(&service(Some("site")), Replica::OneOff("0a".to_owned())),
+            "shop-web-run-0a"
+        );
+    }
+
+    #[test]
+    fn only_an_id_and_the_name_make_a_temporary_name() {
+        let is = |held: &str| is_temporary(&held.parse().unwrap(), &"shop-web-1".parse().unwrap());
+        assert!(is("0123456789ab_shop-web-1"));
+        for other in [
+            "shop-web-1",
+            "0123456789ab_shop-web-2",
+            "my_shop-web-1",
+            "0123456789xy_shop-web-1",
+        ] {
+            assert!(!is(other), "{other}");
+        }
+    }
+}
