@@ -21,7 +21,7 @@ use crate::cli::settings::{Ansi, Settings};
 use crate::cli::source::DiskSource;
 use crate::compose::{self, Discovered, LoadOptions, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::model::ProjectName;
+use crate::model::{Project, ProjectName};
 use crate::store::{self, Root};
 use crate::view::Moment;
 
@@ -126,11 +126,28 @@ impl Context {
         Ok(found)
     }
 
-    /// Loads the project; its errors are told and end the command.
+    /// Loads the project's canonical tree; errors are told and end the
+    /// command. What the engine can't do is only a warning here.
     pub(crate) fn load(&self, options: &LoadOptions) -> anyhow::Result<Loaded> {
         let loaded = compose::load(options, &self.source);
-        self.tell(&loaded.diagnostics, &loaded.sources)?;
+        let mut diagnostics = loaded.diagnostics.clone();
+        diagnostics.extend(loaded.unsupported.iter().cloned().map(|mut diagnostic| {
+            diagnostic.severity = Severity::Warning;
+            diagnostic
+        }));
+        self.tell(&diagnostics, &loaded.sources)?;
         Ok(loaded)
+    }
+
+    /// Loads the project to be run; errors, and what the engine can't do, are
+    /// told and end the command.
+    pub(crate) fn load_project(&self, options: &LoadOptions) -> anyhow::Result<Project> {
+        let loaded = compose::load(options, &self.source);
+        let mut diagnostics = loaded.diagnostics;
+        diagnostics.extend(loaded.unsupported);
+        self.tell(&diagnostics, &loaded.sources)?;
+        let missing = || Failure::new(Kind::Internal, "a project without errors has no model");
+        Ok(loaded.project.ok_or_else(missing)?)
     }
 
     fn tell(

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use crate::compose::attribute::{Attribute, Forms, Kind, Limit, Schema, Unique};
 use crate::compose::node::{Map, Node, Value};
+use crate::compose::place::Place;
 use crate::compose::problem::{Problem, Problems};
 use crate::compose::suggest;
 use crate::compose::trail::Trail;
@@ -61,7 +62,13 @@ impl Check<'_> {
                     ..
                 }) = row
                 {
-                    self.required(map, keys, trail, place);
+                    self.required(
+                        map,
+                        keys,
+                        row.map_or(Forms::MAP, |row| row.named),
+                        trail,
+                        place,
+                    );
                 }
                 if let Some(Attribute {
                     limit: Limit::Names,
@@ -102,7 +109,7 @@ impl Check<'_> {
     fn wrong_form(&mut self, node: &Node, forms: Forms, trail: &Trail<'_>) {
         let message = format!("{} must be a {}", trail.numbered(), words(forms));
         let problem = self
-            .problem("wrong-type", &message, node, trail)
+            .problem("wrong-type", &message, node.place)
             .label(format!("this is {}", what(&node.value)));
         let problem = match hint(&node.value, forms) {
             Some(hint) => problem.hint(hint),
@@ -133,17 +140,9 @@ impl Check<'_> {
             (Limit::Range(_, most), _) if number.is_some_and(|n| n > most) => {
                 format!("{path} must be less than or equal to {most}")
             }
-            (Limit::RequiredAny(keys), Value::Map(map))
-                if !keys.iter().any(|key| map.contains(key)) =>
-            {
-                format!(
-                    "{path} missing property '{}'",
-                    keys.first().copied().unwrap_or_default()
-                )
-            }
             _ => return true,
         };
-        let mut problem = self.problem("bad-value", &message, node, trail);
+        let mut problem = self.problem("bad-value", &message, node.place);
         if let (Limit::Words(words), Value::Text(text)) = (limit, &node.value)
             && let Some(near) = suggest::nearest(text, words.iter().copied())
         {
@@ -157,8 +156,9 @@ impl Check<'_> {
         &mut self,
         map: &Map,
         keys: &[&str],
+        named: Forms,
         trail: &Trail<'_>,
-        place: crate::compose::place::Place,
+        place: Place,
     ) {
         let missing: Vec<_> = keys
             .iter()
@@ -166,13 +166,21 @@ impl Check<'_> {
             .map(|key| format!("'{key}'"))
             .collect();
         let path = trail.numbered();
+        if !missing.is_empty() && named != Forms::MAP {
+            // The reference tells what the short form would be.
+            let message = format!("{path} must be a {}", words(named));
+            let problem = self
+                .problem("missing-attribute", &message, place)
+                .label(format!("{} is missing", missing.join(" and ")));
+            self.problems.add_at(&path, problem);
+            return;
+        }
         let message = match missing.as_slice() {
             [] => return,
             [one] => format!("{path} missing property {one}"),
             several => format!("{path} missing properties {}", several.join(", ")),
         };
-        let node = Node::null(place);
-        let problem = self.problem("missing-attribute", &message, &node, trail);
+        let problem = self.problem("missing-attribute", &message, place);
         self.problems.add_at(&path, problem);
     }
 
@@ -204,12 +212,12 @@ impl Check<'_> {
                 )
             };
             let place = map.key_place(key).unwrap_or_default();
-            let problem = self
-                .problem("unknown-attribute", &message, &Node::null(place), trail)
-                .label(match trail_owner(&path) {
+            let problem = self.problem("unknown-attribute", &message, place).label(
+                match trail_owner(&path) {
                     Some(owner) => format!("unknown attribute `{key}` of {owner}"),
                     None => format!("unknown top-level element `{key}`"),
-                });
+                },
+            );
             let problem = match suggest::nearest(key, schema.keys().iter().copied()) {
                 Some(near) => problem.hint(format!("did you mean `{near}`?")),
                 None => problem.hint(format!(
@@ -235,7 +243,7 @@ impl Check<'_> {
             );
             let place = map.key_place(key).unwrap_or_default();
             let problem = self
-                .problem("bad-name", &message, &Node::null(place), trail)
+                .problem("bad-name", &message, place)
                 .label(format!("{key:?} is no legal name"))
                 .hint("names are made of letters, digits, `.`, `_` and `-`");
             self.problems.add_at(&trail.numbered(), problem);
@@ -260,24 +268,14 @@ impl Check<'_> {
                 .find(|(other, _)| *other == text)
                 .map_or(0, |(_, at)| *at);
             let message = format!("{} items at {first} and {at} are equal", trail.numbered());
-            let problem = self.problem("repeated-item", &message, item, trail);
+            let problem = self.problem("repeated-item", &message, item.place);
             self.problems.add_at(&trail.numbered(), problem);
             false
         });
     }
 
-    fn problem(
-        &self,
-        code: &'static str,
-        message: &str,
-        node: &Node,
-        _trail: &Trail<'_>,
-    ) -> Problem {
-        Problem::error(
-            code,
-            format!("validating {}: {message}", self.name),
-            node.place,
-        )
+    fn problem(&self, code: &'static str, message: &str, place: Place) -> Problem {
+        Problem::error(code, format!("validating {}: {message}", self.name), place)
     }
 }
 

@@ -139,12 +139,21 @@ fn merged(
                 missing(loader, &path, message, &target, &bases.services, place);
                 return None;
             }
-            resolve(loader, bases, &target, chain)
+            resolve(loader, bases, &target, chain).map(|base| match base.value {
+                Value::Null => Base::Nothing,
+                _ => Base::Service(base),
+            })
         }
         Some(file) => from_file(loader, bases, name, &target, &file, place, chain),
     };
     chain.pop();
-    let mut base = base?;
+    let mut base = match base? {
+        Base::Service(base) => base,
+        Base::Nothing => {
+            service.set("extends", extends);
+            return Some(service);
+        }
+    };
     let trail = Trail::ROOT;
     let trail = trail.key("services");
     let schema = attribute::root().at("services.*");
@@ -156,6 +165,13 @@ fn merged(
         &mut loader.problems,
     );
     Some(base)
+}
+
+/// What a service extends.
+enum Base {
+    Service(Node),
+    /// A service without anything in it.
+    Nothing,
 }
 
 /// The service and file that an `extends` names.
@@ -191,7 +207,7 @@ fn from_file(
     file: &str,
     place: Place,
     chain: &mut Vec<(String, String)>,
-) -> Option<Node> {
+) -> Option<Base> {
     let path = loader.absolute(file, &bases.folder);
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let shown = path.display().to_string();
@@ -200,7 +216,9 @@ fn from_file(
     let services = document.get("services").and_then(Node::as_map).cloned();
     let mut others = Bases::new(shown.clone(), folder.clone(), services.unwrap_or_default());
     match others.services.get(target) {
-        Some(service) if service.as_map().is_some() => {}
+        Some(base) if base.as_map().is_some() => {}
+        // An empty base adds nothing.
+        Some(base) if base.is_null() => return Some(Base::Nothing),
         Some(service) => {
             let message = format!("validating {shown}: services.{target} must be a mapping");
             let problem = Problem::error("wrong-type", message, service.place);
@@ -226,7 +244,7 @@ fn from_file(
     let mut base = resolve(loader, &mut others, target, chain)?;
     let relative = relative_to(&folder, &bases.folder);
     loader.settle_extended(&mut base, target, &relative);
-    Some(base)
+    Some(Base::Service(base))
 }
 
 fn missing(

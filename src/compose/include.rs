@@ -32,10 +32,22 @@ pub(crate) fn apply(loader: &mut Loader<'_>, document: &mut Node, file: &Path, s
     let Some(include) = document.remove("include") else {
         return;
     };
+    let mut all: Option<Node> = None;
     for entry in entries(loader, &include) {
-        if let Some(imported) = load(loader, entry, file, set) {
-            put_below(loader, document, imported);
+        let Some(mut imported) = load(loader, entry, file, set) else {
+            continue;
+        };
+        if let Some(earlier) = &mut all {
+            put_below(loader, earlier, imported);
+            continue;
         }
+        if let Some(map) = imported.as_map_mut() {
+            map.retain(|key, _| SECTIONS.contains(&key));
+        }
+        all = Some(imported);
+    }
+    if let Some(all) = all {
+        put_below(loader, document, all);
     }
 }
 

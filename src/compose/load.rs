@@ -149,7 +149,7 @@ impl<'a> Loader<'a> {
             self.problems.taint(owner);
         }
         let documents = documents?;
-        let mut merged = Node::map(Place::NOWHERE);
+        let mut merged: Option<Node> = None;
         for document in documents.iter() {
             let mut document = document.clone();
             // Only services can be extended: the rest needs no values.
@@ -162,15 +162,19 @@ impl<'a> Loader<'a> {
             if self.interpolates {
                 self.interpolate(&mut services);
             }
-            merge::merge(
-                &mut merged,
-                services,
-                Some(attribute::root()),
-                &Trail::ROOT,
-                &mut self.problems,
-            );
+            match &mut merged {
+                // Its `!reset` are for what its own services extend.
+                None => merged = Some(services),
+                Some(merged) => merge::merge(
+                    merged,
+                    services,
+                    Some(attribute::root()),
+                    &Trail::ROOT,
+                    &mut self.problems,
+                ),
+            }
         }
-        Some(merged)
+        merged
     }
 
     /// Makes a service of another file fit for being merged here: paths

@@ -83,8 +83,10 @@ fn deep(
     match (&mut base.value, over.value) {
         (Value::Map(base), Value::Map(over)) => merge_maps(base, over, schema, trail, problems),
         (Value::List(base), Value::List(over)) => {
+            // What the table doesn't know has no schema to refuse repetitions.
+            let folds = schema.is_none();
             for mut item in over {
-                if item.mark != Mark::Reset {
+                if item.mark != Mark::Reset && !(folds && base.contains(&item)) {
                     item.settle_marks();
                     base.push(item);
                 }

@@ -50,7 +50,7 @@ impl Walk<'_> {
             Base::None => {}
             Base::Bind => self.bind(node, trail),
             Base::DriverOptions => self.driver_options(node),
-            Base::Folder | Base::Context | Base::MaybeUnix | Base::Watched => {
+            Base::Folder | Base::AfterEquals | Base::Context | Base::MaybeUnix | Base::Watched => {
                 self.texts(node, base);
             }
         }
@@ -87,6 +87,10 @@ impl Walk<'_> {
         match base {
             Base::Context if is_elsewhere(text) => text.to_owned(),
             Base::MaybeUnix => self.folder.maybe_unix(text),
+            Base::AfterEquals => match text.split_once('=') {
+                Some((key, path)) => format!("{key}={}", self.folder.maybe_unix(path)),
+                None => text.to_owned(),
+            },
             Base::Watched => {
                 let path = self.folder.join(text);
                 self.source

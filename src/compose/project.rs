@@ -14,7 +14,7 @@ use crate::compose::node::{Node, Value};
 use crate::compose::normalize;
 use crate::compose::options::LoadOptions;
 use crate::compose::place::Place;
-use crate::compose::problem::Problem;
+use crate::compose::problem::{Problem, Problems};
 use crate::compose::render::{self, Format};
 use crate::compose::select::{self, Disabled};
 use crate::compose::settle;
@@ -26,9 +26,12 @@ use crate::model::{Project, ProjectName};
 /// What a load gives.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The project; None when there are errors or a stage was left out that
-    /// it needs.
+    /// The project; None when there are errors, when it asks for what the
+    /// engine can't do, or when a stage was left out that it needs.
     pub project: Option<Project>,
+    /// What the engine can't do though the files are right: errors for every
+    /// command that makes containers.
+    pub unsupported: Vec<Diagnostic>,
     /// The canonical tree, for `config`.
     pub canonical: Canonical,
     /// Problems, in the order in which they were found.
@@ -68,16 +71,17 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
     let mut root = read(&mut loader, &name);
     let mut disabled = Disabled::default();
     let mut project = None;
+    let mut unsupported = Problems::default();
     if !options.skip.interpolation {
         settle::settle(&mut root, attribute::root(), &mut loader.problems);
         disabled = select(&mut loader, &mut root);
         if !loader.problems.has_errors() {
-            project = lower::lower(&mut loader, &root, &disabled, &name);
+            project = lower::lower(&loader, &root, &disabled, &name, &mut unsupported);
         }
     }
-    let project = project.filter(|_| !loader.problems.has_errors());
     Loaded {
-        project,
+        project: project.filter(|_| !unsupported.has_errors()),
+        unsupported: unsupported.into_diagnostics(&loader.files),
         canonical: Canonical {
             name,
             root,
@@ -227,7 +231,8 @@ impl Canonical {
     /// # Errors
     /// When the YAML writer fails, which none of our trees makes it do.
     pub fn to_yaml(&self) -> Result<String, serde_yaml::ser_error::Error> {
-        let text = serde_yaml::to_string(&self.shape(Format::Yaml))?;
+        let options = serde_yaml::ser_options! { compact_list_indent: false };
+        let text = serde_yaml::to_string_with_options(&self.shape(Format::Yaml), options)?;
         Ok(self.double_dollars(text))
     }
 

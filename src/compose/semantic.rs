@@ -14,9 +14,10 @@ pub(crate) fn check(root: &Node, problems: &mut Problems) {
         let above = root_trail.key(section);
         for (key, resource) in root.entries_at(section) {
             let trail = above.key(key);
-            external(resource, section, &trail, problems);
             if matches!(section, "configs" | "secrets") {
                 sources(resource, section, &trail, problems);
+            } else {
+                external(resource, &trail, problems);
             }
         }
     }
@@ -44,7 +45,7 @@ pub(crate) fn check(root: &Node, problems: &mut Problems) {
 }
 
 /// An external resource has a name and nothing else.
-fn external(resource: &Node, section: &str, trail: &Trail<'_>, problems: &mut Problems) {
+fn external(resource: &Node, trail: &Trail<'_>, problems: &mut Problems) {
     if resource.get("external").and_then(Node::as_bool) != Some(true) {
         return;
     }
@@ -57,10 +58,6 @@ fn external(resource: &Node, section: &str, trail: &Trail<'_>, problems: &mut Pr
         .collect();
     keys.sort_unstable_by_key(|(key, _)| *key);
     for (key, entry) in keys {
-        // The reference resolves these two before it looks.
-        if matches!(section, "configs" | "secrets") && key == "content" {
-            continue;
-        }
         let path = trail.numbered();
         let message = format!("{path}: conflicting parameters \"external\" and {key:?} specified");
         let problem = Problem::error("external-conflict", message, entry.key_place)

@@ -159,7 +159,7 @@ impl Settle<'_> {
             Kind::Mode => mode(node),
             Kind::ModeNumber => mode_number(node),
             Kind::Count => count(node, trail),
-            Kind::Section | Kind::Table | Kind::List => Ok(None),
+            Kind::Section | Kind::Table | Kind::List | Kind::SshKeys => Ok(None),
         };
         match result {
             Ok(Some(value)) => node.value = value,

@@ -68,6 +68,7 @@ fn key(item: &Node, rule: Unique, trail: &Trail<'_>) -> Result<Option<String>, S
         Unique::None | Unique::Refused => None,
         Unique::Key => scalar::print(&item.value)
             .map(|text| text.split('=').next().unwrap_or_default().to_owned()),
+        Unique::Text => scalar::print(&item.value),
         Unique::Port => return port_key(item, trail),
         Unique::VolumeTarget => return volume_key(item, trail),
         Unique::DeviceTarget => match item.as_text() {

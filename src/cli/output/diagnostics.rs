@@ -24,8 +24,11 @@ pub(crate) fn render(
     source: &dyn Fn(&Path) -> Option<String>,
 ) -> String {
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
-    sorted.sort_by_key(|diagnostic| diagnostic.severity);
+    // The first errors matter most: what follows from them comes later.
+    sorted.sort_by_key(|diagnostic| std::cmp::Reverse(diagnostic.severity));
     let hidden = sorted.len().saturating_sub(DIAGNOSTICS_MAX);
+    sorted.truncate(DIAGNOSTICS_MAX);
+    sorted.sort_by_key(|diagnostic| diagnostic.severity);
     let mut text = String::new();
     if hidden > 0 {
         text.push_str(&format!("{hidden} more diagnostics are not shown\n"));
@@ -34,7 +37,7 @@ pub(crate) fn render(
         source,
         read: Vec::new(),
     };
-    for diagnostic in sorted.into_iter().skip(hidden) {
+    for diagnostic in sorted {
         text.push_str(&one(diagnostic, &mut files));
         text.push('\n');
     }

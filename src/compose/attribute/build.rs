@@ -25,7 +25,10 @@ pub(crate) static ROWS: &[Attribute] = &[
     )
     .short(Short::Stringly)
     .carried("no attestations"),
-    pairs("services.*.build.ssh").short(Short::Ssh),
+    pairs("services.*.build.ssh")
+        .short(Short::Ssh)
+        .kind(Kind::SshKeys)
+        .base(Base::AfterEquals),
     labels("services.*.build.labels"),
     texts("services.*.build.cache_from").carried("the build cache is ours"),
     texts("services.*.build.cache_to").carried("the build cache is ours"),

@@ -44,7 +44,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     bytes("services.*.deploy.resources.reservations.memory").forms(Forms::TEXT),
     list("services.*.deploy.resources.reservations.devices").carried("no device drivers"),
     section("services.*.deploy.resources.reservations.devices.[]")
-        .limit(Limit::RequiredAny(&["capabilities", "driver"]))
+        .limit(Limit::Required(&["capabilities"]))
         .carried(""),
     texts("services.*.deploy.resources.reservations.devices.[].capabilities").carried(""),
     text("services.*.deploy.resources.reservations.devices.[].driver").carried(""),

@@ -89,8 +89,6 @@ pub(crate) enum Limit {
     Range(i64, i64),
     /// A mapping with these keys.
     Required(&'static [&'static str]),
-    /// A mapping with at least one of these keys.
-    RequiredAny(&'static [&'static str]),
     /// A mapping whose keys are legal names.
     Names,
     /// Text in which the pattern's function finds a match.
@@ -109,6 +107,8 @@ pub(crate) enum Kind {
     Bytes,
     /// A span of time, printed as Go does.
     Duration,
+    /// A list of `id=path`, whose YAML form is `id: path` in one text.
+    SshKeys,
     /// Permission bits, printed in octal.
     Mode,
     /// Permission bits kept as a number.
@@ -192,6 +192,8 @@ pub(crate) enum Unique {
     None,
     /// Text up to the first `=`.
     Key,
+    /// The whole text.
+    Text,
     /// Two equal items are an error.
     Refused,
     Port,
@@ -215,6 +217,8 @@ pub(crate) enum Base {
     MaybeUnix,
     /// A path whose symbolic links are followed.
     Watched,
+    /// The path after `=`.
+    AfterEquals,
     /// The source of a bind mount.
     Bind,
     /// `device` of a local volume that binds.
@@ -392,6 +396,11 @@ impl Attribute {
 
     const fn limit(mut self, limit: Limit) -> Self {
         self.limit = limit;
+        self
+    }
+
+    const fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
         self
     }
 

@@ -191,7 +191,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     list("services.*.group_add")
         .items(Forms::TEXT.or(Forms::NUMBER))
         .short(Short::Stringly)
-        .unique(Unique::Key),
+        .unique(Unique::Text),
     list("services.*.gpus")
         .forms(Forms::TEXT.or(Forms::LIST))
         .named(Forms::TEXT)
@@ -273,7 +273,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     list("services.*.secrets")
         .short(Short::FileRefs)
         .unique(Unique::SecretTarget),
-    texts("services.*.security_opt").unique(Unique::Key),
+    texts("services.*.security_opt").unique(Unique::Text),
     bytes("services.*.shm_size"),
     boolean("services.*.stdin_open"),
     duration("services.*.stop_grace_period").print(Print::Present),

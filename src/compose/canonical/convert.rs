@@ -337,7 +337,17 @@ fn gpus(node: &mut Node) {
 fn ssh(node: &mut Node) {
     let place = node.place;
     let keys = std::mem::replace(node, Node::null(place));
-    *node = Node::list(merge::sequence(keys), place);
+    let mut items = merge::sequence(keys);
+    for item in &mut items {
+        // The reference prints a key with a path as `id: path`.
+        if let Value::Text(text) = &mut item.value
+            && !text.contains('=')
+            && let Some((id, path)) = text.split_once(": ")
+        {
+            *text = format!("{id}={path}");
+        }
+    }
+    *node = Node::list(items, place);
 }
 
 /// `external: {name}` to `external: true` with the name, and the name that an

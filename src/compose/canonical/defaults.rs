@@ -9,6 +9,15 @@ pub(crate) fn set_defaults(root: &mut Node) {
         return;
     };
     for service in services.values_mut() {
+        if let Some(Value::List(servers)) = service.get_mut("dns").map(|node| &mut node.value) {
+            servers.retain(|server| server.as_text() != Some(""));
+        }
+        each(
+            service
+                .get_mut("develop")
+                .and_then(|develop| develop.get_mut("watch")),
+            adopt_initial_sync,
+        );
         if let Some(build) = service.get_mut("build") {
             default_text(build, "context", ".");
         }
@@ -34,6 +43,18 @@ pub(crate) fn set_defaults(root: &mut Node) {
             .and_then(|resources| resources.get_mut("reservations"))
             .and_then(|reservations| reservations.get_mut("devices"));
         each(devices, default_count);
+    }
+}
+
+/// `x-initialSync` was the attribute's name while it was tried out.
+fn adopt_initial_sync(watch: &mut Node) {
+    if watch.get("initial_sync").is_none()
+        && let Some(flag) = watch
+            .get("x-initialSync")
+            .filter(|node| node.as_bool().is_some())
+            .cloned()
+    {
+        watch.set("initial_sync", flag);
     }
 }
 

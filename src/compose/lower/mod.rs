@@ -29,17 +29,18 @@ pub(crate) struct Lower<'a> {
 
 /// Lowers a whole project; None after a fault in its name.
 pub(crate) fn lower(
-    loader: &mut Loader<'_>,
+    loader: &Loader<'_>,
     root: &Node,
     disabled: &Disabled,
     name: &str,
+    problems: &mut Problems,
 ) -> Option<Project> {
     let name: ProjectName = name.parse().ok()?;
     let mut lower = Lower {
         project: &name,
         environment: &loader.environment,
         options: loader.options,
-        problems: &mut loader.problems,
+        problems,
     };
     let mut project = Project::new(name.clone());
     project

@@ -21,6 +21,8 @@ pub(crate) fn project(root: &Node, format: Format) -> Json {
         "name", "services", "networks", "volumes", "secrets", "configs", "models",
     ];
     if format == Format::Json {
+        // The reference's JSON leaves models out.
+        keys.retain(|key| *key != "models");
         keys.sort_unstable();
     }
     for key in keys {
@@ -72,8 +74,10 @@ fn field(node: Option<&Node>, schema: &'static Schema, format: Format) -> Option
         Print::Never => None,
         Print::Present => present.map(|node| value(node, schema, row, format)),
         Print::NonZero => {
-            let value = value(present?, schema, row, format);
-            (!is_zero(&value)).then_some(value)
+            let node = present?;
+            let is_zero_size = row.kind == Kind::Bytes && node.as_int() == Some(0);
+            let value = value(node, schema, row, format);
+            (!is_zero_size && !is_zero(&value)).then_some(value)
         }
         Print::IfFalse => {
             let value = value(present?, schema, row, format);
@@ -112,6 +116,13 @@ fn value(node: &Node, schema: &'static Schema, row: &Attribute, format: Format) 
                 None => plain(item),
             });
             Json::Array(items.collect())
+        }
+        (Value::List(items), Kind::SshKeys) if format == Format::Yaml => {
+            let keys = items.iter().filter_map(Node::as_text);
+            Json::Array(
+                keys.map(|key| Json::String(key.replacen('=', ": ", 1)))
+                    .collect(),
+            )
         }
         (Value::Int(number), Kind::Bytes) => Json::String(number.to_string()),
         _ => plain(node),

@@ -26,6 +26,7 @@ pub(crate) fn parse(file: u32, name: &str, text: &str) -> Result<Vec<Node>, Box<
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut options = serde_yaml::granit_parser::Options::default();
     options.set_emit_comments(false);
+    options.emit_anchor_events = true;
     options.simple_key_max_lookahead = text.len().max(1024);
     let mut parser = Parser::new_from_str_with_options(text, options);
     let mut builder = Builder::new(file, name);
@@ -42,6 +43,8 @@ struct Builder<'a> {
     documents: Vec<Node>,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchor>,
+    /// Where anchors are defined, `&` included.
+    anchor_places: HashMap<usize, Place>,
     expanded: usize,
 }
 
@@ -80,6 +83,7 @@ impl<'a> Builder<'a> {
             documents: Vec::new(),
             stack: Vec::new(),
             anchors: HashMap::new(),
+            anchor_places: HashMap::new(),
             expanded: 0,
         }
     }
@@ -107,6 +111,9 @@ impl<'a> Builder<'a> {
                 self.open(kind, anchor, tag.as_deref(), span)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
+            Event::Anchor(anchor, _) => {
+                self.anchor_places.insert(anchor, self.place(span));
+            }
             Event::Alias(anchor) => self.alias(anchor, span)?,
             _ => {}
         }
@@ -272,12 +279,13 @@ impl<'a> Builder<'a> {
         let (node, depth) = match self.anchors.get(&anchor) {
             Some(Anchor::Done { node, depth }) => (node, *depth),
             Some(Anchor::Open(target)) => {
+                // Going round once more leads from the alias to itself.
+                let here = self.value_path();
+                let round = here.strip_prefix(target.as_str()).unwrap_or_default();
                 let message = format!(
-                    "failed to parse {}: yaml: construct errors: line {}: cycle detected: node at path {} references node at path {}",
+                    "failed to parse {}: yaml: construct errors: line {}: cycle detected: node at path {here}{round} references node at path {here}",
                     self.name,
                     self.root_line(),
-                    self.value_path(),
-                    target,
                 );
                 return Err(Box::new(
                     Problem::error("yaml-cycle", message, place)
@@ -301,8 +309,23 @@ impl<'a> Builder<'a> {
         if self.stack.len() + depth > DEPTH_MAX {
             return Err(self.too_deep(place));
         }
-        let node = node.clone();
+        let mut node = node.clone();
+        if !matches!(node.value, Value::Map(_) | Value::List(_))
+            && let Some(place) = self.anchor_places.get(&anchor)
+            && self.is_merging()
+        {
+            // Only a fault can come of it, which is told at the anchor.
+            node.place = *place;
+        }
         self.attach(node, depth)
+    }
+
+    /// Whether the next node is the value of a `<<`.
+    fn is_merging(&self) -> bool {
+        matches!(
+            self.stack.last(),
+            Some(Frame { kind: Kind::Map { key: Some((key, _)), .. }, .. }) if key == "<<"
+        )
     }
 
     fn scalar(
@@ -417,13 +440,13 @@ impl<'a> Builder<'a> {
                 Kind::Map {
                     key: Some((key, _)),
                     ..
-                } => {
+                } if key != "<<" => {
                     if !path.is_empty() {
                         path.push('.');
                     }
                     path.push_str(key);
                 }
-                Kind::Map { key: None, .. } => {}
+                Kind::Map { .. } => {}
             }
         }
         path
