@@ -31,4 +31,5 @@ pub mod system;
 pub mod terminal;
 pub mod time;
 pub mod tree;
+pub mod usage;
 pub mod watch;

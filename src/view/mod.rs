@@ -9,6 +9,7 @@ pub mod event;
 pub mod filter;
 pub mod ports;
 pub mod project;
+pub mod stats;
 pub mod status;
 #[cfg(test)]
 pub(crate) mod testing;

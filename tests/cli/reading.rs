@@ -286,3 +286,26 @@ fn volumes_are_the_project_s() {
         "com.docker.compose.project=shop,com.docker.compose.volume=data"
     );
 }
+
+#[test]
+fn stats_are_read_once() {
+    let engine = Engine::new();
+    let web = engine.container("web", 1, &[]);
+    engine.runs(&web, &[]);
+    let words = [
+        "-p",
+        "shop",
+        "stats",
+        "--no-stream",
+        "--format",
+        "\"{{ json . }}\"",
+        "web",
+    ];
+    let done = engine.run(&words);
+    let line = done.out.trim().trim_matches('"');
+    let row: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(row.get("Name").unwrap(), "shop-web-1");
+    for key in ["BlockIO", "CPUPerc", "MemPerc", "MemUsage", "NetIO", "PIDs"] {
+        assert!(row.get(key).unwrap().is_string(), "{key}");
+    }
+}

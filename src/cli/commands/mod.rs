@@ -22,6 +22,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod start;
+pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod top;
 pub(crate) mod unpause;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Port(port::Args),
     /// List containers
     Ps(ps::Args),
+    /// Display a live stream of container(s) resource usage statistics
+    Stats(stats::Args),
     /// Display the running processes
     Top(top::Args),
     /// Show the version information
@@ -73,6 +76,7 @@ impl Command {
             Self::Ls(args) => args.run(context),
             Self::Port(args) => args.run(context),
             Self::Ps(args) => args.run(context),
+            Self::Stats(args) => args.run(context),
             Self::Top(args) => args.run(context),
             Self::Version(args) => args.run(),
             Self::Volumes(args) => args.run(context),
