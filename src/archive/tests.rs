@@ -396,6 +396,108 @@ fn hard_links_reach_lower_layers() {
     );
 }
 
+/// Everything in a folder: place, kind, mode, owner and content.
+fn seen(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut ahead = vec![root.to_owned()];
+    while let Some(path) = ahead.pop() {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let content = if metadata.is_dir() {
+            ahead.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+            String::new()
+        } else if metadata.is_symlink() {
+            fs::read_link(&path).unwrap().display().to_string()
+        } else {
+            fs::read_to_string(&path).unwrap_or_default()
+        };
+        let place = path.strip_prefix(root).unwrap().display();
+        found.push(format!(
+            "{place} {:o} {:?} {content}",
+            metadata.mode(),
+            owner(&path)
+        ));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn overlay_shows_the_tree_that_the_walk_shows() {
+    use std::os::fd::AsFd as _;
+    let stage = Stage::new()
+        .with(
+            Tar::new()
+                .owner(5, 6)
+                .mode(0o711)
+                .dir("./")
+                .dir("usr")
+                .dir("usr/lib")
+                .file("usr/lib/a", "1")
+                .symlink("lib", "usr/lib")
+                .mode(0o700)
+                .dir("d")
+                .file("d/old", "1")
+                .file("gone", "1")
+                .dir("e")
+                .file("e/f", "1"),
+        )
+        .with(
+            Tar::new()
+                .file("lib/b", "2")
+                .file(".wh.gone", "")
+                .file("d/.wh..wh..opq", "")
+                .file("d/new", "2")
+                .hard_link("g", "usr/lib/a")
+                .file("e/.wh.f", ""),
+        )
+        .with(
+            Tar::new()
+                .file(".wh.e", "")
+                .mode(0o750)
+                .dir("e")
+                .file("e/again", "3")
+                .file("lib/.wh.a", ""),
+        );
+    let copy = stage.dir.path().join("layer-copy");
+    let mounted = stage.dir.path().join("layer-mounted");
+    fs::create_dir(&copy).unwrap();
+    fs::create_dir(&mounted).unwrap();
+    let merged = Merged::open(&stage.layers).unwrap();
+    crate::archive::copy_tree(merged.root(), tree::open_root(&copy).unwrap().as_fd()).unwrap();
+    let lowers: Vec<String> = stage
+        .layers
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let shown = std::thread::scope(|scope| {
+        let view = scope.spawn(|| {
+            crate::sys::netns::leave_host().unwrap();
+            let overlay = crate::sys::mount::Filesystem::open("overlay").unwrap();
+            let overlay = overlay.set("lowerdir", lowers.join(":")).unwrap();
+            let overlay = overlay
+                .mount(crate::sys::mount::Attributes::READ_ONLY)
+                .unwrap();
+            let target = tree::open_root(&mounted).unwrap();
+            crate::sys::mount::attach(overlay.as_fd(), target.as_fd()).unwrap();
+            seen(&mounted)
+        });
+        view.join().unwrap()
+    });
+    assert_eq!(shown, seen(&copy));
+    assert!(
+        shown.iter().any(|line| line.starts_with("usr/lib/b ")),
+        "{shown:#?}"
+    );
+    assert!(
+        shown.iter().any(|line| line.starts_with("e/again ")),
+        "{shown:#?}"
+    );
+}
+
 // Harm.
 
 #[test]

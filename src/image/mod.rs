@@ -9,6 +9,8 @@
 
 mod blob;
 mod contents;
+#[cfg(test)]
+mod crash_tests;
 mod import;
 mod ingest;
 mod layers;

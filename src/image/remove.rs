@@ -181,6 +181,8 @@ fn collect(root: &Root) -> Result<(), Error> {
             layers.extend(chain.into_iter().map(|id| id.hex().to_owned()));
         }
     }
+    // What died behind its owner's back goes too.
+    drop(Ingest::new(root)?);
     for name in record::names(&root.layers_dir())? {
         // Only what is named by a digest is ours to remove.
         let is_layer = format!("sha256:{name}").parse::<Digest>().is_ok();
@@ -189,12 +191,28 @@ fn collect(root: &Root) -> Result<(), Error> {
         }
     }
     for algorithm in ["sha256", "sha512"] {
+        sweep_temporaries(&root.blobs_dir().join(algorithm))?;
         for hex in record::names(&root.blobs_dir().join(algorithm))? {
             if let (false, Ok(digest)) =
                 (blobs.contains(&hex), format!("{algorithm}:{hex}").parse())
             {
                 blob::remove(root, &digest)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Removes what killed writers of documents have left.
+fn sweep_temporaries(dir: &Path) -> Result<(), Error> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path = entry.map_err(Error::io("list", dir))?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name.to_string_lossy().starts_with(".tmp-") {
+            crate::store::remove_file(&path)?;
         }
     }
     Ok(())
