@@ -1,6 +1,7 @@
 //! What the host has: routes, addresses, uplinks, and links and tables of ours.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use crate::model::EngineId;
 use crate::network::error::Error;
@@ -62,6 +63,11 @@ impl Host {
             let Some(subnet) = Subnet::around(address, prefix) else {
                 continue;
             };
+            // Every link has one, even the host's ends of containers' pairs;
+            // it leads nowhere else.
+            if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+                continue;
+            }
             let by = match observed(link) {
                 // A retired bridge gives its subnet back before it is gone.
                 Some(bridge) if !bridge.is_up => continue,

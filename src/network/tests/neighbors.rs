@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::network::testbed::{HOST, Net, OUTSIDE, Server, attach, call, on_a_host, run, within};
+use crate::network::testbed::{
+    HOST, Net, OUTSIDE, Server, attach, call, eventually, on_a_host, run, within,
+};
 use crate::network::{bridge, firewall};
 use crate::topology::resolver::Form;
 
@@ -191,5 +193,23 @@ fn ipv6_forwarding_is_put_back() {
         assert_eq!(answer.as_deref(), Some("outside 2001:db8::2"), "{forced:?}");
         bridge::retire(std::slice::from_ref(&net.bridge.name)).expect("retire");
         assert_eq!(state(), before);
+    });
+}
+
+#[test]
+fn only_links_to_others_count_as_uplinks() {
+    on_a_host("only_links_to_others_count_as_uplinks", |_| {
+        let front = Net::new("shop_front", |network| network.ipv6 = true);
+        let _web = front.sandbox(7, Form::Direct);
+        eventually("the pair's own address", || {
+            run("ip -o -6 address").contains(": rvabcdef")
+        });
+        let _back = Net::new("shop_back", |network| network.ipv6 = true);
+        let tables = run("nft list tables");
+        let guards: Vec<_> = tables
+            .lines()
+            .filter(|line| line.contains("forwarding"))
+            .collect();
+        assert_eq!(guards, ["table inet rcompose-forwarding-eth0"]);
     });
 }
