@@ -10,12 +10,22 @@ use crate::model::ProcessSpec;
 use crate::runtime::ChildStdio;
 use crate::runtime::channel::Channel;
 use crate::runtime::error::{Error, Step};
-use crate::runtime::process::{self, Launch, Stdio, Streams};
+use crate::runtime::process::{self, Launch};
+use crate::runtime::streams::{Stdio, Streams};
 use crate::runtime::{devices, stage, system};
 use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::clone::{self, NamespaceSet, Parent};
 use crate::sys::fs::{self, DeviceNumber, OFlags};
 use crate::sys::{exec, pty};
+
+/// What the helper enters. The cgroup namespace isn't among it: on a host where
+/// namespaces are delegation boundaries (systemd's), a process can't be cloned
+/// into a group from outside that group's namespace while seeing only the inside.
+const BEFORE_CLONE: NamespaceSet = NamespaceSet::MOUNT
+    .with(NamespaceSet::PID)
+    .with(NamespaceSet::IPC)
+    .with(NamespaceSet::UTS)
+    .with(NamespaceSet::NET);
 
 /// The helper: gives its exit status.
 pub(crate) fn help(
@@ -67,13 +77,13 @@ fn spawn(
             }
         }
     };
-    clone::enter(target, NamespaceSet::ALL).map_err(|error| gone(error, "entry into"))?;
+    clone::enter(target, BEFORE_CLONE).map_err(|error| gone(error, "entry into"))?;
     let child = clone::spawn(
         NamespaceSet::EMPTY,
         group.as_ref().map(AsFd::as_fd),
         Parent::CallersParent,
         || {
-            let error = match prepare(process, stdio) {
+            let error = match prepare(target, process, stdio) {
                 Ok(launch) => launch.run(channel),
                 Err(error) => error,
             };
@@ -111,8 +121,13 @@ pub(crate) fn open_group(path: &str) -> Result<Option<OwnedFd>, Error> {
 }
 
 /// Inside the container, where nothing but the kernel is trusted.
-fn prepare(process: &ProcessSpec, stdio: ChildStdio) -> Result<Launch<'_>, Error> {
+fn prepare<'a>(
+    target: BorrowedFd<'_>,
+    process: &'a ProcessSpec,
+    stdio: ChildStdio,
+) -> Result<Launch<'a>, Error> {
     exec::set_umask(0);
+    clone::enter(target, NamespaceSet::CGROUP).map_err(|error| gone(error, "entry into"))?;
     let root = fs::folder("/").step(|| "root of the container".to_owned())?;
     let proc = system::proc_of_processes()?;
     let stdio = match stdio {

@@ -26,7 +26,9 @@ mod process;
 mod rootfs;
 mod seccomp;
 mod stage;
+mod streams;
 mod system;
+mod tree;
 mod user;
 
 pub use capabilities::{UnknownCapability, capabilities, default_capabilities};

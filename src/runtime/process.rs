@@ -9,9 +9,9 @@ use crate::model::{ProcessSpec, Rlimit};
 use crate::runtime::channel::Channel;
 use crate::runtime::error::{Error, NOT_EXECUTABLE, NOT_FOUND, Step};
 use crate::runtime::seccomp;
+use crate::runtime::streams::{self, Stdio};
 use crate::runtime::user::{self, Identity};
 use crate::sys::fs::OFlags;
-use crate::sys::pty::{self, Terminal};
 use crate::sys::{caps, exec, fs, init};
 
 /// Where programs are looked for when the environment has no PATH.
@@ -19,48 +19,6 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// Bytes read of a passwd or group file at most.
 const USER_FILE_BYTES_MAX: usize = 8 << 20;
-
-/// The three streams of a process that has no terminal.
-#[derive(Debug)]
-pub(crate) struct Streams {
-    /// Read from; the null device when absent.
-    pub(crate) stdin: Option<OwnedFd>,
-    /// Written to; the null device when absent.
-    pub(crate) stdout: Option<OwnedFd>,
-    /// Written to; the null device when absent.
-    pub(crate) stderr: Option<OwnedFd>,
-}
-
-impl Streams {
-    /// Opens pipes that are written to for reading as well, so that the death
-    /// of their reader is never a SIGPIPE. `proc` is a procfs of the calling
-    /// process's own pid namespace.
-    pub(crate) fn reopen(self, proc: BorrowedFd<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            stdin: self.stdin,
-            stdout: self.stdout.map(|fd| read_write(fd, proc)).transpose()?,
-            stderr: self.stderr.map(|fd| read_write(fd, proc)).transpose()?,
-        })
-    }
-}
-
-fn read_write(fd: OwnedFd, proc: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-    use std::os::fd::AsRawFd;
-    if !fs::is_pipe(fd.as_fd()) {
-        return Ok(fd);
-    }
-    let path = format!("self/fd/{}", fd.as_raw_fd());
-    fs::open_at(proc, path, OFlags::RDWR).step(|| "opening of an output pipe".to_owned())
-}
-
-/// What a process's streams are connected to.
-#[derive(Debug)]
-pub(crate) enum Stdio {
-    /// Pipes.
-    Streams(Streams),
-    /// A terminal of the container's devpts.
-    Terminal(Terminal),
-}
 
 /// Resolves the process's user in the files of the container's root.
 pub(crate) fn identify(process: &ProcessSpec, root: BorrowedFd<'_>) -> Result<Identity, Error> {
@@ -111,7 +69,7 @@ impl Launch<'_> {
         } = self;
         let environment = strings(&environment(process, &identity), "environment")?;
         let filter = seccomp::filter(process)?;
-        let master = connect(stdio, null.as_fd(), identity.uid)?;
+        let master = streams::connect(stdio, null.as_fd(), identity.uid)?;
         drop(null);
         set_limits(process, proc.as_fd())?;
         drop(proc);
@@ -212,35 +170,6 @@ fn environment(process: &ProcessSpec, identity: &Identity) -> Vec<String> {
         lines.push(format!("HOME={}", identity.home));
     }
     lines
-}
-
-/// Starts a session and connects the standard streams, which then belong to
-/// the user. Gives a terminal's master back.
-fn connect(stdio: Stdio, null: BorrowedFd<'_>, uid: u32) -> Result<Option<OwnedFd>, Error> {
-    let step = || "standard streams".to_owned();
-    exec::new_session().step(step)?;
-    match stdio {
-        Stdio::Streams(streams) => {
-            let all = [&streams.stdin, &streams.stdout, &streams.stderr];
-            for (number, stream) in (0..).zip(all) {
-                let fd = stream.as_ref().map_or(null, AsFd::as_fd);
-                if fs::is_pipe(fd) {
-                    fs::give(fd, uid, None).step(step)?;
-                }
-                exec::set_stream(number, fd).step(step)?;
-            }
-            Ok(None)
-        }
-        Stdio::Terminal(terminal) => {
-            let slave = terminal.slave.as_fd();
-            fs::give(slave, uid, None).step(step)?;
-            pty::control(slave).step(step)?;
-            for number in 0..=2 {
-                exec::set_stream(number, slave).step(step)?;
-            }
-            Ok(Some(terminal.master))
-        }
-    }
 }
 
 fn set_limits(process: &ProcessSpec, proc: BorrowedFd<'_>) -> Result<(), Error> {

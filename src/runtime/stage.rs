@@ -15,15 +15,17 @@ use crate::runtime::channel::Channel;
 use crate::runtime::devices::{self, HostDevice, SharedMemory};
 use crate::runtime::error::{Error, Step};
 use crate::runtime::mounts::{self, Source};
-use crate::runtime::process::{self, Launch, Stdio, Streams};
+use crate::runtime::process::Launch;
 use crate::runtime::rootfs::Layers;
+use crate::runtime::streams::Streams;
 use crate::runtime::system::{self, GroupView};
+use crate::runtime::tree::{Builder, Tree, Wanted};
 use crate::runtime::{ChildStdio, Joins};
 use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::clone::{self, NamespaceSet};
-use crate::sys::fs::{self, Kind, OFlags};
-use crate::sys::mount::{self, Attributes, Reach, Sharing};
-use crate::sys::{exec, init, loopback, pty, system as host};
+use crate::sys::fs::{self, OFlags};
+use crate::sys::mount::{self, Reach, Sharing};
+use crate::sys::{exec, loopback, system as host};
 
 /// Runs the stage; returns only with the reason why it failed.
 pub(crate) fn run(bundle: &Bundle, stdio: ChildStdio, joins: &Joins, channel: &Channel) -> Error {
@@ -64,11 +66,6 @@ fn stage<'a>(
     let host = HostSide::open(bundle, joins, proc)?;
     let tree = host.leave_and_build(bundle)?;
     tree.launch(bundle, stdio)
-}
-
-enum Wanted {
-    Streams(Streams),
-    Terminal { rows: u16, columns: u16 },
 }
 
 fn needed<'a>(
@@ -234,126 +231,4 @@ fn open_shm(bundle: &Bundle, joins: &Joins) -> Result<SharedMemory, Error> {
     };
     mount::share(shm.as_fd(), Sharing::Private, Reach::One).step(step)?;
     Ok(SharedMemory::Of(shm))
-}
-
-struct Builder<'a> {
-    bundle: &'a Bundle,
-    root: OwnedFd,
-    proc: OwnedFd,
-}
-
-impl Builder<'_> {
-    fn build(
-        self,
-        mounts: Vec<(&str, Source<'_>)>,
-        devices: &[HostDevice],
-        groups: GroupView,
-        shm: SharedMemory,
-    ) -> Result<Tree, Error> {
-        let (bundle, root) = (self.bundle, self.root.as_fd());
-        let targets: Vec<String> = mounts
-            .iter()
-            .map(|(target, _)| mounts::lexical(target))
-            .collect();
-        let replaced = |path: &str| targets.iter().any(|target| target == path);
-        let proc = self.proc.as_fd();
-        if !replaced("/proc") {
-            let place = system::ordinary_folder(root, "proc")?;
-            mount::attach(proc, place.as_fd()).step(|| "mount at /proc".to_owned())?;
-        }
-        // Made even when the bundle covers /dev: the null device hides paths.
-        let nodes = devices::nodes()?;
-        let null =
-            devices::open_null(nodes.as_fd(), OFlags::PATH).step(|| "null device".to_owned())?;
-        let place = system::ordinary_folder(root, "dev")?;
-        mount::attach(nodes.as_fd(), place.as_fd()).step(|| "mount at /dev".to_owned())?;
-        let mut dev = None;
-        if !replaced("/dev") {
-            dev = Some(devices::furnish(nodes, shm, replaced)?);
-        }
-        if !replaced("/sys") {
-            let sys = system::sysfs(bundle.privileged)?;
-            let place = system::ordinary_folder(root, "sys")?;
-            mount::attach(sys.as_fd(), place.as_fd()).step(|| "mount at /sys".to_owned())?;
-            if !replaced("/sys/fs/cgroup") {
-                system::place_groups(groups, sys.as_fd(), bundle.privileged)?;
-            }
-        }
-        for (target, source) in mounts {
-            mounts::place(source, target, root, proc)?;
-        }
-        if dev.is_some() {
-            for device in devices {
-                devices::make(device, root)?;
-            }
-        }
-        system::set(&bundle.sysctls, proc)?;
-        Ok(Tree {
-            root: self.root,
-            proc: self.proc,
-            null,
-            dev,
-        })
-    }
-}
-
-/// The container's tree, complete but for the terminal and what is hidden.
-struct Tree {
-    root: OwnedFd,
-    proc: OwnedFd,
-    null: OwnedFd,
-    dev: Option<devices::Devices>,
-}
-
-impl Tree {
-    fn launch<'a>(self, bundle: &'a Bundle, stdio: Wanted) -> Result<Launch<'a>, Error> {
-        let stdio = match stdio {
-            Wanted::Streams(streams) => Stdio::Streams(streams),
-            Wanted::Terminal { rows, columns } => {
-                Stdio::Terminal(self.open_terminal(rows, columns)?)
-            }
-        };
-        let process = &bundle.process;
-        let root = self.root.as_fd();
-        let identity = process::identify(process, root)?;
-        let cwd = process.cwd.as_str();
-        if !cwd.is_empty() {
-            fs::ensure_in_root(root, cwd, Kind::Folder).step(|| format!("working folder {cwd}"))?;
-        }
-        system::protect(&bundle.read_only_paths, root)?;
-        system::mask(&bundle.masked_paths, root, self.null.as_fd())?;
-        if bundle.root.read_only {
-            mount::restrict(root, Attributes::READ_ONLY, Reach::One)
-                .step(|| "read-only root".to_owned())?;
-        }
-        let null = fs::open_at(
-            self.proc.as_fd(),
-            format!("self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.null)),
-            OFlags::RDWR | OFlags::NOCTTY,
-        )
-        .step(|| "null device".to_owned())?;
-        mount::pivot(root).step(|| "change of the root file system".to_owned())?;
-        process::enter_folder(cwd, root)?;
-        Ok(Launch {
-            process,
-            identity,
-            stdio,
-            null,
-            proc: self.proc,
-            init: match bundle.init {
-                true => Some(init::open().step(|| "init program".to_owned())?),
-                false => None,
-            },
-        })
-    }
-
-    fn open_terminal(&self, rows: u16, columns: u16) -> Result<pty::Terminal, Error> {
-        let step = || "terminal".to_owned();
-        let no_devpts = || Error::because(step(), "no devpts of the container's own at /dev/pts");
-        let dev = self.dev.as_ref().ok_or_else(no_devpts)?;
-        let pts = dev.terminals.as_ref().ok_or_else(no_devpts)?;
-        let terminal = pty::open(pts.as_fd(), rows, columns).step(step)?;
-        devices::make_console(dev, terminal.number)?;
-        Ok(terminal)
-    }
 }

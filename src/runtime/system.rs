@@ -120,6 +120,10 @@ pub(crate) fn place_groups(
             mount::attach(tmpfs.as_fd(), place.as_fd()).step(step)?;
             for (name, group) in &groups {
                 fs::make_folder(tmpfs.as_fd(), name, 0o755).step(step)?;
+                // Controllers that share a hierarchy are found by their own names too.
+                for alias in name.split(',').filter(|alias| alias != name) {
+                    fs::make_link(tmpfs.as_fd(), alias, name).step(step)?;
+                }
                 let place = fs::open_plain(tmpfs.as_fd(), name, OFlags::PATH).step(step)?;
                 mount::restrict(group.as_fd(), attributes, Reach::One).step(step)?;
                 mount::attach(group.as_fd(), place.as_fd()).step(step)?;

@@ -151,6 +151,8 @@ fn number(text: &str) -> Result<Option<u32>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PASSWD: &str = "\
@@ -270,5 +272,31 @@ short:x
         assert_eq!(resolve("", &[], "", ""), Ok(identity(0, 0, &[], "/")));
         assert_eq!(resolve("7:8", &[], "", ""), Ok(identity(7, 8, &[], "/")));
         assert!(resolve("root", &[], "", "").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_resolve_whatever_the_files_say(
+            uid in 0..=ID_MAX, gid in 0..=ID_MAX, passwd in ".*\\PC*", group in ".*\\PC*",
+        ) {
+            let found = resolve(&format!("{uid}:{gid}"), &[], &passwd, &group).unwrap();
+            prop_assert_eq!(found.gid, gid);
+            prop_assert!(found.groups.is_empty());
+        }
+
+        #[test]
+        fn no_text_is_a_surprise(
+            user in "[a-z0-9:,-]{0,6}",
+            passwd in "([a-z0-9]{0,2}(:[a-z0-9/]{0,2}){0,7}\n){0,4}",
+            group in "([a-z0-9]{0,2}(:[a-z0-9,]{0,3}){0,4}\n){0,4}",
+        ) {
+            if let Ok(found) = resolve(&user, &[], &passwd, &group) {
+                prop_assert!(!found.home.is_empty());
+                let mut unique = found.groups.clone();
+                unique.sort_unstable();
+                unique.dedup();
+                prop_assert_eq!(unique.len(), found.groups.len());
+            }
+        }
     }
 }

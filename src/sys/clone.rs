@@ -36,13 +36,6 @@ impl NamespaceSet {
     pub const NET: Self = Self(libc::CLONE_NEWNET);
     /// View of the control groups.
     pub const CGROUP: Self = Self(libc::CLONE_NEWCGROUP);
-    /// All of the above.
-    pub const ALL: Self = Self::MOUNT
-        .with(Self::PID)
-        .with(Self::IPC)
-        .with(Self::UTS)
-        .with(Self::NET)
-        .with(Self::CGROUP);
 
     /// Both sets.
     #[must_use]

@@ -11,6 +11,29 @@ pub fn new_session() -> io::Result<()> {
     Ok(())
 }
 
+/// Takes up an empty session keyring, so that the keys of whoever started us
+/// stay with them. A kernel without keyrings has nothing to keep apart.
+pub fn new_keyring() -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: a null name asks for a new keyring; nothing else is read.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    if result >= 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // Also what a filter around us says.
+        Some(libc::ENOSYS | libc::EPERM) => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Sets the file mode mask.
 pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));

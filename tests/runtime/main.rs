@@ -44,7 +44,6 @@ fn main() -> std::process::ExitCode {
             an_aborted_start_leaves_nothing,
             an_orphaned_start_goes_no_further,
             init_takes_statuses_and_forwards_signals,
-            starts_fast,
         }
         tree, without "": {
             has_a_tree_of_its_own,

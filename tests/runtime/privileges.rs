@@ -204,7 +204,8 @@ pub(crate) fn every_process_is_confined_alike() {
 
 pub(crate) fn a_dead_reader_is_no_signal() {
     let engine = Engine::new();
-    let script = "echo one; while [ ! -e /go ]; do sleep 0.01; done; echo two; echo alive > /mark; exec sleep 1000";
+    let script =
+        "echo one; while [ ! -e /go ]; do sleep 0.01; done; echo two; touch /mark; exec sleep 1000";
     let bundle = engine.script("one", script);
     let mut container = start(&bundle).unwrap();
     assert_eq!(container.line(), "one");

@@ -2,7 +2,6 @@
 
 use std::os::fd::AsFd;
 
-use rcompose::model::Seccomp;
 use rcompose::runtime::{self, ChildStdio, Joins};
 use rcompose::sys::clone;
 
@@ -204,23 +203,4 @@ pub(crate) fn init_takes_statuses_and_forwards_signals() {
     let mut bundle = engine.bundle("four", &["nope"]);
     bundle.init = true;
     assert_eq!(refusal(&bundle).0, 127);
-}
-
-pub(crate) fn starts_fast() {
-    let engine = Engine::new();
-    let bundle = engine.bundle("one", &["true"]);
-    let mut times = Vec::new();
-    for _ in 0..30 {
-        let began = std::time::Instant::now();
-        let container = start(&bundle).unwrap();
-        times.push(began.elapsed());
-        assert_eq!(container.finish().status, 0);
-    }
-    times.sort();
-    // No judgement: the machine is shared. `--nocapture` isn't needed, since
-    // only a failure would show it.
-    assert!(times[0] < std::time::Duration::from_millis(50), "{times:?}");
-    let mut unconfined = engine.bundle("two", &["true"]);
-    unconfined.process.seccomp = Seccomp::Unconfined;
-    assert_eq!(run(&unconfined).status, 0);
 }

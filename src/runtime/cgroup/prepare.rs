@@ -1,0 +1,262 @@
+//! Making a group: folders in every hierarchy, limits, device access.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use crate::model::{CgroupSpec, Device, DeviceRule, Resources};
+use crate::runtime::cgroup::settings::{self, Setting};
+use crate::runtime::cgroup::{Error, WAIT_TRIES, Warning, device_access};
+use crate::sys::cgroup::{self as files, Hierarchies};
+use crate::sys::fs::DeviceNumber;
+use crate::sys::{self, bpf};
+
+/// Controllers that version 2 hands down to a container's group.
+const V2_CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+/// Makes the group anew and sets its limits. `rules` come on top of the
+/// default devices; a privileged group may use every device.
+pub fn prepare(
+    spec: &CgroupSpec,
+    rules: &[DeviceRule],
+    privileged: bool,
+) -> Result<Vec<Warning>, Error> {
+    let hosts = Hierarchies::get().map_err(Error::Search)?;
+    let mut warnings = Vec::new();
+    for hierarchy in &hosts.v1 {
+        create(&hierarchy.mount, &spec.path, |folder| {
+            inherit_cpuset(folder, &hierarchy.controllers)
+        })?;
+    }
+    if let Some(mount) = &hosts.v2 {
+        create(mount, &spec.path, |_| Ok(()))?;
+        delegate(mount, &spec.path);
+    }
+    set_limits(hosts, spec, &mut warnings)?;
+    if !privileged {
+        allow_devices(hosts, &spec.path, rules, &mut warnings)?;
+    }
+    Ok(warnings)
+}
+
+/// The rules that let a container use the devices that are passed to it.
+pub fn device_rules(devices: &[Device]) -> Result<Vec<DeviceRule>, Error> {
+    let mut rules = Vec::new();
+    for device in devices {
+        let fail = |source| Error::Device {
+            path: device.source.clone(),
+            source,
+        };
+        let mut paths = vec![device.source.clone()];
+        if device.source.is_dir() {
+            let entries = fs::read_dir(&device.source).map_err(fail)?;
+            paths = entries.flatten().map(|entry| entry.path()).collect();
+        }
+        for path in paths {
+            let stat = sys::fs::stat_path(&path).map_err(fail)?;
+            rules.extend(DeviceNumber::of(&stat).map(|number| DeviceRule {
+                kind: if number.block { 'b' } else { 'c' },
+                major: Some(number.major),
+                minor: Some(number.minor),
+                permissions: device.permissions.clone(),
+                allow: true,
+            }));
+        }
+    }
+    Ok(rules)
+}
+
+/// Makes a folder and those above it; the last one anew, so that counters and
+/// limits of an earlier life are gone. `new` sees each one that was made.
+fn create(mount: &Path, path: &str, new: impl Fn(&Path) -> io::Result<()>) -> Result<(), Error> {
+    let whole = mount.join(path);
+    // Fails when it isn't there, or isn't empty: then it is used as it is.
+    let _ = fs::remove_dir(&whole);
+    let fail = |source| Error::Create {
+        path: whole.clone(),
+        source,
+    };
+    // Another project may be taking an empty folder above away at this moment.
+    for _ in 0..WAIT_TRIES {
+        let mut folder = mount.to_owned();
+        let made = Path::new(path).components().try_for_each(|step| {
+            folder.push(step);
+            match fs::create_dir(&folder) {
+                Ok(()) => new(&folder),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        match made {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            made => return made.map_err(fail),
+        }
+    }
+    Err(fail(ErrorKind::NotFound.into()))
+}
+
+/// A v1 cpuset group takes no process before it has CPUs and memory nodes.
+fn inherit_cpuset(folder: &Path, controllers: &[String]) -> io::Result<()> {
+    if !controllers.iter().any(|name| name == "cpuset") {
+        return Ok(());
+    }
+    let above = folder.parent().unwrap_or(folder);
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if files::read(folder, file)?.trim().is_empty() {
+            files::write(folder, file, files::read(above, file)?.trim())?;
+        }
+    }
+    Ok(())
+}
+
+/// Hands the controllers of version 2 down to a group. Those that can't be
+/// handed down are missed, and warned about, when a limit needs them.
+fn delegate(mount: &Path, path: &str) {
+    let mut folder = mount.to_owned();
+    for step in Path::new(path).components() {
+        let available = files::read(&folder, "cgroup.controllers").unwrap_or_default();
+        for controller in V2_CONTROLLERS {
+            if available.split_whitespace().any(|name| name == controller) {
+                let _ = files::write(&folder, "cgroup.subtree_control", &format!("+{controller}"));
+            }
+        }
+        folder.push(step);
+    }
+}
+
+fn set_limits(
+    hosts: &Hierarchies,
+    spec: &CgroupSpec,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), Error> {
+    let limits = &spec.resources;
+    if limits == &Resources::default() {
+        return Ok(());
+    }
+    let unified = hosts.is_unified();
+    let all = if unified {
+        settings::v2(limits, &device_number)
+    } else {
+        settings::v1(limits, &device_number)
+    };
+    let all = all.map_err(|lost| Error::Device {
+        path: lost.path.into(),
+        source: lost.source,
+    })?;
+    for setting in all {
+        let folder = if unified {
+            hosts.v2_group(&spec.path)
+        } else {
+            hosts.v1_group(setting.controller, &spec.path)
+        };
+        warnings.extend(apply(folder.as_deref(), &setting)?);
+    }
+    if unified {
+        let lacking = settings::unknown_to_v2(limits).into_iter();
+        warnings.extend(lacking.map(|limit| Warning {
+            limit: limit.to_owned(),
+            reason: "control groups of version 2 have no such limit".to_owned(),
+        }));
+    }
+    Ok(())
+}
+
+/// Writes one value. A host that lacks the file gives a warning.
+fn apply(folder: Option<&Path>, setting: &Setting) -> Result<Option<Warning>, Error> {
+    let missing = |reason: String| {
+        setting.asked.then(|| Warning {
+            limit: setting.limit.to_owned(),
+            reason,
+        })
+    };
+    let Some(folder) = folder else {
+        return Ok(missing(format!(
+            "this host has no {} controller",
+            setting.controller
+        )));
+    };
+    let mut file = setting.file;
+    if file == "blkio.weight" && !folder.join(file).exists() {
+        file = "blkio.bfq.weight";
+    }
+    if file == "io.weight" && !folder.join(file).exists() {
+        file = "io.bfq.weight";
+    }
+    match files::write(folder, file, &setting.value) {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(missing(format!(
+            "this host's {} controller has no {file}",
+            setting.controller
+        ))),
+        // The kernel's way to say "not on this host" for a file that it shows.
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            Ok(missing(format!("this host doesn't support {file}")))
+        }
+        Err(_) if !setting.asked => Ok(None),
+        Err(source) => Err(Error::Set {
+            limit: setting.limit.to_owned(),
+            file: folder.join(file),
+            value: setting.value.clone(),
+            source,
+        }),
+    }
+}
+
+fn device_number(path: &str) -> io::Result<String> {
+    let number = DeviceNumber::of(&sys::fs::stat_path(path)?)
+        .ok_or_else(|| io::Error::other("not a device"))?;
+    Ok(format!("{}:{}", number.major, number.minor))
+}
+
+fn allow_devices(
+    hosts: &Hierarchies,
+    path: &str,
+    rules: &[DeviceRule],
+    warnings: &mut Vec<Warning>,
+) -> Result<(), Error> {
+    let mut all = device_access::defaults();
+    all.extend_from_slice(rules);
+    if let Some(folder) = hosts.v1_group("devices", path) {
+        return allow_devices_v1(&folder, &all);
+    }
+    let unlimited = |reason: String| Warning {
+        limit: "restriction of device access".to_owned(),
+        reason,
+    };
+    let Some(folder) = hosts.v2_group(path) else {
+        warnings.push(unlimited("this host has no control groups".to_owned()));
+        return Ok(());
+    };
+    let attached = bpf::load_device_program(&device_access::program(&all)).and_then(|program| {
+        let group = sys::fs::folder(&folder)?;
+        bpf::attach_device_program(group.as_fd(), program.as_fd())
+    });
+    if let Err(error) = attached {
+        warnings.push(unlimited(format!(
+            "the kernel refuses its program: {error}"
+        )));
+    }
+    Ok(())
+}
+
+fn allow_devices_v1(folder: &Path, rules: &[DeviceRule]) -> Result<(), Error> {
+    let set = |file: &str, value: String| {
+        files::write(folder, file, &value).map_err(|source| Error::Set {
+            limit: "device rule".to_owned(),
+            file: folder.join(file),
+            value,
+            source,
+        })
+    };
+    set("devices.deny", "a".to_owned())?;
+    for rule in rules {
+        let file = if rule.allow {
+            "devices.allow"
+        } else {
+            "devices.deny"
+        };
+        set(file, device_access::line(rule))?;
+    }
+    Ok(())
+}
