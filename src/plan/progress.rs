@@ -141,3 +141,105 @@ pub(crate) fn note(
         elapsed: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{ContainerId, ServiceName};
+    use crate::plan::dag::Plan;
+    use crate::plan::operation::{
+        AwaitGate, Container, ContainerRef, RenameContainer, RestartContainer, StopContainer,
+    };
+
+    use super::*;
+
+    fn container() -> Container {
+        Container {
+            reference: ContainerRef::Existing(ContainerId::from_random([1; 32])),
+            name: "shop-web-1".parse().unwrap(),
+            service: "web".parse().unwrap(),
+        }
+    }
+
+    /// `begin/done` of an operation.
+    fn shown(operation: Operation, cause: Cause) -> String {
+        let mut plan = Plan::new("shop".parse().unwrap());
+        let id = plan.push(operation, cause, &[]);
+        let words = words(plan.get(id).unwrap());
+        let word = |status: Option<Status>| status.map_or("-", Status::as_str);
+        format!(
+            "{} {}: {}/{}",
+            words.resource.as_str(),
+            words.names.join(" "),
+            word(words.begin),
+            word(words.done)
+        )
+    }
+
+    fn stop() -> Operation {
+        Operation::StopContainer(StopContainer {
+            container: container(),
+            timeout: None,
+        })
+    }
+
+    fn gate(condition: Readiness) -> Operation {
+        let dependency: ServiceName = "web".parse().unwrap();
+        let containers = vec![container(), container()];
+        Operation::AwaitGate(AwaitGate {
+            dependency,
+            containers,
+            condition,
+            required: true,
+        })
+    }
+
+    #[test]
+    fn words_are_those_of_docker_compose() {
+        assert_eq!(
+            shown(stop(), Cause::Requested),
+            "Container shop-web-1: Stopping/Stopped"
+        );
+        let restart = RestartContainer {
+            container: container(),
+            timeout: None,
+        };
+        let restart = Operation::RestartContainer(restart);
+        assert_eq!(
+            shown(restart, Cause::Requested),
+            "Container shop-web-1: Restarting/Started"
+        );
+    }
+
+    #[test]
+    fn a_recreation_is_one_line_that_ends_with_the_renaming() {
+        assert_eq!(shown(stop(), Cause::Replaced), "Container shop-web-1: -/-");
+        let to: ContainerName = "shop-web-1".parse().unwrap();
+        let rename = RenameContainer {
+            container: container(),
+            to: to.clone(),
+        };
+        let cause = Cause::Replacing { name: to };
+        assert_eq!(
+            shown(Operation::RenameContainer(rename), cause),
+            "Container shop-web-1: -/Recreated"
+        );
+    }
+
+    #[test]
+    fn gates_speak_of_every_container() {
+        let both = "Container shop-web-1 shop-web-1";
+        let cause = || Cause::Wait;
+        assert_eq!(
+            shown(gate(Readiness::Healthy), cause()),
+            format!("{both}: Waiting/Healthy")
+        );
+        assert_eq!(
+            shown(gate(Readiness::CompletedSuccessfully), cause()),
+            format!("{both}: Waiting/Exited")
+        );
+        assert_eq!(
+            shown(gate(Readiness::Started), cause()),
+            format!("{both}: -/-")
+        );
+    }
+}

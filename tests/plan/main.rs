@@ -8,4 +8,6 @@ mod laws;
 #[cfg(test)]
 mod project;
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod world;
