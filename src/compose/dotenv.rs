@@ -5,6 +5,8 @@
 
 use indexmap::IndexMap;
 
+use crate::compose::environment::Environment;
+
 use crate::compose::template::{self, TemplateError};
 
 /// A value with the line that sets it.
@@ -43,6 +45,23 @@ pub(crate) fn parse(
         out: Assignments::new(),
     }
     .run()
+}
+
+/// The variables of a file in the grammar of `.env`, in its order.
+///
+/// # Errors
+/// With the first line that breaks the grammar, and why.
+pub fn read_env_file(
+    text: &str,
+    environment: &Environment,
+) -> Result<Vec<(String, String)>, String> {
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let pairs = parse(text, &lookup, &mut |_| {})
+        .map_err(|error| format!("line {}: {}", error.line, error.message))?;
+    Ok(pairs
+        .into_iter()
+        .map(|(key, assignment)| (key, assignment.value))
+        .collect())
 }
 
 /// Parses the raw grammar: what stands after `=` is the value.

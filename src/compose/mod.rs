@@ -42,6 +42,7 @@ mod yaml;
 
 pub use attribute::support_page;
 pub use discover::{Discovered, Request, discover};
+pub use dotenv::read_env_file;
 pub use environment::{Environment, Origin, OriginKind};
 pub use options::{LoadOptions, Skip};
 pub use project::{Canonical, Loaded, load};

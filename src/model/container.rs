@@ -59,6 +59,9 @@ pub struct ContainerRecord {
     pub intent: Intent,
     /// Whether it goes away by itself at its end (`run --rm`).
     pub auto_remove: bool,
+    /// Whether a one-off container is called by its service's name too.
+    #[serde(default)]
+    pub use_aliases: bool,
 }
 
 impl ContainerRecord {
@@ -121,6 +124,9 @@ pub struct ContainerRuntime {
     pub probing: Option<Probing>,
     /// Starts by the restart policy since the last start by the user.
     pub restarts: u32,
+    /// The pause before the last of them.
+    #[serde(default)]
+    pub restart_pause: Option<Duration>,
     /// Whether it waits for its next start, and until when.
     pub restarting_until: Option<Timestamp>,
     /// Whether it is frozen.

@@ -25,6 +25,8 @@ impl Signal {
     pub const TERM: Self = Self(15);
     /// Ends a process.
     pub const KILL: Self = Self(9);
+    /// What a terminal that goes away sends.
+    pub const HUP: Self = Self(1);
     /// What Ctrl-C sends.
     pub const INT: Self = Self(2);
 

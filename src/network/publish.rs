@@ -66,6 +66,26 @@ pub fn bind_all(requests: &[Request]) -> Result<Vec<Listener>, Error> {
     Ok(listeners)
 }
 
+/// Reserves a port that was published before, when its socket is gone with all
+/// who held it.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_again(binding: &PortBinding) -> Result<OwnedFd, Error> {
+    let request = Request {
+        host_ips: vec![binding.host_ip],
+        host_ports: HostPorts::Fixed(binding.host_port),
+        container_port: binding.container_port,
+        protocol: binding.protocol,
+    };
+    let bound = bind_one(&request, binding.host_ip, binding.host_port, true)?;
+    bound.map(|listener| listener.fd).ok_or(Error::RangeTaken {
+        low: binding.host_port,
+        high: binding.host_port,
+        protocol: binding.protocol.as_str(),
+    })
+}
+
 fn bind_ephemeral(request: &Request) -> Result<Vec<Listener>, Error> {
     let mut tried = HashSet::new();
     // Ports that were refused are held, so that the kernel offers others.

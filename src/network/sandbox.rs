@@ -65,6 +65,24 @@ pub fn create(spec: &SandboxSpec<'_>) -> Result<Sandbox, Error> {
         .map_err(|source| namespace_error(spec, source))?
 }
 
+/// Binds the DNS sockets of a namespace that lives again, when those that it
+/// had are gone with all who held them.
+///
+/// # Errors
+/// When the namespace can't be entered or something else has the ports.
+pub fn reopen(netns: OwnedFd, dns: Form) -> Result<Sandbox, Error> {
+    let entered = |source| Error::Namespace {
+        subject: "a running container".to_owned(),
+        source,
+    };
+    let (dns_udp, dns_tcp) = netns::within(&netns, || bind_dns(dns)).map_err(entered)??;
+    Ok(Sandbox {
+        netns,
+        dns_udp,
+        dns_tcp,
+    })
+}
+
 /// What happens on the thread in the new namespace.
 fn inside(spec: &SandboxSpec<'_>, host: &mut Route, bridges: &[Link]) -> Result<Sandbox, Error> {
     let netns = netns::current().map_err(|source| namespace_error(spec, source))?;
@@ -82,27 +100,36 @@ fn inside(spec: &SandboxSpec<'_>, host: &mut Route, bridges: &[Link]) -> Result<
             host.settle(&bridge.name)?;
         }
     }
-    let (dns_udp, dns_tcp) = match spec.dns {
-        Form::Off => (None, None),
-        Form::Direct => {
-            let (udp, tcp) = sockets(resolver::PORT)?;
-            (Some(udp), Some(tcp))
-        }
-        Form::Nat => {
-            let (udp, tcp) = sockets(0)?;
-            let port = |fd| socket::local_address(fd).map(|address| address.port());
-            let ports = port(&udp).and_then(|udp_port| Ok((udp_port, port(&tcp)?)));
-            let (udp_port, tcp_port) = ports.map_err(|source| namespace_error(spec, source))?;
-            let table = resolver_table(resolver::ADDRESS, udp_port, tcp_port);
-            Nftables::open()?.replace(&table)?;
-            (Some(udp), Some(tcp))
-        }
-    };
+    let (dns_udp, dns_tcp) = bind_dns(spec.dns)?;
     Ok(Sandbox {
         netns,
         dns_udp,
         dns_tcp,
     })
+}
+
+/// The DNS sockets of the namespace that the calling thread is in.
+fn bind_dns(form: Form) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Error> {
+    match form {
+        Form::Off => Ok((None, None)),
+        Form::Direct => {
+            let (udp, tcp) = sockets(resolver::PORT)?;
+            Ok((Some(udp), Some(tcp)))
+        }
+        Form::Nat => {
+            let (udp, tcp) = sockets(0)?;
+            let port = |fd| socket::local_address(fd).map(|address| address.port());
+            let ports = port(&udp).and_then(|udp_port| Ok((udp_port, port(&tcp)?)));
+            let (udp_port, tcp_port) = ports.map_err(|source| Error::Socket {
+                what: "DNS",
+                address: SocketAddr::from((resolver::ADDRESS, 0)),
+                source,
+            })?;
+            let table = resolver_table(resolver::ADDRESS, udp_port, tcp_port);
+            Nftables::open()?.replace(&table)?;
+            Ok((Some(udp), Some(tcp)))
+        }
+    }
 }
 
 fn namespace_error(spec: &SandboxSpec<'_>, source: std::io::Error) -> Error {

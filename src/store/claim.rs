@@ -135,13 +135,21 @@ impl Claims {
         }
     }
 
+    /// What is claimed, void claims too, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder can't be listed.
+    pub fn names(&self) -> Result<Vec<String>, Error> {
+        crate::store::record::names(&self.folder)
+    }
+
     /// Every claim with its owner, void ones too.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder can't be listed.
     pub fn list(&self) -> Result<Vec<(String, Owner)>, Error> {
         let mut claims = Vec::new();
-        for name in crate::store::record::names(&self.folder)? {
+        for name in self.names()? {
             if let Some(owner) = self.owner(&name)? {
                 claims.push((name, owner));
             }

@@ -20,7 +20,7 @@ pub use claim::{Claims, Owner};
 pub use lock::FileLock;
 pub use network::{NetworkRecord, NetworkStore};
 pub use project::{ProjectRecord, ProjectStore};
-pub use root::{EngineId, Root};
+pub use root::Root;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Network;
 use crate::store::record::{self, Record};
 use crate::store::{Claims, Error, FileLock, Root, checked_component, make_private_dir};
+use crate::topology::ipam::Pool;
 
 /// A network that was made (a durable record).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,10 +19,8 @@ pub struct NetworkRecord {
     pub owner: Option<(String, String)>,
     /// As it was applied.
     pub applied: Network,
-    /// Subnets, IPv4 first, in CIDR form.
-    pub subnets: Vec<String>,
-    /// Gateways in the order of `subnets`.
-    pub gateways: Vec<String>,
+    /// Subnets in use, with their rules.
+    pub pools: Vec<Pool>,
     /// The kernel's bridge; another one after each time the network was down.
     pub bridge: String,
     /// How many bridges it has had, so that a name is not used again at once.

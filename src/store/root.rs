@@ -1,70 +1,15 @@
 //! The two trees and the engine that they belong to.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ProjectName;
+use crate::model::{EngineId, ProjectName};
 use crate::store::lock::FileLock;
 use crate::store::project::ProjectStore;
 use crate::store::record::{self, Record};
 use crate::store::{Error, make_private_dir};
 use crate::sys;
-
-/// An engine's id: six characters of base32 (RFC 4648, lower case), made once
-/// in a state tree. What is the host's and not ours carries it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct EngineId(String);
-
-impl EngineId {
-    const ALPHABET: &'static [u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    const LENGTH: usize = 6;
-
-    /// Makes an id from random bytes.
-    #[must_use]
-    pub fn from_random(bytes: [u8; 32]) -> Self {
-        Self(
-            bytes
-                .iter()
-                .take(Self::LENGTH)
-                .filter_map(|byte| Self::ALPHABET.get(usize::from(byte % 32)))
-                .map(|&letter| char::from(letter))
-                .collect(),
-        )
-    }
-
-    /// Borrows the text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for EngineId {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if text.len() == Self::LENGTH && text.bytes().all(|b| Self::ALPHABET.contains(&b)) {
-            Ok(Self(text))
-        } else {
-            Err(format!("{text:?} isn't an engine id"))
-        }
-    }
-}
-
-impl From<EngineId> for String {
-    fn from(id: EngineId) -> String {
-        id.0
-    }
-}
-
-impl fmt::Display for EngineId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
 
 /// The engine's own record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +22,11 @@ struct EngineRecord {
 impl Record for EngineRecord {
     const KIND: &'static str = "engine";
     const VERSION: u32 = 1;
+}
+
+fn first_six(bytes: [u8; 32]) -> [u8; 6] {
+    let [a, b, c, d, e, f, ..] = bytes;
+    [a, b, c, d, e, f]
 }
 
 /// An engine's two trees.
@@ -143,7 +93,7 @@ impl Root {
         let bytes = sys::random::bytes32()
             .map_err(|source| Error::io("draw random bytes for", &path, source))?;
         let fresh = EngineRecord {
-            id: EngineId::from_random(bytes),
+            id: EngineId::from_random(first_six(bytes)),
             form: "root".to_owned(),
         };
         record::write_durable(&path, &fresh)?;

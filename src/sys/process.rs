@@ -39,6 +39,12 @@ pub fn own_identity() -> io::Result<ProcessIdentity> {
     identity(std::process::id().cast_signed())
 }
 
+/// The effective user of this process.
+#[must_use]
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Whether that very process still runs. A zombie doesn't.
 #[must_use]
 pub fn is_alive(process: &ProcessIdentity) -> bool {

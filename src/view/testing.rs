@@ -45,6 +45,7 @@ pub(crate) fn container(state: ContainerState) -> ObservedContainer {
         ports: vec![port("0.0.0.0", 8080, 80), port("::", 8080, 80)],
         probing: None,
         restarts: 0,
+        restart_pause: None,
         restarting_until: None,
         paused: false,
     });
@@ -109,6 +110,7 @@ fn record() -> ContainerRecord {
         mounts: Vec::new(),
         intent: Intent::Running,
         auto_remove: false,
+        use_aliases: false,
     }
 }
 

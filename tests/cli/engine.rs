@@ -97,6 +97,7 @@ impl Engine {
                 .collect(),
             probing: None,
             restarts: 0,
+            restart_pause: None,
             restarting_until: None,
             paused: false,
         };

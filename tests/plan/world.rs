@@ -320,6 +320,7 @@ impl World {
             mounts,
             intent: Intent::Created,
             auto_remove: op.auto_remove,
+            use_aliases: false,
         };
         let state = ContainerState::Created;
         self.observed.containers.push(ObservedContainer {
@@ -392,6 +393,7 @@ impl World {
             ports,
             probing: container.record.probe.as_ref().map(|_| probing),
             restarts: 0,
+            restart_pause: None,
             restarting_until: None,
             paused: false,
         });

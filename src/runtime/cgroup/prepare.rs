@@ -68,8 +68,8 @@ pub fn device_rules(devices: &[Device]) -> Result<Vec<DeviceRule>, Error> {
 }
 
 /// Makes a folder and those above it; the last one anew, so that counters and
-/// limits of an earlier life are gone. `new` sees each one that was made.
-fn create(mount: &Path, path: &str, new: impl Fn(&Path) -> io::Result<()>) -> Result<(), Error> {
+/// limits of an earlier life are gone. `ready` sees each one.
+fn create(mount: &Path, path: &str, ready: impl Fn(&Path) -> io::Result<()>) -> Result<(), Error> {
     let whole = mount.join(path);
     // Fails when it isn't there, or isn't empty: then it is used as it is.
     let _ = fs::remove_dir(&whole);
@@ -83,8 +83,9 @@ fn create(mount: &Path, path: &str, new: impl Fn(&Path) -> io::Result<()>) -> Re
         let made = Path::new(path).components().try_for_each(|step| {
             folder.push(step);
             match fs::create_dir(&folder) {
-                Ok(()) => new(&folder),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                Ok(()) => ready(&folder),
+                // Made by somebody who had no use for it as a cpuset.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => ready(&folder),
                 Err(error) => Err(error),
             }
         });
