@@ -33,6 +33,10 @@ pub mod store;
 pub mod sys;
 pub mod volume;
 
+// coordination
+pub mod engine;
+pub mod supervisor;
+
 // surface
 #[expect(dead_code, reason = "the commands that use the rest land one by one")]
 pub mod cli;

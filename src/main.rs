@@ -4,30 +4,29 @@
 
 use std::process::ExitCode;
 
-use rcompose::{cli, keeper, logs};
+use rcompose::{cli, keeper, logs, supervisor};
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
+    // The words of our own processes; no command has these names.
     match args.get(1).and_then(|word| word.to_str()) {
-        Some("keeper") => end(keeper::run()),
-        Some("log-writer") => end(logs::writer::run()),
+        Some("keeper") => role(keeper::run()),
+        Some("log-writer") => role(logs::writer::run()),
+        Some("supervisor") => match keeper::supervisor_birth(args) {
+            Ok(birth) => supervisor::run(birth),
+            Err(error) => role(Err(error)),
+        },
         Some(_) | None => cli::run(args, cli::Environment::of_process()),
     }
 }
 
-/// A role's end. Its standard error is the project's log.
-fn end<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
-    use std::io::Write as _;
-    let Err(error) = result else {
-        return ExitCode::SUCCESS;
-    };
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(&format!(": {error}"));
-        cause = error.source();
+/// A role's end. Its standard error is the supervisor's log, or nowhere.
+fn role<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            supervisor::last_words(&error);
+            ExitCode::FAILURE
+        }
     }
-    // There is nobody else to tell.
-    let _ = writeln!(std::io::stderr(), "rcompose: {line}");
-    ExitCode::FAILURE
 }

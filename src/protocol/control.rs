@@ -1,1 +1,198 @@
-//! CLI ↔ supervisor.
+//! CLI ↔ supervisor, over the project's control socket.
+//!
+//! The client sends [`ClientFrame::Hello`] and is answered with
+//! [`ServerFrame::Hello`]; then it sends one [`ClientFrame::Request`] and
+//! gets [`ServerFrame`]s until `Finished` or `Failed`. Closing the connection
+//! withdraws the request: nothing new is begun for it. Requests may be sent
+//! again after a lost connection: reconciling is idempotent, and `Run` and
+//! `Exec` carry an id that starts one process only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+use crate::model::{ContainerId, Outcome, Project};
+use crate::plan::{
+    DownOptions, KillOptions, RestartOptions, RmOptions, RunOptions, StartOptions, StopOptions,
+    UpOptions,
+};
+
+/// Version of this protocol.
+pub const VERSION: u32 = 1;
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientFrame {
+    /// Opens the conversation.
+    Hello {
+        /// [`VERSION`] of the client.
+        version: u32,
+        /// Build id of the client.
+        build: String,
+    },
+    /// The one request of this connection.
+    Request(Box<Request>),
+    /// A signal for the process that the request started.
+    Signal(i32),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Reconcile: up, create, down, start, stop, restart, kill, rm, scale.
+    Apply(Box<Apply>),
+    /// A one-off container of a service.
+    Run(Box<Run>),
+    /// A process in a running container.
+    Exec(Exec),
+    /// Project events as they come, until the connection closes.
+    Events,
+    /// Ends the supervisor and its keeper if nothing of the project lives.
+    Retire,
+}
+
+/// A plan to make and carry out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Apply {
+    /// The desired project; the one applied last when absent.
+    pub project: Option<Project>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// A verb with its options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// `up`, `create` and `scale`.
+    Up(UpOptions),
+    /// `down`.
+    Down(DownOptions),
+    /// `start`.
+    Start(StartOptions),
+    /// `stop`.
+    Stop(StopOptions),
+    /// `restart`.
+    Restart(RestartOptions),
+    /// `kill`.
+    Kill(KillOptions),
+    /// `rm`.
+    Remove(RmOptions),
+}
+
+/// `rcompose run`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The desired project with the service changed as the command line says.
+    pub project: Project,
+    /// What to run.
+    pub options: RunOptions,
+    /// Whether the service's name resolves to it.
+    pub use_aliases: bool,
+    /// Where its streams go.
+    pub streams: Streams,
+}
+
+/// `rcompose exec`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exec {
+    /// Id of the process, chosen by the client.
+    pub id: String,
+    /// The container.
+    pub container: ContainerId,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// User instead of the container's.
+    pub user: Option<String>,
+    /// Working folder instead of the container's.
+    pub cwd: Option<String>,
+    /// Environment over the container's.
+    pub env: Vec<(String, String)>,
+    /// Whether it has every capability.
+    pub privileged: bool,
+    /// Where its streams go.
+    pub streams: Streams,
+}
+
+/// Where the streams of a `run` or `exec` go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Streams {
+    /// Three pipes come along: stdin's read end, stdout's and stderr's write ends.
+    Pipes,
+    /// A terminal, whose master comes back with `Started`.
+    Terminal {
+        /// Rows.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+    },
+    /// The log (`run -d`), or nothing (`exec -d`).
+    Detached,
+}
+
+/// What a supervisor sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerFrame {
+    /// Who answers.
+    Hello {
+        /// [`VERSION`] of the supervisor.
+        version: u32,
+        /// Build id of the supervisor.
+        build: String,
+    },
+    /// Something happened.
+    Event(Event),
+    /// The process of a `Run` or `Exec` lives; with [`Streams::Terminal`] the
+    /// terminal's master comes along.
+    Started {
+        /// The container's id.
+        container: ContainerId,
+        /// Its name.
+        name: String,
+    },
+    /// That process ended and all its output was written.
+    Exited {
+        /// How.
+        outcome: Outcome,
+    },
+    /// Done.
+    Finished,
+    /// Not done.
+    Failed(Failure),
+}
+
+/// Why a request failed, as the surface prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which kind, for the exit code.
+    pub kind: FailureKind,
+    /// What went wrong, then its causes, outermost first.
+    pub chain: Vec<String>,
+    /// Further failures of the same request, each as a chain.
+    pub others: Vec<Vec<String>>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Evidence: the last probe's output, the last log lines.
+    pub evidence: Vec<String>,
+    /// Docker's exit code where the request has one (`run`, `exec`).
+    pub exit_code: Option<u8>,
+}
+
+/// The kinds of failure that a user can tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The command doesn't fit the project.
+    Usage,
+    /// The host lacks something: rights, space, an address, a port.
+    Environment,
+    /// An image isn't there or isn't usable.
+    Image,
+    /// A container failed.
+    Container,
+    /// A fault of ours.
+    Internal,
+}

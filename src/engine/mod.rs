@@ -1,0 +1,15 @@
+//! Observe the world, make containers' records and bundles, carry plans out.
+//!
+//! [`observe`] reads what exists, [`create`] and [`bundle`] lower a service
+//! and an image to what the runtime starts, and [`execute`] runs a plan's
+//! operations against a [`World`], each the moment that what it waits for is
+//! done. Nothing is decided here; `plan` did.
+
+pub mod bundle;
+pub mod create;
+pub mod etc;
+pub mod execute;
+pub mod observe;
+mod world;
+
+pub use world::{Outcome, World};

@@ -1,0 +1,193 @@
+//! The world as one snapshot, read from records and the kernel.
+//!
+//! Needs no supervisor: `ps`, `ls` and `--dry-run` call it directly. What it
+//! can't read it reports beside the snapshot instead of failing.
+
+use std::collections::HashSet;
+
+use crate::model::{
+    ContainerRecord, ContainerRuntime, ContainerState, ExitRecord, Intent, Observed,
+    ObservedContainer, ObservedNetwork, Outcome, Project, ProjectName, Resource,
+};
+use crate::store::{self, NetworkRecord, NetworkStore, Root};
+use crate::{sys, volume};
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store can't be listed.
+    #[error("read the records of project {project}")]
+    Store {
+        /// The project.
+        project: ProjectName,
+        /// Why.
+        #[source]
+        source: store::Error,
+    },
+    /// Volumes can't be listed.
+    #[error("read the volumes")]
+    Volumes(#[source] volume::Error),
+}
+
+/// A snapshot and what could not be read for it.
+#[derive(Debug)]
+pub struct Observation {
+    /// The snapshot.
+    pub observed: Observed,
+    /// Records that are damaged, in words.
+    pub damaged: Vec<String>,
+}
+
+/// Takes a snapshot of what exists for a project: everything that it owns,
+/// and the networks and volumes that `desired` names.
+///
+/// # Errors
+/// When the store can't be listed at all.
+pub fn observe(
+    root: &Root,
+    name: &ProjectName,
+    desired: Option<&Project>,
+) -> Result<Observation, Error> {
+    let failed = |source| Error::Store {
+        project: name.clone(),
+        source,
+    };
+    let project = root.project(name);
+    let store::project::Containers {
+        records,
+        damaged: unreadable,
+    } = project.containers().map_err(failed)?;
+    let mut damaged: Vec<String> = unreadable
+        .iter()
+        .map(|(id, error)| format!("container {}: {error}", id.short()))
+        .collect();
+    let containers = records
+        .into_iter()
+        .map(|record| {
+            let runtime = project.runtime(&record.id);
+            let exit = project.exit(&record.id);
+            let state = state(&record, runtime.as_ref(), exit.as_ref());
+            ObservedContainer {
+                record,
+                state,
+                runtime,
+            }
+        })
+        .collect();
+    let (networks, unreadable) = NetworkStore::new(root).list().map_err(failed)?;
+    damaged.extend(unreadable.iter().map(ToString::to_string));
+    let wanted = Names::of(desired);
+    let volumes = volume::list(root).map_err(Error::Volumes)?;
+    Ok(Observation {
+        observed: Observed {
+            containers,
+            networks: networks
+                .into_iter()
+                .filter(|network| {
+                    owned(network.owner.as_ref(), name) || wanted.networks.contains(&network.name)
+                })
+                .map(observed_network)
+                .collect(),
+            volumes: volumes
+                .into_iter()
+                .filter(|volume| {
+                    owned(volume.owner.as_ref(), name) || wanted.volumes.contains(&volume.name)
+                })
+                .collect(),
+        },
+        damaged,
+    })
+}
+
+fn owned(owner: Option<&(String, String)>, name: &ProjectName) -> bool {
+    owner.is_some_and(|(project, _)| project == name.as_str())
+}
+
+fn observed_network(record: NetworkRecord) -> ObservedNetwork {
+    ObservedNetwork {
+        name: record.name,
+        owner: record.owner,
+        applied: record.applied,
+        subnets: record
+            .pools
+            .iter()
+            .map(|pool| pool.subnet.to_string())
+            .collect(),
+        created_at: record.created_at,
+    }
+}
+
+/// Names on the host that a project refers to.
+#[derive(Debug, Default)]
+struct Names {
+    networks: HashSet<String>,
+    volumes: HashSet<String>,
+}
+
+impl Names {
+    fn of(project: Option<&Project>) -> Self {
+        let Some(project) = project else {
+            return Self::default();
+        };
+        Self {
+            networks: project
+                .networks
+                .values()
+                .map(|network| match network {
+                    Resource::External { name } => name.clone(),
+                    Resource::Managed(network) => network.name.clone(),
+                })
+                .collect(),
+            volumes: project
+                .volumes
+                .values()
+                .map(|volume| match volume {
+                    Resource::External { name } => name.clone(),
+                    Resource::Managed(volume) => volume.name.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What a container is doing, from its records and the kernel's word on its process.
+#[must_use]
+pub fn state(
+    record: &ContainerRecord,
+    runtime: Option<&ContainerRuntime>,
+    exit: Option<&ExitRecord>,
+) -> ContainerState {
+    let Some(runtime) = runtime else {
+        return match (exit, record.intent) {
+            (Some(exit), _) => ContainerState::Exited {
+                outcome: exit.outcome,
+                at: exit.at,
+            },
+            (None, Intent::Created) => ContainerState::Created,
+            // It ran in an earlier boot and nobody saw its end.
+            (None, Intent::Running | Intent::Stopped) => ContainerState::Exited {
+                outcome: Outcome::Unknown,
+                at: record.created_at,
+            },
+        };
+    };
+    if let Some(process) = &runtime.process
+        && sys::process::is_alive(process)
+    {
+        let (process, since) = (process.clone(), runtime.started_at);
+        return if runtime.paused {
+            ContainerState::Paused { process, since }
+        } else {
+            ContainerState::Running { process, since }
+        };
+    }
+    let (outcome, at) = match exit {
+        Some(exit) if exit.spawn == runtime.spawn => (exit.outcome, exit.at),
+        Some(_) | None => (Outcome::Unknown, runtime.started_at),
+    };
+    if runtime.restarting_until.is_some() {
+        ContainerState::Restarting { outcome, at }
+    } else {
+        ContainerState::Exited { outcome, at }
+    }
+}

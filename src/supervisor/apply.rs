@@ -1,0 +1,139 @@
+//! Carrying out a command that changes the project: observe, plan, execute.
+
+use std::rc::Rc;
+
+use crate::engine::{execute, observe};
+use crate::event::Event;
+use crate::image;
+use crate::model::{ImageSource, Observed, Project};
+use crate::plan::{self, ImageIds, Plan, Subject};
+use crate::protocol::control::{Apply, Command};
+use crate::supervisor::Error;
+use crate::supervisor::host::{Host, blocking};
+use crate::supervisor::live;
+use crate::supervisor::server::Conversation;
+
+impl Host {
+    /// Serves a command that changes the project. One at a time; others queue.
+    pub(crate) async fn apply(
+        self: &Rc<Self>,
+        apply: Apply,
+        conversation: &mut Conversation,
+    ) -> Result<(), Error> {
+        let turn = tokio::select! {
+            turn = self.turn.lock() => turn,
+            () = conversation.gone.cancelled() => return Err(Error::Cancelled),
+        };
+        if self.is_leaving.get() {
+            return Err(Error::Leaving);
+        }
+        let is_up = matches!(apply.command, Command::Up(_));
+        let is_down =
+            matches!(&apply.command, Command::Down(options) if options.services.is_empty());
+        if let Some(project) = apply.project.filter(|_| is_up) {
+            self.adopt_project(project)?;
+        }
+        let plan = self.plan(&apply.command).await?;
+        self.carry_out(&plan, conversation).await?;
+        if is_down && self.table.borrow().iter().next().is_none() {
+            // From here on nobody is served: whoever comes starts another pair,
+            // in folders of its own.
+            self.is_leaving.set(true);
+            self.store.remove()?;
+        }
+        drop(turn);
+        Ok(())
+    }
+
+    /// Makes `project` the one that is desired from now on.
+    pub(crate) fn adopt_project(&self, project: Project) -> Result<(), Error> {
+        self.store.make()?;
+        self.store.write_model(&project)?;
+        *self.project.borrow_mut() = Some(Rc::new(project));
+        self.refresh_zone();
+        Ok(())
+    }
+
+    /// What exists for the project, with the table's containers.
+    pub(crate) async fn observe(&self) -> Result<Observed, Error> {
+        let project = self.project.borrow().clone();
+        let (root, name) = (self.root.clone(), self.store.name().clone());
+        let desired = project.as_deref().cloned();
+        let observation =
+            blocking(move || observe::observe(&root, &name, desired.as_ref())).await?;
+        Ok(live::overlay(observation.observed, &self.table.borrow()))
+    }
+
+    /// Makes a `run`'s project known: the applied one stays as it is, since
+    /// the command line changed a service of this one for its own container.
+    pub(crate) fn adopt_project_for_run(&self, project: &Project) -> Result<(), Error> {
+        self.store.make()?;
+        if self.project.borrow().is_none() {
+            *self.project.borrow_mut() = Some(Rc::new(project.clone()));
+        }
+        Ok(())
+    }
+
+    async fn plan(&self, command: &Command) -> Result<Plan, Error> {
+        let project = self.project.borrow().clone();
+        let observed = self.observe().await?;
+        let project = project.as_deref();
+        let subject = Subject {
+            name: self.store.name(),
+            project,
+            observed: &observed,
+        };
+        Ok(match command {
+            Command::Up(options) => {
+                let project = project.ok_or(Error::NoProject)?;
+                let images = self.resolve_images(project)?;
+                plan::reconcile(project, &observed, &images, options)?
+            }
+            Command::Down(options) => plan::down(&subject, options)?,
+            Command::Start(options) => plan::start(&subject, options)?,
+            Command::Stop(options) => plan::stop(&subject, options)?,
+            Command::Restart(options) => plan::restart(&subject, options)?,
+            Command::Kill(options) => plan::kill(&subject, options)?,
+            Command::Remove(options) => plan::rm(&subject, options)?,
+        })
+    }
+
+    /// The image of every service that has one in the store. A missing one
+    /// fails only where a container is to be made of it.
+    pub(crate) fn resolve_images(&self, project: &Project) -> Result<ImageIds, Error> {
+        let mut images = ImageIds::new();
+        for (name, service) in &project.services {
+            if matches!(service.image, ImageSource::Provider { .. }) {
+                continue;
+            }
+            let reference = service.image.reference();
+            let found = image::resolve(&self.root, reference).map_err(|source| Error::Image {
+                reference: reference.to_owned(),
+                source,
+            })?;
+            if let Some(image) = found {
+                images.insert(name.clone(), image.image.id.to_string());
+            }
+        }
+        Ok(images)
+    }
+
+    /// Shows the plan's notes and carries it out.
+    pub(crate) async fn carry_out(
+        self: &Rc<Self>,
+        plan: &Plan,
+        conversation: &Conversation,
+    ) -> Result<(), Error> {
+        for warning in plan.warnings() {
+            conversation.event(Event::Warning(warning.clone()));
+        }
+        for note in plan.notes() {
+            conversation.event(Event::Progress(note.clone()));
+        }
+        let project = self.project.borrow().clone();
+        let scope = self.scope(project);
+        let show = |event| conversation.event(event);
+        execute::execute(plan, &scope, &show, &conversation.gone).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,303 @@
+//! A command's end of the control socket.
+//!
+//! It starts the pair when there is none, sends one request, and hands
+//! events on until the answer. A connection that breaks in the middle is made
+//! again and the request repeated: a supervisor may be killed at any time.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use crate::event::Event;
+use crate::keeper::{self, LaunchSpec, Launched};
+use crate::model::{ContainerId, Outcome, ProjectName};
+use crate::protocol::control::{ClientFrame, Failure, Request, ServerFrame, VERSION};
+use crate::store::{self, Root};
+use crate::supervisor::channel::{self, Reader, Writer};
+
+/// How often a lost connection is made again for one request.
+const ATTEMPTS_MAX: u32 = 20;
+/// Pause before the first new attempt; doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The supervisor says no.
+    #[error("{}", .0.chain.first().map_or("the request failed", String::as_str))]
+    Failed(Box<Failure>),
+    /// The pair can't be started.
+    #[error("start the supervisor of project {project}")]
+    Launch {
+        /// The project.
+        project: ProjectName,
+        /// Why.
+        #[source]
+        source: keeper::Error,
+    },
+    /// Folders for the project can't be made.
+    #[error("prepare the folders of project {project}")]
+    Store {
+        /// The project.
+        project: ProjectName,
+        /// Why.
+        #[source]
+        source: store::Error,
+    },
+    /// The connection breaks again and again.
+    #[error("talk to the supervisor of project {project}")]
+    Connection {
+        /// The project.
+        project: ProjectName,
+        /// Why, the last time.
+        #[source]
+        source: channel::Error,
+    },
+    /// The supervisor is of another version.
+    #[error(
+        "the supervisor of project {project} speaks version {theirs} of the control protocol and this rcompose version {VERSION}: use the rcompose that started it, or `down` first"
+    )]
+    Version {
+        /// The project.
+        project: ProjectName,
+        /// The supervisor's version.
+        theirs: u32,
+    },
+    /// The supervisor sent something that doesn't fit.
+    #[error("the supervisor of project {project} sent something unexpected")]
+    Unexpected {
+        /// The project.
+        project: ProjectName,
+    },
+}
+
+/// What happens while a request is served.
+#[derive(Debug)]
+pub enum Notice {
+    /// Something to show.
+    Event(Event),
+    /// The process of a `run` or `exec` lives; a terminal's master comes along.
+    Started {
+        /// The container.
+        container: ContainerId,
+        /// Its name.
+        name: String,
+        /// The master of its terminal.
+        terminal: Option<OwnedFd>,
+    },
+}
+
+/// How a request ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Finished,
+    /// Its process ended.
+    Exited(Outcome),
+}
+
+/// Sends requests to one project's supervisor.
+#[derive(Debug)]
+pub struct Client {
+    root: Root,
+    project: ProjectName,
+    launch: LaunchSpec,
+}
+
+impl Client {
+    /// A client for a project. Nothing is started yet. Of the caller's
+    /// variables the pair gets those that are its business.
+    #[must_use]
+    pub fn new(root: Root, project: ProjectName, variables: &BTreeMap<String, String>) -> Self {
+        let store = root.project(&project);
+        let launch = LaunchSpec {
+            project: project.clone(),
+            state_dir: store.state_dir().to_owned(),
+            run_dir: store.run_dir().to_owned(),
+            log_path: store.supervisor_log(),
+            cgroup: format!("{}/{project}/pair", root.cgroup_base()),
+            environment: variables
+                .iter()
+                .filter(|(name, _)| keeper::is_passed_on(name))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        };
+        Self {
+            root,
+            project,
+            launch,
+        }
+    }
+
+    /// Whether a pair of the project lives: its socket answers.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        connect(&self.root.project(&self.project).socket_path()).is_ok()
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// `notice` is called for everything that happens in between; `signals`
+    /// are passed on to the request's process.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for the supervisor's own word; the others when it
+    /// can't be reached.
+    pub async fn send(
+        &self,
+        request: Request,
+        descriptors: &[OwnedFd],
+        notice: &mut dyn FnMut(Notice),
+        signals: &mut mpsc::Receiver<i32>,
+    ) -> Result<Answer, Error> {
+        let frame = ClientFrame::Request(Box::new(request));
+        let mut pause = PAUSE;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.attempt(&frame, descriptors, notice, signals).await {
+                Err(Error::Connection { source, .. })
+                    if source.is_lost() && attempt < ATTEMPTS_MAX =>
+                {
+                    tracing::debug!(%source, attempt, "connection lost; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        frame: &ClientFrame,
+        descriptors: &[OwnedFd],
+        notice: &mut dyn FnMut(Notice),
+        signals: &mut mpsc::Receiver<i32>,
+    ) -> Result<Answer, Error> {
+        let (mut reader, writer) = channel::split(self.connect().await?);
+        let lost = |source| Error::Connection {
+            project: self.project.clone(),
+            source,
+        };
+        self.greet(&mut reader, &writer).await?;
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        writer.send(frame, &descriptors).await.map_err(lost)?;
+        let mut exited = None;
+        let mut takes_signals = true;
+        loop {
+            let frame = tokio::select! {
+                frame = reader.receive::<ServerFrame>() => frame.map_err(lost)?,
+                signal = signals.recv(), if takes_signals => {
+                    match signal {
+                        Some(signal) => writer.send(&ClientFrame::Signal(signal), &[]).await.map_err(lost)?,
+                        None => takes_signals = false,
+                    }
+                    continue;
+                }
+            };
+            match frame {
+                None => return Err(lost(channel::Error::Closed)),
+                Some(ServerFrame::Event(event)) => notice(Notice::Event(event)),
+                Some(ServerFrame::Started { container, name }) => {
+                    let terminal = reader.take_descriptors().into_iter().next();
+                    notice(Notice::Started {
+                        container,
+                        name,
+                        terminal,
+                    });
+                }
+                Some(ServerFrame::Exited { outcome }) => exited = Some(outcome),
+                Some(ServerFrame::Finished) => {
+                    return Ok(exited.map_or(Answer::Finished, Answer::Exited));
+                }
+                Some(ServerFrame::Failed(failure)) => return Err(Error::Failed(Box::new(failure))),
+                Some(ServerFrame::Hello { .. }) => {
+                    return Err(Error::Unexpected {
+                        project: self.project.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn greet(&self, reader: &mut Reader, writer: &Writer) -> Result<(), Error> {
+        let lost = |source| Error::Connection {
+            project: self.project.clone(),
+            source,
+        };
+        let hello = ClientFrame::Hello {
+            version: VERSION,
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        writer.send(&hello, &[]).await.map_err(lost)?;
+        match reader.receive::<ServerFrame>().await.map_err(lost)? {
+            Some(ServerFrame::Hello {
+                version: VERSION, ..
+            }) => Ok(()),
+            Some(ServerFrame::Hello { version, .. }) => Err(Error::Version {
+                project: self.project.clone(),
+                theirs: version,
+            }),
+            Some(ServerFrame::Failed(failure)) => Err(Error::Failed(Box::new(failure))),
+            Some(_) => Err(Error::Unexpected {
+                project: self.project.clone(),
+            }),
+            None => Err(lost(channel::Error::Closed)),
+        }
+    }
+
+    /// Connects, starting the pair when there is none. While another pair is
+    /// going away its lock is still held; that is waited for, bounded.
+    async fn connect(&self) -> Result<UnixStream, Error> {
+        let store = self.root.project(&self.project);
+        let mut pause = PAUSE;
+        for _ in 0..ATTEMPTS_MAX {
+            if let Ok(stream) = connect(&store.socket_path()) {
+                return Ok(stream);
+            }
+            store.make().map_err(|source| Error::Store {
+                project: self.project.clone(),
+                source,
+            })?;
+            let launched = keeper::launch(&self.launch).map_err(|source| Error::Launch {
+                project: self.project.clone(),
+                source,
+            })?;
+            match launched {
+                Launched::Ready => pause = PAUSE,
+                Launched::Busy => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+        let source = channel::Error::Io(io::ErrorKind::TimedOut.into());
+        Err(Error::Connection {
+            project: self.project.clone(),
+            source,
+        })
+    }
+}
+
+/// Connects through the folder's descriptor: a socket's path may be longer
+/// than the 108 bytes of `sun_path` (unix(7)).
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    use std::os::fd::AsRawFd as _;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let folder = std::fs::File::open(folder)?;
+    let short = Path::new("/proc/self/fd")
+        .join(folder.as_raw_fd().to_string())
+        .join(name);
+    let stream = std::os::unix::net::UnixStream::connect(short)?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}

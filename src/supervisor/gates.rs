@@ -1,0 +1,118 @@
+//! Waiting for what dependents need.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::engine::Outcome;
+use crate::lifecycle::gate::{self, Candidate, Failure, Verdict};
+use crate::logs::reader::{Query, Reader};
+use crate::model::ContainerId;
+use crate::plan::AwaitGate;
+use crate::supervisor::Error;
+use crate::supervisor::host::Host;
+
+/// Log lines shown of a container that failed its dependents.
+const EVIDENCE_LINES: u64 = 10;
+
+impl Host {
+    /// Waits until a gate opens, or never will. Wakes with each change of the
+    /// table, so a dependent starts in the moment its dependency is ready.
+    pub(crate) async fn await_gate(
+        &self,
+        ids: &[ContainerId],
+        op: &AwaitGate,
+        limit: Option<Duration>,
+    ) -> Result<Outcome, Error> {
+        let mut changes = self.table.borrow().subscribe();
+        let judged = async {
+            loop {
+                match self.judge(ids, op) {
+                    Verdict::Waiting => {}
+                    verdict => return verdict,
+                }
+                if changes.changed().await.is_err() {
+                    return Verdict::Waiting;
+                }
+            }
+        };
+        let verdict = match limit {
+            None => judged.await,
+            Some(limit) => match tokio::time::timeout(limit, judged).await {
+                Ok(verdict) => verdict,
+                Err(_) => return Err(Error::WaitTimeout),
+            },
+        };
+        match verdict {
+            Verdict::Open | Verdict::Waiting => Ok(Outcome::Done),
+            Verdict::Failed(failure) if op.required => Err(Error::Gate {
+                message: failure.error(op.condition),
+                evidence: self.evidence(ids, &failure),
+            }),
+            Verdict::Failed(failure) => Ok(Outcome::Warned(failure.warning(&op.dependency))),
+        }
+    }
+
+    fn judge(&self, ids: &[ContainerId], op: &AwaitGate) -> Verdict {
+        let table = self.table.borrow();
+        let candidates = ids
+            .iter()
+            .filter_map(|id| table.get(id))
+            .map(|live| Candidate {
+                name: &live.record.name,
+                state: &live.state,
+                health: live
+                    .monitor
+                    .as_ref()
+                    .map(|monitor| monitor.probing().health),
+                has_probe: live.record.probe.is_some(),
+            });
+        gate::judge(&op.dependency, op.condition, candidates)
+    }
+
+    /// What explains a failure: the last probe's output, the last log lines.
+    fn evidence(&self, ids: &[ContainerId], failure: &Failure) -> Vec<String> {
+        let table = self.table.borrow();
+        let found = ids
+            .iter()
+            .filter_map(|id| table.get(id))
+            .find(|live| live.record.name == *failure.container());
+        let Some(live) = found else { return Vec::new() };
+        let mut lines = Vec::new();
+        let probing = live.monitor.as_ref().map(|monitor| monitor.probing());
+        if let Some(result) = probing.as_ref().and_then(|probing| probing.log.last()) {
+            lines.push(format!(
+                "last probe of {} exited with code {}:",
+                live.record.name, result.exit_code
+            ));
+            lines.extend(
+                result
+                    .output
+                    .trim_end()
+                    .lines()
+                    .map(|line| format!("  {line}")),
+            );
+        }
+        let tail = tail(&self.store.log_path(&live.record.id));
+        if !tail.is_empty() {
+            lines.push(format!("last log lines of {}:", live.record.name));
+            lines.extend(tail.into_iter().map(|line| format!("  {line}")));
+        }
+        lines
+    }
+}
+
+/// The last lines of a log; none when it can't be read.
+fn tail(path: &Path) -> Vec<String> {
+    let query = Query {
+        tail: Some(EVIDENCE_LINES),
+        ..Query::default()
+    };
+    let Ok(mut reader) = Reader::open(path, &query) else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    while let Ok(Some(entry)) = reader.next_entry() {
+        lines.push(String::from_utf8_lossy(entry.text).trim_end().to_owned());
+    }
+    lines
+}

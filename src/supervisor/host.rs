@@ -1,0 +1,254 @@
+//! What the supervisor's parts share, and small things that all of them do.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use tokio::sync::{Mutex, Notify, Semaphore, broadcast, mpsc, oneshot, watch};
+
+use crate::dns::HostServers;
+use crate::event::ProjectEvent;
+use crate::model::{ContainerId, ContainerRecord, Project};
+use crate::protocol::control::Request;
+use crate::protocol::keeper::{SpawnId, SpawnState};
+use crate::store::{ProjectStore, Root};
+use crate::supervisor::Error;
+use crate::supervisor::link::Link;
+use crate::supervisor::live::Table;
+use crate::supervisor::sandbox::HOST_RESOLV_CONF;
+use crate::supervisor::server::Conversation;
+use crate::sys;
+use crate::topology::Zone;
+use crate::topology::firewall::Forward;
+
+/// Containers started at the same time: the kernel's routing lock serializes
+/// the rest, and more only makes each slower.
+const STARTS_MAX: usize = 4;
+/// Project events kept for a slow listener.
+const EVENTS_MAX: usize = 1024;
+
+/// Everything that the supervisor knows, on its one thread.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// The engine's folders.
+    pub root: Root,
+    /// The project's folders.
+    pub store: ProjectStore,
+    /// The keeper.
+    pub link: Link,
+    /// The containers.
+    pub table: RefCell<Table>,
+    /// The project as it was last applied.
+    pub project: RefCell<Option<Rc<Project>>>,
+    /// The host's name servers.
+    pub host_servers: Arc<HostServers>,
+    /// What happened, for `events`.
+    pub events: broadcast::Sender<ProjectEvent>,
+    /// What the project's names mean, for every DNS server.
+    pub zone: watch::Sender<Arc<Zone>>,
+    /// Held by the command that changes the project; others queue.
+    pub turn: Mutex<()>,
+    /// Slots for starts.
+    pub starts: Semaphore,
+    /// Who waits for the end of an exec.
+    pub waiters: RefCell<HashMap<SpawnId, oneshot::Sender<SpawnState>>>,
+    /// The kernel's paths of published ports as they are set.
+    pub forwards: RefCell<Vec<Forward>>,
+    /// Bridges that are known to be up.
+    pub known_bridges: RefCell<BTreeSet<String>>,
+    /// Clients that are told warnings.
+    pub listeners: RefCell<Vec<mpsc::UnboundedSender<String>>>,
+    /// Bridges that nobody needs any more; removed together when there is time.
+    pub doomed_bridges: RefCell<Vec<String>>,
+    /// Told when it may be time to leave.
+    pub idle: Notify,
+    /// Whether the project is down and the supervisor about to leave.
+    pub is_leaving: Cell<bool>,
+    clients: Cell<usize>,
+    had_clients: Cell<bool>,
+    uid: u32,
+}
+
+impl Host {
+    pub(crate) fn new(root: Root, store: ProjectStore, link: Link, uid: u32) -> Self {
+        Self {
+            root,
+            store,
+            link,
+            table: RefCell::new(Table::new()),
+            project: RefCell::new(None),
+            host_servers: Arc::new(HostServers::new(HOST_RESOLV_CONF)),
+            events: broadcast::Sender::new(EVENTS_MAX),
+            zone: watch::Sender::new(Arc::new(Zone::default())),
+            turn: Mutex::new(()),
+            starts: Semaphore::new(STARTS_MAX),
+            waiters: RefCell::new(HashMap::new()),
+            forwards: RefCell::new(Vec::new()),
+            known_bridges: RefCell::new(BTreeSet::new()),
+            listeners: RefCell::new(Vec::new()),
+            doomed_bridges: RefCell::new(Vec::new()),
+            idle: Notify::new(),
+            is_leaving: Cell::new(false),
+            clients: Cell::new(0),
+            had_clients: Cell::new(false),
+            uid,
+        }
+    }
+
+    /// Serves one client's request.
+    pub(crate) async fn serve(
+        self: &Rc<Self>,
+        request: Request,
+        conversation: &mut Conversation,
+    ) -> Result<(), Error> {
+        if self.is_leaving.get() {
+            return Err(Error::Leaving);
+        }
+        match request {
+            Request::Apply(apply) => self.apply(*apply, conversation).await,
+            Request::Run(run) => self.run_one_off(*run, conversation).await,
+            Request::Exec(exec) => self.exec_for_client(exec, conversation).await,
+            Request::Events => self.stream_events(conversation).await,
+            Request::Retire => Ok(()),
+        }
+    }
+
+    /// Whether a user may send requests: the supervisor's own, or root.
+    pub(crate) fn admits(&self, uid: u32) -> bool {
+        uid == self.uid || uid == 0
+    }
+
+    /// Counts a client as long as the value lives.
+    pub(crate) fn client(self: &Rc<Self>) -> ClientCount {
+        self.clients.set(self.clients.get() + 1);
+        self.had_clients.set(true);
+        ClientCount(Rc::clone(self))
+    }
+
+    /// Whether somebody is connected.
+    pub(crate) fn has_clients(&self) -> bool {
+        self.clients.get() > 0
+    }
+
+    /// Whether somebody ever was.
+    pub(crate) fn had_clients(&self) -> bool {
+        self.had_clients.get()
+    }
+
+    /// A container's record.
+    pub(crate) fn record(&self, id: &ContainerId) -> Result<ContainerRecord, Error> {
+        let table = self.table.borrow();
+        table
+            .get(id)
+            .map(|live| live.record.clone())
+            .ok_or_else(|| Error::NoContainer {
+                name: id.short().to_owned(),
+            })
+    }
+
+    /// Changes a container's record, in the table and on disk.
+    pub(crate) fn change_record(
+        &self,
+        id: &ContainerId,
+        change: impl FnOnce(&mut ContainerRecord),
+    ) -> Result<(), Error> {
+        let changed = self.table.borrow_mut().update(id, |live| {
+            change(&mut live.record);
+            live.record.clone()
+        });
+        match changed {
+            Some(record) => Ok(self.store.write_container(&record)?),
+            None => Err(Error::NoContainer {
+                name: id.short().to_owned(),
+            }),
+        }
+    }
+
+    /// Writes what is known of a container since its start. A lost write costs
+    /// `ps` a detail; the next one makes it good.
+    pub(crate) fn keep_runtime(&self, id: &ContainerId) {
+        let runtime = self
+            .table
+            .borrow()
+            .get(id)
+            .and_then(|live| live.runtime.clone());
+        if let Some(runtime) = runtime
+            && let Err(error) = self.store.write_runtime(id, &runtime)
+        {
+            tracing::warn!(%error, container = id.short(), "a runtime record was not written");
+        }
+    }
+
+    /// Tells everybody who listens what happened to a container.
+    pub(crate) fn publish(&self, record: &ContainerRecord, action: &str, extra: &[(&str, String)]) {
+        let mut attributes: IndexMap<String, String> = record
+            .labels
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        attributes.insert(
+            "image".to_owned(),
+            record.service.image.reference().to_owned(),
+        );
+        attributes.insert("name".to_owned(), record.name.to_string());
+        attributes.extend(
+            extra
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone())),
+        );
+        let event = ProjectEvent {
+            time: sys::time::now(),
+            action: action.to_owned(),
+            id: record.id.to_string(),
+            service: record.service_name().to_string(),
+            attributes,
+        };
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
+    /// Tells the commands under way, and the log, what a user should know.
+    pub(crate) fn warn(&self, text: &str) {
+        tracing::warn!("{text}");
+        let told =
+            |listener: &mpsc::UnboundedSender<String>| listener.send(text.to_owned()).is_ok();
+        self.listeners.borrow_mut().retain(told);
+    }
+
+    async fn stream_events(&self, conversation: &mut Conversation) -> Result<(), Error> {
+        let mut events = self.events.subscribe();
+        loop {
+            tokio::select! {
+                () = conversation.gone.cancelled() => return Ok(()),
+                event = events.recv() => match event {
+                    Ok(event) => conversation.event(crate::event::Event::Project(event)),
+                    Err(broadcast::error::RecvError::Lagged(missed)) => conversation.event(
+                        crate::event::Event::Warning(format!("{missed} events were missed: the listener is too slow")),
+                    ),
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+            }
+        }
+    }
+}
+
+/// One connected client.
+#[derive(Debug)]
+pub(crate) struct ClientCount(Rc<Host>);
+
+impl Drop for ClientCount {
+    fn drop(&mut self) {
+        self.0.clients.set(self.0.clients.get() - 1);
+        self.0.idle.notify_one();
+    }
+}
+
+/// Runs something that blocks on another thread.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

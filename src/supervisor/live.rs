@@ -1,0 +1,221 @@
+//! The containers of the project as the supervisor knows them.
+//!
+//! The table is the one owner of their state. Whatever changes it does so
+//! through [`Table::update`], which also tells everybody who waits.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use indexmap::IndexMap;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::dns::NameServer;
+use crate::lifecycle::{container, health};
+use crate::model::{
+    ContainerId, ContainerRecord, ContainerRuntime, ContainerState, EndpointRecord, Observed,
+    ObservedContainer, PortBinding,
+};
+use crate::protocol::keeper::SpawnId;
+use crate::supervisor::Error;
+use crate::supervisor::start::Streams;
+
+/// A container with everything that runs for it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Its record.
+    pub record: ContainerRecord,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// What is known since its last start in this boot.
+    pub runtime: Option<ContainerRuntime>,
+    /// Starts, stops and restarts.
+    pub machine: container::Container,
+    /// Health, while it runs and has a probe.
+    pub monitor: Option<health::Monitor>,
+    /// The keeper's id of its latest start.
+    pub spawn: Option<SpawnId>,
+    /// Where the next start's streams go.
+    pub streams: Option<Streams>,
+    /// The terminal's master of the latest start, for the client that asked.
+    pub terminal: Option<OwnedFd>,
+    /// How often it was started since this supervisor is here.
+    pub starts: u64,
+    /// Why the latest start failed.
+    pub start_error: Option<Error>,
+    /// Whether SIGKILL had no effect.
+    pub gave_up: bool,
+    /// Its addresses and published ports while its sandbox stands.
+    pub sandbox: Option<(IndexMap<String, EndpointRecord>, Vec<PortBinding>)>,
+    /// How many sandboxes it has had since this supervisor is here.
+    pub generation: u32,
+    /// Whether its sandbox is being taken down.
+    pub is_lowering: bool,
+    /// Wakes the machine.
+    pub timer: Option<Task>,
+    /// Wakes the monitor.
+    pub health_timer: Option<Task>,
+    /// Runs a probe.
+    pub probe: Option<Task>,
+    /// Its name server.
+    pub name_server: Option<NameServer>,
+    /// Tasks that end with its sandbox: the relays of its ports.
+    pub sandbox_tasks: Vec<Task>,
+}
+
+impl Live {
+    /// A container that doesn't run.
+    pub(crate) fn new(record: ContainerRecord, state: ContainerState) -> Self {
+        let machine = container::Container::new(record.service.restart, record.auto_remove);
+        Self {
+            record,
+            state,
+            runtime: None,
+            machine,
+            monitor: None,
+            spawn: None,
+            streams: None,
+            terminal: None,
+            starts: 0,
+            start_error: None,
+            gave_up: false,
+            sandbox: None,
+            generation: 0,
+            is_lowering: false,
+            timer: None,
+            health_timer: None,
+            probe: None,
+            name_server: None,
+            sandbox_tasks: Vec::new(),
+        }
+    }
+
+    /// Whether it doesn't run, nothing is under way, and nothing of its
+    /// sandbox is left.
+    pub(crate) fn is_settled(&self) -> bool {
+        let is_idle = matches!(
+            self.machine.phase(),
+            container::Phase::Idle | container::Phase::Removed
+        );
+        is_idle && !self.is_lowering
+    }
+}
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task(Option<JoinHandle<()>>);
+
+impl Task {
+    /// Runs a future on the supervisor's own thread.
+    pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Self {
+        Self(Some(tokio::task::spawn_local(future)))
+    }
+}
+
+impl Task {
+    /// Lets the task go on by itself.
+    pub(crate) fn detach(mut self) {
+        self.0.take();
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.0 {
+            handle.abort();
+        }
+    }
+}
+
+/// Every container of the project.
+#[derive(Debug)]
+pub(crate) struct Table {
+    containers: HashMap<ContainerId, Live>,
+    changes: watch::Sender<u64>,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self {
+            containers: HashMap::new(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Something to await changes on.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn get(&self, id: &ContainerId) -> Option<&Live> {
+        self.containers.get(id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Live> {
+        self.containers.values()
+    }
+
+    /// Changes a container and tells everybody who waits.
+    pub(crate) fn update<R>(
+        &mut self,
+        id: &ContainerId,
+        change: impl FnOnce(&mut Live) -> R,
+    ) -> Option<R> {
+        let result = self.containers.get_mut(id).map(change);
+        self.changes.send_modify(|count| *count += 1);
+        result
+    }
+
+    pub(crate) fn insert(&mut self, live: Live) {
+        self.containers.insert(live.record.id.clone(), live);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn remove(&mut self, id: &ContainerId) -> Option<Live> {
+        let removed = self.containers.remove(id);
+        self.changes.send_modify(|count| *count += 1);
+        removed
+    }
+
+    /// The container whose latest start is `spawn`.
+    pub(crate) fn by_spawn(&self, spawn: &str) -> Option<&Live> {
+        self.containers
+            .values()
+            .find(|live| live.spawn.as_deref() == Some(spawn))
+    }
+
+    /// The containers in the planner's form.
+    pub(crate) fn observed(&self) -> Vec<ObservedContainer> {
+        let mut containers: Vec<ObservedContainer> = self
+            .containers
+            .values()
+            .map(|live| ObservedContainer {
+                record: live.record.clone(),
+                state: live.state.clone(),
+                runtime: live.runtime.clone(),
+            })
+            .collect();
+        containers.sort_by(|a, b| {
+            let key = |c: &ObservedContainer| {
+                (
+                    c.record.service_name().clone(),
+                    c.record.number,
+                    c.record.name.clone(),
+                )
+            };
+            key(a).cmp(&key(b))
+        });
+        containers
+    }
+
+    /// Whether anything runs, will by itself, or is being put away.
+    pub(crate) fn is_active(&self) -> bool {
+        self.containers.values().any(|live| !live.is_settled())
+    }
+}
+
+/// Puts the table's containers in place of those that were read from records.
+pub(crate) fn overlay(mut observed: Observed, table: &Table) -> Observed {
+    observed.containers = table.observed();
+    observed
+}

@@ -1,0 +1,46 @@
+//! The one background process of a running project.
+//!
+//! It is crash-only: everything that must outlive it lies in records or on
+//! the keeper's shelf, and a start adopts what it finds there. Its parts:
+//!
+//! ```text
+//!  server ── requests ──> apply, oneoff ── operations ──> host (start, stop, sandbox, …)
+//!                                                           │            ▲
+//!  link <──────────────── spawn, signal, shelf ─────────────┘            │
+//!    └──── states of spawned processes ────> driver ── exits, restarts ──┘
+//! ```
+//!
+//! Everything runs on one thread. The table of containers is the one owner of
+//! their state; no borrow of it is held across an await.
+
+pub mod channel;
+pub mod client;
+
+mod adopt;
+mod apply;
+mod driver;
+mod error;
+mod failure;
+mod files;
+mod gates;
+mod health;
+mod host;
+mod journal;
+mod link;
+mod live;
+mod logging;
+mod namespaces;
+mod networks;
+mod oneoff;
+mod remove;
+mod retire;
+mod sandbox;
+mod scope;
+mod server;
+mod start;
+mod stop;
+mod zone;
+
+pub use error::Error;
+pub use journal::last_words;
+pub use retire::run;

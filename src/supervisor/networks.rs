@@ -1,0 +1,387 @@
+//! The project's networks: bridges, and addresses on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use indexmap::IndexMap;
+
+use crate::engine::create::is_void;
+use crate::model::{ContainerRecord, EndpointRecord, EndpointSpec, Network, Resource, ResourceKey};
+use crate::network::{self, bridge::BridgeSpec};
+use crate::store::{self, Claims, NetworkRecord, NetworkStore, Owner};
+use crate::supervisor::Error;
+use crate::supervisor::host::{Host, blocking};
+use crate::supervisor::zone::aliases;
+use crate::sys;
+use crate::topology::endpoint;
+use crate::topology::ipam::{self, Pool};
+
+/// How often an address is chosen again because somebody else was quicker.
+const CLAIM_ATTEMPTS_MAX: u32 = 64;
+/// Whose an address is, as long as only the claim's name was read.
+const CLAIMED: &str = "another container";
+/// Containers that a network's subnet has room for at least.
+const ENDPOINTS_MIN: usize = 12;
+
+/// A network that a container joins, and how.
+pub(crate) type Joined = (NetworkRecord, EndpointSpec);
+
+impl Host {
+    /// Makes a network of the project: subnets, bridge, rules, record.
+    pub(crate) async fn create_network(
+        &self,
+        key: &ResourceKey,
+        network: &Network,
+    ) -> Result<(), Error> {
+        let owner = Some((self.store.name().to_string(), key.to_string()));
+        self.make_network(network.clone(), owner, None).await?;
+        self.refresh_zone();
+        Ok(())
+    }
+
+    /// Makes a network's bridge and writes its record. `former` is the record
+    /// that it has already, from before its bridge went away.
+    async fn make_network(
+        &self,
+        network: Network,
+        owner: Option<(String, String)>,
+        former: Option<NetworkRecord>,
+    ) -> Result<NetworkRecord, Error> {
+        let root = self.root.clone();
+        let endpoints = self.expected_endpoints();
+        let name = network.name.clone();
+        let made = blocking(move || -> Result<_, MakeError> {
+            let networks = NetworkStore::new(&root);
+            let _lock = networks.lock()?;
+            let generation = former
+                .as_ref()
+                .map_or(0, |record| record.generation.wrapping_add(1));
+            let subnets: Vec<_> = former
+                .iter()
+                .flat_map(|record| record.pools.iter().map(|pool| pool.subnet))
+                .collect();
+            let bridge = network::bridge::create(&BridgeSpec {
+                engine: root.engine(),
+                network: &network,
+                endpoints,
+                former: &subnets,
+                generation,
+            })?;
+            let record = NetworkRecord {
+                name: network.name.clone(),
+                owner,
+                applied: network,
+                pools: bridge.pools,
+                bridge: bridge.name,
+                generation,
+                created_at: former.map_or_else(sys::time::now, |record| record.created_at),
+            };
+            if let Err(error) = networks.write(&record) {
+                // The record's failure is what the user needs.
+                let names = [record.bridge.clone()];
+                let _ = network::bridge::retire(&names);
+                let _ = network::bridge::remove(&names);
+                return Err(error.into());
+            }
+            Ok((record, subnets))
+        })
+        .await;
+        match made {
+            Ok((record, former)) => {
+                let moved = !former.is_empty()
+                    && former
+                        .iter()
+                        .any(|subnet| record.pools.iter().all(|pool| pool.subnet != *subnet));
+                if moved {
+                    self.warn(&format!(
+                        "network {name}: its former subnet is taken by now; a new one was chosen"
+                    ));
+                }
+                Ok(record)
+            }
+            Err(MakeError::Store(error)) => Err(error.into()),
+            Err(MakeError::Network(source)) => Err(Error::Network { name, source }),
+        }
+    }
+
+    fn expected_endpoints(&self) -> usize {
+        let project = self.project.borrow();
+        let replicas: u32 = project
+            .as_deref()
+            .map(|project| project.services.values().map(|service| service.scale).sum())
+            .unwrap_or_default();
+        // Room for recreation, scaling and one-off containers.
+        usize::try_from(replicas)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(2)
+            .max(ENDPOINTS_MIN)
+    }
+
+    /// A container's networks in the order of connection, each with its bridge
+    /// up: after a reboot it is made anew.
+    pub(crate) async fn attached_networks(
+        &self,
+        record: &ContainerRecord,
+        specs: &IndexMap<ResourceKey, EndpointSpec>,
+    ) -> Result<Vec<Joined>, Error> {
+        let networks = NetworkStore::new(&self.root);
+        let mut joined = Vec::new();
+        for (key, spec) in endpoint::connection_order(specs) {
+            let name = self.network_name(record, key);
+            let found = networks.get(&name)?;
+            let found = found.ok_or_else(|| Error::NetworkMissing { name: name.clone() })?;
+            joined.push((self.with_bridge(found).await?, spec.clone()));
+        }
+        Ok(joined)
+    }
+
+    /// A running container's networks, as far as their records are there.
+    pub(crate) fn joined_networks(
+        &self,
+        record: &ContainerRecord,
+        endpoints: &IndexMap<String, EndpointRecord>,
+    ) -> Result<Vec<Joined>, Error> {
+        let networks = NetworkStore::new(&self.root);
+        let mut joined = Vec::new();
+        for name in endpoints.keys() {
+            match networks.get(name) {
+                Ok(Some(network)) => joined.push((network, EndpointSpec::default())),
+                Ok(None) => {}
+                Err(error) => {
+                    self.warn(&format!(
+                        "a network of {} is not known: {error}",
+                        record.name
+                    ));
+                }
+            }
+        }
+        Ok(joined)
+    }
+
+    async fn with_bridge(&self, record: NetworkRecord) -> Result<NetworkRecord, Error> {
+        if self.known_bridges.borrow().contains(&record.bridge) {
+            return Ok(record);
+        }
+        let bridges = blocking(network::observe::bridges)
+            .await
+            .map_err(|source| Error::Network {
+                name: record.name.clone(),
+                source,
+            })?;
+        let is_up = bridges
+            .iter()
+            .any(|bridge| bridge.name == record.bridge && bridge.is_up);
+        let record = if is_up {
+            record
+        } else {
+            self.make_network(record.applied.clone(), record.owner.clone(), Some(record))
+                .await?
+        };
+        self.known_bridges
+            .borrow_mut()
+            .insert(record.bridge.clone());
+        Ok(record)
+    }
+
+    /// A network's name on the host.
+    fn network_name(&self, record: &ContainerRecord, key: &ResourceKey) -> String {
+        let project = self.project.borrow();
+        match project
+            .as_deref()
+            .and_then(|project| project.networks.get(key))
+        {
+            Some(Resource::External { name }) => name.clone(),
+            Some(Resource::Managed(network)) => network.name.clone(),
+            // The model of another day; its name follows the rule.
+            None => format!("{}_{key}", record.project),
+        }
+    }
+
+    /// Claims a container's addresses on its networks: what the service asks
+    /// for, else free ones. Nothing stays claimed on failure.
+    pub(crate) fn claim_addresses(
+        &self,
+        record: &ContainerRecord,
+        networks: &[Joined],
+    ) -> Result<Vec<Vec<IpAddr>>, Error> {
+        let mut all = Vec::new();
+        for (network, spec) in networks {
+            match self.claim_on(record, network, spec) {
+                Ok(addresses) => all.push(addresses),
+                Err(error) => {
+                    self.release_addresses(record);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn claim_on(
+        &self,
+        record: &ContainerRecord,
+        network: &NetworkRecord,
+        spec: &EndpointSpec,
+    ) -> Result<Vec<IpAddr>, Error> {
+        let claims = NetworkStore::new(&self.root).claims(&network.name)?;
+        let mut names = vec![record.name.to_string()];
+        names.extend(aliases(record, &spec.aliases, record.use_aliases));
+        let owner = Owner {
+            project: record.project.clone(),
+            container: record.id.clone(),
+            names,
+        };
+        let wanted = [
+            spec.ipv4_address.map(IpAddr::V4),
+            spec.ipv6_address.map(IpAddr::V6),
+        ];
+        let mut addresses = Vec::new();
+        for pool in one_pool_a_family(&network.pools) {
+            let is_ipv4 = pool.gateway.is_ipv4();
+            let fixed = wanted
+                .iter()
+                .flatten()
+                .find(|address| address.is_ipv4() == is_ipv4);
+            addresses.push(match fixed {
+                Some(address) => self.claim_fixed(record, network, *address, &claims, &owner)?,
+                None => self.claim_free(record, network, pool, &claims, &owner)?,
+            });
+        }
+        Ok(addresses)
+    }
+
+    fn claim_fixed(
+        &self,
+        record: &ContainerRecord,
+        network: &NetworkRecord,
+        address: IpAddr,
+        claims: &Claims,
+        owner: &Owner,
+    ) -> Result<IpAddr, Error> {
+        let refused = |reason: String| Error::Addresses {
+            name: record.name.clone(),
+            reason,
+        };
+        ipam::check_static(&network.name, &network.pools, address, &BTreeMap::new())
+            .map_err(|error| refused(error.to_string()))?;
+        match claims.take(&address.to_string(), owner, &|owner| {
+            is_void(&self.root, owner)
+        }) {
+            Ok(()) => Ok(address),
+            Err(store::Error::Taken { owner, .. }) => Err(refused(format!(
+                "address {address} on network {} is taken by {owner}",
+                network.name
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn claim_free(
+        &self,
+        record: &ContainerRecord,
+        network: &NetworkRecord,
+        pool: &Pool,
+        claims: &Claims,
+        owner: &Owner,
+    ) -> Result<IpAddr, Error> {
+        let names = claims.names()?;
+        let mut taken: BTreeMap<IpAddr, String> = names
+            .iter()
+            .filter_map(|name| Some((name.parse().ok()?, CLAIMED.to_owned())))
+            .collect();
+        for _ in 0..CLAIM_ATTEMPTS_MAX {
+            let address = match ipam::allocate(&network.name, pool, &taken) {
+                Ok(address) => address,
+                // Full, as far as names tell: claims of the dead make room.
+                Err(error) if !self.sweep_claims(claims, &mut taken)? => {
+                    let reason = error.to_string();
+                    return Err(Error::Addresses {
+                        name: record.name.clone(),
+                        reason,
+                    });
+                }
+                Err(_) => continue,
+            };
+            match claims.take(&address.to_string(), owner, &|owner| {
+                is_void(&self.root, owner)
+            }) {
+                Ok(()) => return Ok(address),
+                Err(store::Error::Taken { owner, .. }) => taken.insert(address, owner),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Err(Error::Addresses {
+            name: record.name.clone(),
+            reason: format!(
+                "every address tried on network {} was taken meanwhile",
+                network.name
+            ),
+        })
+    }
+
+    /// Frees addresses whose owners are gone; false when there are none.
+    fn sweep_claims(
+        &self,
+        claims: &Claims,
+        taken: &mut BTreeMap<IpAddr, String>,
+    ) -> Result<bool, Error> {
+        let mut freed = false;
+        for (name, owner) in claims.list()? {
+            if let (true, Ok(address)) = (is_void(&self.root, &owner), name.parse()) {
+                claims.release(&name, &owner.container)?;
+                freed |= taken.remove(&address).is_some();
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Gives a container's addresses back, on whatever network.
+    pub(crate) fn release_addresses(&self, record: &ContainerRecord) {
+        let networks = NetworkStore::new(&self.root);
+        let used: BTreeSet<String> = {
+            let table = self.table.borrow();
+            let live = table.get(&record.id);
+            let known = live.and_then(|live| live.sandbox.as_ref());
+            known
+                .map(|(endpoints, _)| endpoints.keys().cloned().collect())
+                .unwrap_or_default()
+        };
+        let used = if used.is_empty() {
+            self.used_networks()
+        } else {
+            used
+        };
+        for name in used {
+            let released = networks.claims(&name).and_then(|claims| {
+                for (address, owner) in claims.list()? {
+                    if owner.container == record.id {
+                        claims.release(&address, &record.id)?;
+                    }
+                }
+                Ok(())
+            });
+            if let Err(error) = released {
+                tracing::warn!(%error, network = name, "addresses were not released");
+            }
+        }
+    }
+}
+
+/// The first pool of each family: where a container gets its address.
+fn one_pool_a_family(pools: &[Pool]) -> impl Iterator<Item = &Pool> {
+    let first = |is_ipv4: bool| {
+        pools
+            .iter()
+            .find(move |pool| pool.gateway.is_ipv4() == is_ipv4)
+    };
+    first(true).into_iter().chain(first(false))
+}
+
+/// Why a network was not made.
+#[derive(Debug, thiserror::Error)]
+enum MakeError {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Network(#[from] network::Error),
+}

@@ -1,0 +1,308 @@
+//! The plan's world: this host, for one command and the project it desires.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::engine::create::{self, Creation};
+use crate::engine::{Outcome, World};
+use crate::event::{Progress, ResourceKind, Status};
+use crate::image;
+use crate::model::{ContainerId, ContainerRecord, Project, Resource, Service};
+use crate::plan::{
+    AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, RemoveContainer,
+    RemoveNetwork, RemoveVolume, RenameContainer, Replica, RestartContainer, StartContainer,
+    StopContainer,
+};
+use crate::store::Root;
+use crate::supervisor::Error;
+use crate::supervisor::host::{Host, blocking};
+use crate::supervisor::remove::Removal;
+use crate::supervisor::start::Streams;
+use crate::{sys, volume};
+
+/// One command's view of the host.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    host: Rc<Host>,
+    project: Option<Rc<Project>>,
+    /// Whether a one-off container is called by its service's name.
+    use_aliases: bool,
+    /// Where a one-off container's streams go.
+    streams: RefCell<Option<Streams>>,
+    /// The master of its terminal.
+    terminal: RefCell<Option<OwnedFd>>,
+}
+
+impl Host {
+    /// The world for a command that desires `project`.
+    pub(crate) fn scope(self: &Rc<Self>, project: Option<Rc<Project>>) -> Scope {
+        Scope {
+            host: Rc::clone(self),
+            project,
+            use_aliases: false,
+            streams: RefCell::new(None),
+            terminal: RefCell::new(None),
+        }
+    }
+
+    /// The world for a `run` of `project`.
+    pub(crate) fn scope_for_run(
+        self: &Rc<Self>,
+        project: Rc<Project>,
+        use_aliases: bool,
+        streams: Streams,
+    ) -> Scope {
+        Scope {
+            use_aliases,
+            streams: RefCell::new(Some(streams)),
+            ..self.scope(Some(project))
+        }
+    }
+}
+
+impl Scope {
+    /// The master of the one-off container's terminal.
+    pub(crate) fn take_terminal(&self) -> Option<OwnedFd> {
+        self.terminal.borrow_mut().take()
+    }
+
+    fn project(&self) -> Result<&Rc<Project>, Error> {
+        self.project.as_ref().ok_or(Error::NoProject)
+    }
+}
+
+impl World for Scope {
+    type Error = Error;
+
+    async fn create_network(&self, op: &CreateNetwork) -> Result<Outcome, Error> {
+        let project = self.project()?;
+        let Some(Resource::Managed(network)) = project.networks.get(&op.key) else {
+            return Err(Error::NetworkMissing {
+                name: op.name.clone(),
+            });
+        };
+        self.host.create_network(&op.key, network).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn remove_network(&self, op: &RemoveNetwork) -> Result<Outcome, Error> {
+        match self.host.remove_network(&op.name, op.when_used).await? {
+            Removal::Done => Ok(Outcome::Done),
+            Removal::Kept => Ok(still_in_use(ResourceKind::Network, &op.name)),
+        }
+    }
+
+    async fn create_volume(&self, op: &CreateVolume) -> Result<Outcome, Error> {
+        let project = Rc::clone(self.project()?);
+        let Some(Resource::Managed(declared)) = project.volumes.get(&op.key) else {
+            return Err(Error::NoProject);
+        };
+        let (root, declared) = (self.host.root.clone(), declared.clone());
+        let owner = (project.name.to_string(), op.key.to_string());
+        blocking(move || volume::create(&root, &declared, Some(owner)))
+            .await
+            .map_err(|source| Error::Volume {
+                name: op.name.clone(),
+                source,
+            })?;
+        Ok(Outcome::Done)
+    }
+
+    async fn remove_volume(&self, op: &RemoveVolume) -> Result<Outcome, Error> {
+        match self.host.remove_volume(&op.name, op.when_used).await? {
+            Removal::Done => Ok(Outcome::Done),
+            Removal::Kept => Ok(still_in_use(ResourceKind::Volume, &op.name)),
+        }
+    }
+
+    async fn create_container(&self, op: &CreateContainer) -> Result<ContainerId, Error> {
+        let project = Rc::clone(self.project()?);
+        let service = project
+            .services
+            .get(&op.container.service)
+            .ok_or_else(|| Error::NoContainer {
+                name: op.container.service.to_string(),
+            })?
+            .clone();
+        let id = ContainerId::from_random(sys::random::bytes32().map_err(Error::Random)?);
+        let predecessor = op
+            .anonymous_volumes_from
+            .as_ref()
+            .and_then(|id| self.host.record(id).ok());
+        let sources = self.host.volume_sources(&service)?;
+        let (root, store) = (self.host.root.clone(), self.host.store.clone());
+        let (op, use_aliases) = (op.clone(), self.use_aliases);
+        let project = Project::clone(&project);
+        let made = blocking(move || {
+            make(
+                &root,
+                &store,
+                &project,
+                &service,
+                &op,
+                id,
+                predecessor,
+                sources,
+                use_aliases,
+            )
+        })
+        .await?;
+        let id = made.id.clone();
+        self.host.publish(&made, "create", &[]);
+        self.host.insert_created(made);
+        Ok(id)
+    }
+
+    async fn start_container(
+        &self,
+        id: &ContainerId,
+        _: &StartContainer,
+    ) -> Result<Outcome, Error> {
+        let is_one_off = self.host.record(id)?.is_one_off();
+        let asked = if is_one_off {
+            self.streams.borrow_mut().take()
+        } else {
+            None
+        };
+        let terminal = self
+            .host
+            .start(id, asked.unwrap_or(Streams::Logged))
+            .await?;
+        if is_one_off {
+            *self.terminal.borrow_mut() = terminal;
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn stop_container(&self, id: &ContainerId, op: &StopContainer) -> Result<Outcome, Error> {
+        self.host.stop(id, op.timeout).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn kill_container(&self, id: &ContainerId, op: &KillContainer) -> Result<Outcome, Error> {
+        self.host.kill_by_user(id, op.signal.number()).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn restart_container(
+        &self,
+        id: &ContainerId,
+        op: &RestartContainer,
+    ) -> Result<Outcome, Error> {
+        self.host.stop(id, op.timeout).await?;
+        self.host.start(id, Streams::Logged).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn remove_container(
+        &self,
+        id: &ContainerId,
+        op: &RemoveContainer,
+    ) -> Result<Outcome, Error> {
+        self.host.remove(id, op.anonymous_volumes, op.force).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn rename_container(
+        &self,
+        id: &ContainerId,
+        op: &RenameContainer,
+    ) -> Result<Outcome, Error> {
+        self.host.rename(id, &op.to)?;
+        Ok(Outcome::Done)
+    }
+
+    async fn await_gate(
+        &self,
+        ids: &[ContainerId],
+        op: &AwaitGate,
+        limit: Option<Duration>,
+    ) -> Result<Outcome, Error> {
+        self.host.await_gate(ids, op, limit).await
+    }
+
+    async fn discard_container(&self, id: &ContainerId) -> Result<(), Error> {
+        self.host.remove(id, false, true).await
+    }
+
+    async fn start_again(&self, id: &ContainerId) -> Result<(), Error> {
+        self.host.start(id, Streams::Logged).await?;
+        Ok(())
+    }
+}
+
+fn still_in_use(resource: ResourceKind, name: &str) -> Outcome {
+    Outcome::Told(Box::new(Progress {
+        resource,
+        name: name.to_owned(),
+        status: Status::Warning,
+        details: Some("Resource is still in use".to_owned()),
+        amount: None,
+        elapsed: None,
+    }))
+}
+
+/// Makes a container on a thread that may block.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "it gathers what one creation is made from"
+)]
+fn make(
+    root: &Root,
+    store: &crate::store::ProjectStore,
+    project: &Project,
+    service: &Service,
+    op: &CreateContainer,
+    id: ContainerId,
+    predecessor: Option<ContainerRecord>,
+    sources: Vec<(String, ContainerRecord)>,
+    use_aliases: bool,
+) -> Result<ContainerRecord, Error> {
+    let reference = service.image.reference();
+    // Held until the record, which is what keeps the image in use, is written.
+    let guard = image::hold(root).map_err(|source| Error::Image {
+        reference: reference.to_owned(),
+        source,
+    })?;
+    let image = image::resolve(root, &op.image_id)
+        .map_err(|source| Error::Image {
+            reference: reference.to_owned(),
+            source,
+        })?
+        .ok_or_else(|| Error::ImageMissing {
+            reference: reference.to_owned(),
+        })?
+        .image;
+    let (number, slug) = match &op.replica {
+        Replica::Number(number) => (Some(*number), None),
+        Replica::OneOff(slug) => (None, Some(slug.clone())),
+    };
+    let record = create::create(
+        root,
+        store,
+        &Creation {
+            project,
+            service,
+            image: &image,
+            id,
+            name: op.created_as.clone(),
+            number,
+            slug,
+            auto_remove: op.auto_remove,
+            use_aliases,
+            predecessor: predecessor.as_ref(),
+            volume_sources: sources
+                .iter()
+                .map(|(name, record)| (name.clone(), record))
+                .collect(),
+        },
+    )
+    .map_err(|source| Error::Create {
+        name: op.created_as.clone(),
+        source,
+    });
+    drop(guard);
+    record
+}

@@ -1,0 +1,167 @@
+//! The control socket: one task a connection.
+//!
+//! A connection is checked (same user, same protocol), its request is handed
+//! to the host, and what happens is streamed back. A client that goes away
+//! cancels what it asked for.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Event;
+use crate::protocol::control::{ClientFrame, Failure, FailureKind, Request, ServerFrame, VERSION};
+use crate::supervisor::channel::{self, Reader, Writer};
+use crate::supervisor::host::Host;
+use crate::supervisor::live::Task;
+use crate::supervisor::{Error, failure};
+
+/// Connections served at once; more wait in the socket's backlog.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Accepts connections until the future is dropped.
+pub(crate) async fn serve(host: Rc<Host>, listener: UnixListener) {
+    let slots = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let host = Rc::clone(&host);
+                tokio::task::spawn_local(async move {
+                    let client = host.client();
+                    if let Err(error) = converse(&host, stream).await {
+                        tracing::debug!(%error, "a client's connection ended early");
+                    }
+                    drop((client, slot));
+                });
+            }
+            Err(error) => {
+                // Out of descriptors or memory: let some be given back.
+                tracing::warn!(%error, "accept on the control socket failed");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn converse(host: &Rc<Host>, stream: UnixStream) -> Result<(), channel::Error> {
+    let (mut reader, writer) = channel::split(stream);
+    if !host.admits(writer.peer_uid()?) {
+        return refuse(&writer, "the control socket belongs to another user").await;
+    }
+    match reader.receive::<ClientFrame>().await? {
+        Some(ClientFrame::Hello { .. }) => {
+            let build = env!("CARGO_PKG_VERSION").to_owned();
+            writer
+                .send(
+                    &ServerFrame::Hello {
+                        version: VERSION,
+                        build,
+                    },
+                    &[],
+                )
+                .await?;
+        }
+        Some(_) => return refuse(&writer, "a conversation begins with hello").await,
+        None => return Ok(()),
+    }
+    match reader.receive::<ClientFrame>().await? {
+        Some(ClientFrame::Request(request)) => answer(host, *request, reader, writer).await,
+        Some(_) => refuse(&writer, "expected a request").await,
+        None => Ok(()),
+    }
+}
+
+async fn refuse(writer: &Writer, message: &str) -> Result<(), channel::Error> {
+    let failure = Failure {
+        kind: FailureKind::Internal,
+        chain: vec![message.to_owned()],
+        others: Vec::new(),
+        hint: None,
+        evidence: Vec::new(),
+        exit_code: None,
+    };
+    writer.send(&ServerFrame::Failed(failure), &[]).await
+}
+
+/// What a request being served needs of its connection.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    /// Frames for the client.
+    frames: mpsc::UnboundedSender<(ServerFrame, Vec<OwnedFd>)>,
+    /// Cancelled when the client goes away.
+    pub gone: CancellationToken,
+    /// Signals for the request's process.
+    pub signals: mpsc::Receiver<i32>,
+    /// Descriptors that came with the request.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+impl Conversation {
+    /// Shows the client an event. Their number is bounded by the plan's size.
+    pub(crate) fn event(&self, event: Event) {
+        self.frame(ServerFrame::Event(event), Vec::new());
+    }
+
+    /// Sends a frame with descriptors. A client that went away misses it.
+    pub(crate) fn frame(&self, frame: ServerFrame, descriptors: Vec<OwnedFd>) {
+        let _ = self.frames.send((frame, descriptors));
+    }
+}
+
+async fn answer(
+    host: &Rc<Host>,
+    request: Request,
+    mut reader: Reader,
+    writer: Writer,
+) -> Result<(), channel::Error> {
+    let (frames, mut outgoing) = mpsc::unbounded_channel::<(ServerFrame, Vec<OwnedFd>)>();
+    let (signal_sender, signals) = mpsc::channel(16);
+    let gone = CancellationToken::new();
+    let mut conversation = Conversation {
+        frames,
+        gone: gone.clone(),
+        signals,
+        descriptors: reader.take_descriptors(),
+    };
+    let watch = Task::spawn({
+        let gone = gone.clone();
+        async move {
+            while let Ok(Some(frame)) = reader.receive::<ClientFrame>().await {
+                if let ClientFrame::Signal(signal) = frame {
+                    // A full queue means that nobody listens to signals.
+                    let _ = signal_sender.try_send(signal);
+                }
+            }
+            gone.cancel();
+        }
+    });
+    let write = async {
+        while let Some((frame, descriptors)) = outgoing.recv().await {
+            let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+            if let Err(error) = writer.send(&frame, &borrowed).await {
+                gone.cancel();
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    let serve = async move {
+        let last = match host.serve(request, &mut conversation).await {
+            Ok(()) => ServerFrame::Finished,
+            // Closing without a word makes the client ask again, of another pair.
+            Err(Error::Leaving) => return,
+            Err(error) => ServerFrame::Failed(failure::describe(&error)),
+        };
+        conversation.frame(last, Vec::new());
+        // Dropping the conversation ends the writer.
+    };
+    let ((), written) = tokio::join!(serve, write);
+    drop(watch);
+    written
+}

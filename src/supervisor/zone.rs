@@ -1,0 +1,135 @@
+//! What the project's names mean at the moment.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::{Attachment, ContainerRecord, Resource};
+use crate::store::NetworkStore;
+use crate::supervisor::host::Host;
+use crate::topology::{Member, Zone};
+
+impl Host {
+    /// Rebuilds the zone from the table and from the claims of other projects
+    /// on shared networks, and hands it to every DNS server.
+    pub(crate) fn refresh_zone(&self) {
+        let mut members = self.own_members();
+        members.extend(self.foreign_members());
+        let zone = Zone::new(members, self.declared_names());
+        self.zone.send_replace(Arc::new(zone));
+    }
+
+    fn own_members(&self) -> Vec<Member> {
+        let table = self.table.borrow();
+        let mut live: Vec<_> = table
+            .iter()
+            .filter(|live| live.state.is_running())
+            .collect();
+        live.sort_by(|a, b| {
+            (a.record.number, &a.record.name).cmp(&(b.record.number, &b.record.name))
+        });
+        let mut members = Vec::new();
+        for live in live {
+            let Some(runtime) = &live.runtime else {
+                continue;
+            };
+            for (network, endpoint) in &runtime.endpoints {
+                members.push(Member {
+                    network: network.clone(),
+                    name: live.record.name.to_string(),
+                    aliases: endpoint.names.clone(),
+                    ipv4: endpoint.ipv4,
+                    ipv6: endpoint.ipv6,
+                });
+            }
+        }
+        members
+    }
+
+    /// Containers of other projects on the networks that this one uses.
+    fn foreign_members(&self) -> Vec<Member> {
+        let networks = NetworkStore::new(&self.root);
+        let mut members = Vec::new();
+        for name in self.used_networks() {
+            let claims = networks.claims(&name).and_then(|claims| claims.list());
+            for (address, owner) in claims.unwrap_or_default() {
+                if owner.project == *self.store.name() {
+                    continue;
+                }
+                let (Some((first, aliases)), Ok(address)) = (
+                    owner.names.split_first(),
+                    address.parse::<std::net::IpAddr>(),
+                ) else {
+                    continue;
+                };
+                let (ipv4, ipv6) = match address {
+                    std::net::IpAddr::V4(address) => (Some(address), None),
+                    std::net::IpAddr::V6(address) => (None, Some(address)),
+                };
+                members.push(Member {
+                    network: name.clone(),
+                    name: first.clone(),
+                    aliases: aliases.to_vec(),
+                    ipv4,
+                    ipv6,
+                });
+            }
+        }
+        members
+    }
+
+    /// Names on the host of external networks of the project: only those can
+    /// have members of other projects that matter to it.
+    pub(crate) fn used_networks(&self) -> BTreeSet<String> {
+        let project = self.project.borrow();
+        let Some(project) = project.as_deref() else {
+            return BTreeSet::new();
+        };
+        project
+            .networks
+            .values()
+            .map(|network| match network {
+                Resource::External { name } => name.clone(),
+                Resource::Managed(network) => network.name.clone(),
+            })
+            .collect()
+    }
+
+    /// Names that exist when their containers are up: asked for at another
+    /// time, they are nobody else's.
+    fn declared_names(&self) -> Vec<String> {
+        let project = self.project.borrow();
+        let Some(project) = project.as_deref() else {
+            return Vec::new();
+        };
+        let mut names = Vec::new();
+        for service in project.services.values() {
+            names.push(service.name.to_string());
+            names.extend(service.container_name.iter().map(ToString::to_string));
+            if let Attachment::Endpoints(endpoints) = &service.attachment {
+                names.extend(
+                    endpoints
+                        .values()
+                        .flat_map(|endpoint| endpoint.aliases.clone()),
+                );
+            }
+        }
+        names
+    }
+}
+
+/// The names of a container on a network, besides its own: the service's, the
+/// declared aliases, the short id. One-off containers have the service's
+/// names only when asked (`--use-aliases`).
+pub(crate) fn aliases(
+    record: &ContainerRecord,
+    declared: &[String],
+    use_aliases: bool,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    if !record.is_one_off() || use_aliases {
+        names.push(record.service_name().to_string());
+        names.extend(declared.iter().cloned());
+    }
+    names.push(record.id.short().to_owned());
+    names
+}
