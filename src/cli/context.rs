@@ -19,7 +19,7 @@ use crate::cli::exit::{Exit, Failure, Kind, Silent};
 use crate::cli::output;
 use crate::cli::settings::{Ansi, Settings};
 use crate::cli::source::DiskSource;
-use crate::compose::{self, Discovered, LoadOptions, Loaded};
+use crate::compose::{self, Discovered, LoadOptions, Loaded, Source};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::{Project, ProjectName};
 use crate::store::{self, Root};
@@ -40,6 +40,7 @@ pub(crate) struct Context {
     pub(crate) terminal: Terminal,
     store: OnceCell<Root>,
     source: DiskSource,
+    loaded: OnceCell<Option<Project>>,
 }
 
 /// Which streams are terminals.
@@ -80,6 +81,7 @@ impl Context {
             },
             store: OnceCell::new(),
             source: DiskSource::default(),
+            loaded: OnceCell::new(),
         })
     }
 
@@ -141,13 +143,27 @@ impl Context {
 
     /// Loads the project to be run; errors, and what the engine can't do, are
     /// told and end the command.
-    pub(crate) fn load_project(&self, options: &LoadOptions) -> anyhow::Result<Project> {
-        let loaded = compose::load(options, &self.source);
+    pub(crate) fn load_to_run(
+        &self,
+        options: &LoadOptions,
+        source: &dyn Source,
+    ) -> anyhow::Result<Project> {
+        let loaded = compose::load(options, source);
         let mut diagnostics = loaded.diagnostics;
         diagnostics.extend(loaded.unsupported);
         self.tell(&diagnostics, &loaded.sources)?;
         let missing = || Failure::new(Kind::Internal, "a project without errors has no model");
         Ok(loaded.project.ok_or_else(missing)?)
+    }
+
+    /// The disk as the loader sees it.
+    pub(crate) fn source(&self) -> &DiskSource {
+        &self.source
+    }
+
+    /// The project beside us, once it was loaded for its names.
+    pub(crate) fn loaded(&self) -> &OnceCell<Option<Project>> {
+        &self.loaded
     }
 
     fn tell(
@@ -185,21 +201,6 @@ impl Context {
             Ansi::Always => true,
             Ansi::Auto => self.terminal.stdout,
         }
-    }
-
-    /// The name of the project that is meant.
-    pub(crate) fn project_name(&self) -> anyhow::Result<ProjectName> {
-        match self.named_project()? {
-            Some(name) => Ok(name),
-            None => Err(Failure::project("no configuration file provided: not found")
-                .with_hint("run it where a compose.yaml is, or name one with -f, or the project with -p")
-                .into()),
-        }
-    }
-
-    /// The services that the project declares; None when only its name is known.
-    pub(crate) fn declared_services(&self) -> anyhow::Result<Option<Vec<String>>> {
-        Ok(None)
     }
 
     /// The project's name when flags or environment give it.

@@ -72,6 +72,7 @@ pub(crate) struct Failure {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    exit: Option<Exit>,
 }
 
 impl Failure {
@@ -81,6 +82,7 @@ impl Failure {
             kind,
             message: message.into(),
             hint: None,
+            exit: None,
         }
     }
 
@@ -92,6 +94,12 @@ impl Failure {
     /// A wrong project, or a name that it doesn't have.
     pub(crate) fn project(message: impl Into<String>) -> Self {
         Self::new(Kind::Project, message)
+    }
+
+    /// Gives it an exit code of its own, as `run` and `exec` have.
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = Some(exit);
+        self
     }
 
     /// Adds what to do.
@@ -119,8 +127,9 @@ pub(crate) fn report(error: &anyhow::Error) -> u8 {
     let hint = failure.and_then(|failure| failure.hint.as_deref());
     output::error(error, hint);
     failure
-        .map_or(Kind::Internal, |failure| failure.kind)
-        .exit()
+        .map_or(Kind::Internal.exit(), |failure| {
+            failure.exit.unwrap_or(failure.kind.exit())
+        })
         .code()
 }
 

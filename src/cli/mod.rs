@@ -17,9 +17,12 @@ mod follow;
 mod output;
 mod parse;
 mod plugin;
+mod process;
+mod project;
 mod records;
 #[cfg(test)]
 mod reference;
+mod session;
 mod settings;
 mod sightings;
 mod source;

@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 
-use crate::model::{ContainerState, Intent, ObservedContainer, Outcome, ProjectName};
+use crate::engine::observe;
+use crate::model::{ObservedContainer, ProjectName};
 use crate::store::Root;
-use crate::sys;
 
 /// A project's containers by name. What can't be read is told and left out.
 pub(crate) fn containers(
@@ -23,24 +23,8 @@ pub(crate) fn containers(
         .into_iter()
         .map(|record| {
             let runtime = store.runtime(&record.id);
-            let process = runtime.as_ref().and_then(|runtime| runtime.process.clone());
-            let state = match process.filter(sys::process::is_alive) {
-                Some(process) => ContainerState::Running {
-                    process,
-                    since: runtime.as_ref().map_or(record.created_at, |r| r.started_at),
-                },
-                None => match (store.exit(&record.id), record.intent) {
-                    (Some(exit), _) => ContainerState::Exited {
-                        outcome: exit.outcome,
-                        at: exit.at,
-                    },
-                    (None, Intent::Created) => ContainerState::Created,
-                    (None, Intent::Running | Intent::Stopped) => ContainerState::Exited {
-                        outcome: Outcome::Unknown,
-                        at: record.created_at,
-                    },
-                },
-            };
+            let exit = store.exit(&record.id);
+            let state = observe::state(&record, runtime.as_ref(), exit.as_ref());
             ObservedContainer {
                 record,
                 state,

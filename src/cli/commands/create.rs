@@ -2,6 +2,11 @@
 
 use crate::cli::commands::values::Scale;
 
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::session;
+use crate::plan::UpOptions;
+
 /// Flags of `create`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -36,4 +41,24 @@ pub(crate) struct Args {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+impl Args {
+    /// Creates them.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let recreate = session::recreate(self.force_recreate, self.no_recreate);
+        let options = UpOptions {
+            services: session::service_names(&self.services)?,
+            recreate,
+            recreate_dependencies: session::recreate(false, self.no_recreate),
+            scale: session::scales(&self.scale)?,
+            orphans: session::orphans(context, self.remove_orphans)?,
+            no_start: true,
+            all_resources: context.flags.all_resources,
+            assume_yes: self.yes,
+            ..UpOptions::default()
+        };
+        session::bring_up(context, options, "create")?;
+        Ok(Exit::SUCCESS)
+    }
 }

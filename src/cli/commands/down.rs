@@ -1,5 +1,11 @@
 //! `down`: stops and removes what `up` made.
 
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::session;
+use crate::plan::DownOptions;
+use crate::protocol::control::Command;
+
 /// Flags of `down`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -19,4 +25,18 @@ pub(crate) struct Args {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+impl Args {
+    /// Stops and removes them.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let options = DownOptions {
+            services: session::service_names(&self.services)?,
+            remove_orphans: self.remove_orphans
+                || context.environment.is_true("COMPOSE_REMOVE_ORPHANS"),
+            volumes: self.volumes,
+            timeout: session::timeout(self.timeout),
+        };
+        session::verb(context, Command::Down(options), "down")
+    }
 }

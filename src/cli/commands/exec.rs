@@ -1,5 +1,15 @@
 //! `exec`: runs a command in a running container.
 
+use anyhow::Context as _;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::process::{self, Wish};
+use crate::cli::{records, session};
+use crate::model::{ContainerId, ObservedContainer, ProjectName};
+use crate::protocol::control::{Exec, Request};
+use crate::sys;
+
 /// Flags of `exec`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -13,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) index: u32,
     /// Keep STDIN open even if not attached
-    #[arg(short = 'i', long, hide = true, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(short = 'i', long, hide = true, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
     pub(crate) interactive: bool,
     /// Allocate a pseudo-TTY
     #[arg(short = 't', long, hide = true)]
@@ -33,4 +43,75 @@ pub(crate) struct Args {
     /// Service, command and its arguments: from the service on, everything is the command's.
     #[arg(value_names = ["SERVICE", "COMMAND"], required = true, num_args = 2.., trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
+}
+
+impl Args {
+    /// Runs it; the exit code is the command's.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let (service, argv) = self
+            .words
+            .split_first()
+            .context("a service and a command")?;
+        let name = context.project_name()?;
+        let container = self.container(context, &name, service)?;
+        let wish = if self.detach {
+            Wish::Detached
+        } else {
+            Wish::settle(context.terminal, self.tty, self.no_tty, self.interactive)?
+        };
+        let client = session::client(context, &name)?;
+        let request = Request::Exec(Exec {
+            id: format!("exec.{}", random_id()?),
+            container: container.record.id,
+            argv: argv.to_vec(),
+            user: self.user.clone(),
+            cwd: self.workdir.clone(),
+            env: environment(&self.environment, context),
+            privileged: self.privileged,
+            streams: wish.streams(),
+        });
+        session::block_on(process::converse(&client, request, wish, &mut Some))
+    }
+
+    /// The container that is meant: the numbered one, else the first that
+    /// runs; a one-off container only when it is alone.
+    fn container(
+        &self,
+        context: &Context,
+        project: &ProjectName,
+        service: &str,
+    ) -> anyhow::Result<ObservedContainer> {
+        let root = session::open_root(context)?;
+        let mut found = records::containers(&root, project)?;
+        found.retain(|container| container.record.service_name().as_str() == service);
+        let known = context.declared_services()?;
+        if found.is_empty() && known.is_some_and(|known| !known.iter().any(|name| name == service))
+        {
+            return Err(Failure::project(format!("no such service: {service}")).into());
+        }
+        let not_running = || Failure::project(format!("service {service:?} is not running"));
+        if self.index > 0 {
+            found.retain(|container| container.record.number == Some(self.index));
+        }
+        found.retain(|container| container.state.is_running());
+        found.sort_by_key(|container| (container.record.is_one_off(), container.record.number));
+        found.into_iter().next().ok_or_else(|| not_running().into())
+    }
+}
+
+/// `-e KEY=VALUE`, or `-e KEY` with the caller's value.
+pub(crate) fn environment(typed: &[String], context: &Context) -> Vec<(String, String)> {
+    typed
+        .iter()
+        .filter_map(|text| match text.split_once('=') {
+            Some((key, value)) => Some((key.to_owned(), value.to_owned())),
+            None => Some((text.clone(), context.environment.get(text)?.to_owned())),
+        })
+        .collect()
+}
+
+/// Twelve random hexadecimal digits.
+pub(crate) fn random_id() -> anyhow::Result<String> {
+    let bytes = sys::random::bytes32().context("draw of random bytes")?;
+    Ok(ContainerId::from_random(bytes).short().to_owned())
 }

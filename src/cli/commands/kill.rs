@@ -1,5 +1,12 @@
 //! `kill`: sends a signal to containers.
 
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::session;
+use crate::model::InvalidSignal;
+use crate::plan::KillOptions;
+use crate::protocol::control::Command;
+
 /// Flags of `kill`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -13,4 +20,19 @@ pub(crate) struct Args {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+impl Args {
+    /// Sends it.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let options = KillOptions {
+            services: session::service_names(&self.services)?,
+            signal: self
+                .signal
+                .parse()
+                .map_err(|error: InvalidSignal| Failure::usage(error.to_string()))?,
+            orphans: self.remove_orphans,
+        };
+        session::verb(context, Command::Kill(options), "kill")
+    }
 }

@@ -47,6 +47,14 @@ pub(crate) enum Command {
     Images(images::Args),
     /// Manage images
     Image(image::Args),
+    /// Creates containers for a service
+    Create(create::Args),
+    /// Stop and remove containers, networks
+    Down(down::Args),
+    /// Execute a command in a running container
+    Exec(exec::Args),
+    /// Force stop service containers
+    Kill(kill::Args),
     /// View output from containers
     Logs(logs::Args),
     /// List running compose projects
@@ -55,10 +63,24 @@ pub(crate) enum Command {
     Port(port::Args),
     /// List containers
     Ps(ps::Args),
+    /// Restart service containers
+    Restart(restart::Args),
+    /// Removes stopped service containers
+    Rm(rm::Args),
+    /// Run a one-off command on a service
+    Run(run::Args),
+    /// Scale services
+    Scale(scale::Args),
+    /// Start services
+    Start(start::Args),
+    /// Stop services
+    Stop(stop::Args),
     /// Display a live stream of container(s) resource usage statistics
     Stats(stats::Args),
     /// Display the running processes
     Top(top::Args),
+    /// Create and start containers
+    Up(Box<up::Args>),
     /// Show the version information
     Version(version::Args),
     /// List volumes
@@ -72,12 +94,23 @@ impl Command {
             Self::Config(args) => args.run(context),
             Self::Images(args) => args.run(context),
             Self::Image(args) => args.run(context),
+            Self::Create(args) => args.run(context),
+            Self::Down(args) => args.run(context),
+            Self::Exec(args) => args.run(context),
+            Self::Kill(args) => args.run(context),
             Self::Logs(args) => args.run(context),
             Self::Ls(args) => args.run(context),
             Self::Port(args) => args.run(context),
             Self::Ps(args) => args.run(context),
+            Self::Restart(args) => args.run(context),
+            Self::Rm(args) => args.run(context),
+            Self::Run(args) => args.run(context),
+            Self::Scale(args) => args.run(context),
+            Self::Start(args) => args.run(context),
+            Self::Stop(args) => args.run(context),
             Self::Stats(args) => args.run(context),
             Self::Top(args) => args.run(context),
+            Self::Up(args) => args.run(context),
             Self::Version(args) => args.run(),
             Self::Volumes(args) => args.run(context),
         }
@@ -110,6 +143,17 @@ mod tests {
         assert!(run.rm && run.environment.is_empty());
         assert_eq!(run.words, ["web", "--rm", "-e"]);
         assert!(parse::<exec::Args>(&["web"]).is_err());
+    }
+
+    #[test]
+    fn input_is_passed_on_unless_refused() {
+        assert!(parse::<exec::Args>(&["web", "ls"]).unwrap().interactive);
+        assert!(
+            !parse::<exec::Args>(&["--interactive=false", "web", "ls"])
+                .unwrap()
+                .interactive
+        );
+        assert!(parse::<run::Args>(&["web"]).unwrap().interactive);
     }
 
     #[test]

@@ -1,5 +1,11 @@
 //! `restart`: stops and starts containers.
 
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::session;
+use crate::plan::RestartOptions;
+use crate::protocol::control::Command;
+
 /// Flags of `restart`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -13,4 +19,16 @@ pub(crate) struct Args {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+impl Args {
+    /// Restarts them.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let options = RestartOptions {
+            services: session::service_names(&self.services)?,
+            no_deps: self.no_deps,
+            timeout: session::timeout(self.timeout),
+        };
+        session::verb(context, Command::Restart(options), "restart")
+    }
 }

@@ -1,5 +1,11 @@
 //! `rm`: removes containers that have stopped.
 
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::session;
+use crate::plan::RmOptions;
+use crate::protocol::control::Command;
+
 /// Flags of `rm`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -19,4 +25,28 @@ pub(crate) struct Args {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+impl Args {
+    /// Removes them, after asking.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let mut options = RmOptions {
+            services: session::service_names(&self.services)?,
+            stop: self.stop,
+            volumes: self.volumes,
+            force: self.force,
+            timeout: None,
+        };
+        if !options.force && !context.settings.dry_run {
+            let questions = session::rm_questions(context, &options)?;
+            if !questions
+                .iter()
+                .all(|question| session::ask(&question.question()))
+            {
+                return Ok(Exit::SUCCESS);
+            }
+            options.force = true;
+        }
+        session::verb(context, Command::Remove(options), "rm")
+    }
 }

@@ -1,5 +1,18 @@
 //! `run`: runs a one-off command on a service.
 
+use anyhow::Context as _;
+
+use crate::cli::commands::exec::{environment, random_id};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{self, progress::Progress};
+use crate::cli::process::{self, Wish};
+use crate::cli::session;
+use crate::model::{ContainerName, Project, RestartPolicy, Service, ServiceName};
+use crate::plan::RunOptions;
+use crate::protocol::control::{Request, Run};
+use crate::supervisor::client::Notice;
+
 /// Flags of `run`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -25,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) env_from_file: Vec<String>,
     /// Keep STDIN open even if not attached
-    #[arg(short = 'i', long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(short = 'i', long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
     pub(crate) interactive: bool,
     /// Add or override a label
     #[arg(short = 'l', long = "label", value_name = "NAME=VALUE")]
@@ -81,4 +94,164 @@ pub(crate) struct Args {
     /// Service, then a command and its arguments: from the service on, everything is the command's.
     #[arg(value_names = ["SERVICE", "COMMAND"], required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
+}
+
+impl Args {
+    /// Runs it; the exit code is the command's.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let (service, argv) = self.words.split_first().context("a service")?;
+        let name: ServiceName = service
+            .parse()
+            .map_err(|_| Failure::project(format!("no such service: {service}")))?;
+        let mut project = context
+            .load_project_with(std::slice::from_ref(service), self.override_file(service))?;
+        let wish = if self.detach {
+            Wish::Detached
+        } else {
+            Wish::settle(context.terminal, self.tty, self.no_tty, self.interactive)?
+        };
+        let declared = project
+            .services
+            .get_mut(&name)
+            .ok_or_else(|| Failure::project(format!("no such service: {service}")))?;
+        self.change(declared, argv, wish, context)?;
+        self.require_images(context, &project, &name)?;
+        let client = session::client(context, &project.name)?;
+        let request = Request::Run(Box::new(Run {
+            options: RunOptions {
+                service: name,
+                slug: random_id()?,
+                name: self.container_name()?,
+                no_deps: self.no_deps,
+                auto_remove: self.rm,
+                orphans: session::orphans(context, self.remove_orphans)?,
+            },
+            project,
+            use_aliases: self.use_aliases,
+            streams: wish.streams(),
+        }));
+        let progress = Progress::start(&context.settings, context.terminal, "run");
+        let mut progress = Some(progress);
+        let mut started = |notice| match notice {
+            Notice::Event(event) => {
+                if let Some(progress) = &progress {
+                    session::show_event(progress, &event);
+                }
+                None
+            }
+            Notice::Started {
+                container,
+                name,
+                terminal,
+            } => {
+                if let Some(progress) = progress.take() {
+                    progress.finish();
+                }
+                if self.detach {
+                    // A closed stdout leaves nobody to tell.
+                    let _ = output::print(&format!("{name}\n"));
+                }
+                Some(Notice::Started {
+                    container,
+                    name,
+                    terminal,
+                })
+            }
+        };
+        let result = session::block_on(process::converse(&client, request, wish, &mut started));
+        if let Some(progress) = progress {
+            progress.finish();
+        }
+        result
+    }
+
+    fn container_name(&self) -> anyhow::Result<Option<ContainerName>> {
+        let parse = |name: &String| {
+            name.parse()
+                .map_err(|error: crate::model::InvalidName| Failure::usage(error.to_string()))
+        };
+        Ok(self.name.as_ref().map(parse).transpose()?)
+    }
+
+    fn require_images(
+        &self,
+        context: &Context,
+        project: &Project,
+        service: &ServiceName,
+    ) -> anyhow::Result<()> {
+        let root = session::open_root(context)?;
+        let needed: Vec<&ServiceName> = if self.no_deps {
+            vec![service]
+        } else {
+            project.services.keys().collect()
+        };
+        session::require_images(&root, project, &needed)
+    }
+
+    /// What the flags with the file's own grammar come to: an override file,
+    /// which is JSON with one tag.
+    fn override_file(&self, service: &str) -> Option<String> {
+        let list = |texts: &[String]| serde_json::Value::from(texts.to_vec()).to_string();
+        let service = serde_json::Value::from(service).to_string();
+        let ports = match (self.service_ports, self.publish.is_empty()) {
+            (true, true) => String::new(),
+            (true, false) => format!("ports: {},", list(&self.publish)),
+            (false, _) => format!("ports: !override {},", list(&self.publish)),
+        };
+        let volumes = if self.volumes.is_empty() {
+            String::new()
+        } else {
+            format!("volumes: {}", list(&self.volumes))
+        };
+        let body = format!("{ports} {volumes}");
+        (body != " ").then(|| format!("{{services: {{{service}: {{{body}}}}}}}\n"))
+    }
+
+    /// The service as the command line changes it for this one container.
+    fn change(
+        &self,
+        service: &mut Service,
+        argv: &[String],
+        wish: Wish,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let process = &mut service.process;
+        if !argv.is_empty() {
+            process.command = Some(argv.to_vec());
+        }
+        if let Some(entrypoint) = &self.entrypoint {
+            let words = shlex::split(entrypoint).ok_or_else(|| {
+                Failure::usage(format!("--entrypoint {entrypoint:?}: unclosed quote"))
+            })?;
+            process.entrypoint = Some(words);
+            if argv.is_empty() {
+                process.command = Some(Vec::new());
+            }
+        }
+        for file in &self.env_from_file {
+            for (key, value) in context.read_env_file(file)? {
+                process.environment.insert(key, Some(value));
+            }
+        }
+        for (key, value) in environment(&self.environment, context) {
+            process.environment.insert(key, Some(value));
+        }
+        if self.user.is_some() {
+            process.user.clone_from(&self.user);
+        }
+        if self.workdir.is_some() {
+            process.working_dir.clone_from(&self.workdir);
+        }
+        process.tty = matches!(wish, Wish::Terminal { .. });
+        process.stdin_open = self.interactive;
+        service.security.cap_add.extend(self.cap_add.clone());
+        service.security.cap_drop.extend(self.cap_drop.clone());
+        service.restart = RestartPolicy::No;
+        service.container_name = None;
+        for label in &self.labels {
+            let (key, value) = label.split_once('=').unwrap_or((label, ""));
+            service.labels.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(())
+    }
 }

@@ -1,5 +1,11 @@
 //! `start`: starts containers that exist.
 
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::session;
+use crate::plan::StartOptions;
+use crate::protocol::control::Command;
+
 /// Flags of `start`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -13,4 +19,18 @@ pub(crate) struct Args {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+impl Args {
+    /// Starts them.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let options = StartOptions {
+            services: session::service_names(&self.services)?,
+            wait: self.wait,
+            wait_timeout: self
+                .wait_timeout
+                .and_then(|seconds| session::timeout(Some(seconds))),
+        };
+        session::verb(context, Command::Start(options), "start")
+    }
 }

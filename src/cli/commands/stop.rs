@@ -1,5 +1,11 @@
 //! `stop`: stops containers and keeps them.
 
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::session;
+use crate::plan::StopOptions;
+use crate::protocol::control::Command;
+
 /// Flags of `stop`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
@@ -10,4 +16,15 @@ pub(crate) struct Args {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+impl Args {
+    /// Stops them.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let options = StopOptions {
+            services: session::service_names(&self.services)?,
+            timeout: session::timeout(self.timeout),
+        };
+        session::verb(context, Command::Stop(options), "stop")
+    }
 }

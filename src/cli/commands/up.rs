@@ -1,6 +1,36 @@
 //! `up`: creates and starts what the project asks for.
 
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::mpsc;
+
+use crate::cli::attach::Abort;
+use crate::cli::attached::{self, Following, Order, Word};
 use crate::cli::commands::values::Scale;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::logs::Dress;
+use crate::cli::session::{self, Interrupts};
+use crate::model::{Project, ServiceName, Signal};
+use crate::plan::{KillOptions, StopOptions, UpOptions};
+use crate::protocol::control::Command;
+use crate::sys;
+
+/// Words and orders that may wait.
+const WORDS_MAX: usize = 16;
+
+/// What an `up` in the foreground follows, and how.
+struct Foreground {
+    /// Services whose output is shown.
+    services: Vec<String>,
+    /// Services that Ctrl-C stops; all when empty.
+    stopped: Vec<ServiceName>,
+    abort: Abort,
+    dress: Dress,
+    timeout: Option<Duration>,
+}
 
 /// Flags of `up`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -96,4 +126,218 @@ pub(crate) struct Args {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
+}
+
+impl Args {
+    /// Brings the project up, and follows it unless told otherwise.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        self.check()?;
+        let options = self.options(context)?;
+        let is_detached = self.detach || self.wait || self.no_start || context.settings.dry_run;
+        if is_detached {
+            session::bring_up(context, options, "up")?;
+            return Ok(Exit::SUCCESS);
+        }
+        let (project, options) = session::prepare_up(context, options)?;
+        let settings = self.foreground(context, &project)?;
+        session::block_on(attached(context, project, options, settings))
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.wait_timeout.is_some_and(|seconds| seconds < 0) {
+            return Err(Failure::usage("--wait-timeout must be a non-negative integer").into());
+        }
+        if self.wait && (self.abort_on_container_exit || self.abort_on_container_failure) {
+            return Err(Failure::usage(
+                "--wait cannot be combined with --abort-on-container-exit or --abort-on-container-failure",
+            )
+            .into());
+        }
+        if self.watch {
+            return Err(Failure::usage("--watch is not supported by this version").into());
+        }
+        Ok(())
+    }
+
+    fn options(&self, context: &Context) -> anyhow::Result<UpOptions> {
+        let recreate = session::recreate(self.force_recreate, self.no_recreate);
+        Ok(UpOptions {
+            services: session::service_names(&self.services)?,
+            no_deps: self.no_deps,
+            recreate,
+            recreate_dependencies: session::recreate(
+                self.always_recreate_deps || (self.force_recreate && self.services.is_empty()),
+                self.no_recreate,
+            ),
+            renew_anonymous_volumes: self.renew_anon_volumes,
+            scale: session::scales(&self.scale)?,
+            orphans: session::orphans(context, self.remove_orphans)?,
+            no_start: self.no_start,
+            all_resources: context.flags.all_resources,
+            timeout: session::timeout(self.timeout),
+            wait: self.wait,
+            wait_timeout: self
+                .wait_timeout
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .map(Duration::from_secs),
+            assume_yes: self.yes,
+            ..UpOptions::default()
+        })
+    }
+
+    /// Which services are followed: the named ones (all if none), or those of
+    /// `--attach`, without those that opted out.
+    fn foreground(&self, context: &Context, project: &Project) -> anyhow::Result<Foreground> {
+        let known = |name: &String| {
+            let found = project
+                .services
+                .keys()
+                .find(|service| service.as_str() == name);
+            found.cloned().ok_or_else(|| {
+                anyhow::Error::new(Failure::usage(format!(
+                    "cannot attach to services not included in up: {name}"
+                )))
+            })
+        };
+        let named: Vec<ServiceName> = self.services.iter().map(known).collect::<Result<_, _>>()?;
+        let everything = || project.services.keys().cloned().collect::<Vec<_>>();
+        let chosen = if !self.attach.is_empty() {
+            self.attach.iter().map(known).collect::<Result<_, _>>()?
+        } else if named.is_empty() || self.attach_dependencies {
+            everything()
+        } else {
+            named.clone()
+        };
+        let asked = !self.attach.is_empty();
+        let services = chosen
+            .into_iter()
+            .filter(|name| !self.no_attach.contains(&name.to_string()))
+            .filter(|name| {
+                asked
+                    || project
+                        .services
+                        .get(name)
+                        .is_some_and(|service| service.attach)
+            })
+            .map(|name| name.to_string())
+            .collect();
+        let abort = match (&self.exit_code_from, self.abort_on_container_failure) {
+            (Some(service), _) => Abort::CodeFrom(known(service)?.to_string()),
+            (None, true) => Abort::OnFailure,
+            (None, false) if self.abort_on_container_exit => Abort::OnExit,
+            (None, false) => Abort::Never,
+        };
+        Ok(Foreground {
+            services,
+            stopped: named,
+            abort,
+            dress: Dress {
+                prefix: !self.no_log_prefix,
+                color: !self.no_color && context.colors_on_stdout(),
+                timestamps: self.timestamps,
+            },
+            timeout: session::timeout(self.timeout),
+        })
+    }
+}
+
+/// `up` in the foreground: it comes up while its output is followed. Ctrl-C
+/// stops what came up.
+async fn attached(
+    context: &Context,
+    project: Project,
+    options: UpOptions,
+    settings: Foreground,
+) -> anyhow::Result<Exit> {
+    let root = session::open_root(context)?;
+    let (words, mut taken_words) = mpsc::channel(WORDS_MAX);
+    let (orders, taken_orders) = mpsc::channel(WORDS_MAX);
+    let following = Following {
+        project: project.name.clone(),
+        services: settings.services,
+        dress: settings.dress,
+        abort: settings.abort,
+        began: sys::time::now(),
+    };
+    let work = Work {
+        context,
+        stopped: settings.stopped,
+        timeout: settings.timeout,
+    };
+    tokio::select! {
+        exit = attached::follow(&root, following, &mut taken_words, &orders) => exit,
+        failed = work.drive(project, options, words, taken_orders) => {
+            failed?;
+            Ok(Exit::SUCCESS)
+        }
+    }
+}
+
+/// What is done while output is followed.
+struct Work<'a> {
+    context: &'a Context,
+    stopped: Vec<ServiceName>,
+    timeout: Option<Duration>,
+}
+
+impl Work<'_> {
+    /// Brings the project up, passes interrupts on and carries orders out;
+    /// ends only when something fails.
+    async fn drive(
+        &self,
+        project: Project,
+        options: UpOptions,
+        words: mpsc::Sender<Word>,
+        mut orders: mpsc::Receiver<Order>,
+    ) -> anyhow::Result<()> {
+        let name = project.name.clone();
+        let mut interrupts = Interrupts::listen()?;
+        let mut work: LocalBoxFuture<'_, anyhow::Result<()>> = session::carry(
+            self.context,
+            &name,
+            Some(project),
+            Command::Up(options),
+            "up",
+        )
+        .boxed_local();
+        let mut is_busy = true;
+        loop {
+            tokio::select! {
+                result = &mut work, if is_busy => {
+                    is_busy = false;
+                    result?;
+                    words.send(Word::Settled).await?;
+                }
+                () = interrupts.next() => words.send(Word::Interrupt).await?,
+                order = orders.recv() => {
+                    let Some(order) = order else { return Ok(()) };
+                    // Dropping what is under way withdraws it.
+                    let (command, title) = self.command(order);
+                    work = session::carry(self.context, &name, None, command, title).boxed_local();
+                    is_busy = true;
+                }
+            }
+        }
+    }
+
+    fn command(&self, order: Order) -> (Command, &'static str) {
+        let services = self.stopped.clone();
+        match order {
+            Order::Stop => (
+                Command::Stop(StopOptions {
+                    services,
+                    timeout: self.timeout,
+                }),
+                "stop",
+            ),
+            Order::Kill => {
+                let options = KillOptions {
+                    services,
+                    signal: Signal::KILL,
+                    orphans: false,
+                };
+                (Command::Kill(options), "kill")
+            }
+        }
+    }
 }
