@@ -23,7 +23,9 @@ use crate::keeper::orders::{Answer, FirstWords, Mode, ORDERS, ShelfBatch};
 use crate::keeper::service::Service;
 use crate::keeper::shelf::{CONTROL, LOCK, Shelf};
 use crate::keeper::{Error, Step};
+use crate::model::{CgroupSpec, Resources};
 use crate::protocol::frame::{self, Assembler};
+use crate::runtime;
 use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::clone::{self, NamespaceSet, Parent};
 use crate::sys::{birth, descriptor, exec, poll, scm};
@@ -268,14 +270,14 @@ impl Group {
             path: path.to_owned(),
             v2: None,
         };
-        let Ok(hierarchies) = Hierarchies::get() else {
-            return group;
+        let spec = CgroupSpec {
+            path: path.to_owned(),
+            resources: Resources::default(),
         };
-        for hierarchy in &hierarchies.v1 {
-            let _ = std::fs::create_dir_all(hierarchy.mount.join(path));
-        }
-        if let Some(folder) = hierarchies.v2_group(path)
-            && std::fs::create_dir_all(&folder).is_ok()
+        // A group that is there, with a supervisor in it, is used as it is.
+        if runtime::cgroup::prepare(&spec, &[], true).is_ok()
+            && let Ok(hierarchies) = Hierarchies::get()
+            && let Some(folder) = hierarchies.v2_group(path)
         {
             group.v2 = cgroup::open(&folder).ok().flatten();
         }
@@ -287,7 +289,7 @@ impl Group {
             return;
         };
         for hierarchy in &hierarchies.v1 {
-            // A cpuset that has no CPUs takes nobody, which is as well.
+            // It stays where it is in a hierarchy that refuses it.
             let _ = cgroup::join_v1(&hierarchy.mount.join(&self.path));
         }
     }
@@ -333,20 +335,12 @@ pub(crate) fn leave_groups(path: &str) {
     };
     for hierarchy in &hierarchies.v1 {
         let _ = cgroup::join_v1(&hierarchy.mount);
-        remove_empty(&hierarchy.mount, path);
     }
     if let Some(root) = &hierarchies.v2 {
         let _ = cgroup::write(root, "cgroup.procs", "0");
-        remove_empty(root, path);
     }
-}
-
-fn remove_empty(root: &Path, path: &str) {
-    for ancestor in Path::new(path).ancestors() {
-        if ancestor.as_os_str().is_empty() || std::fs::remove_dir(root.join(ancestor)).is_err() {
-            return;
-        }
-    }
+    // What is left then, the next command finds.
+    let _ = runtime::cgroup::remove(path);
 }
 
 #[cfg(test)]
@@ -375,15 +369,5 @@ mod tests {
         assert!(second.is_some(), "another file, another lock");
         drop(first);
         assert!(lock(&path).unwrap().is_none());
-    }
-
-    #[test]
-    fn empty_groups_go_up_to_the_first_in_use() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
-        std::fs::create_dir_all(dir.path().join("a/other")).unwrap();
-        remove_empty(dir.path(), "a/b/c");
-        assert!(!dir.path().join("a/b").exists());
-        assert!(dir.path().join("a/other").exists());
     }
 }

@@ -10,9 +10,9 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::keeper::card::Log;
-use crate::model::{ExitRecord, ProcessIdentity};
+use crate::model::{ExitRecord, Outcome, ProcessIdentity};
 use crate::protocol::keeper::{SpawnFailure, SpawnId, SpawnState};
-use crate::runtime::Starting;
+use crate::runtime::{self, Starting};
 
 /// A process that was asked for.
 #[derive(Debug)]
@@ -114,6 +114,16 @@ impl Spawned {
             Phase::Exited { .. } | Phase::Failed(_) => false,
         };
         is_live && matches!(self.kind, Kind::Container { .. })
+    }
+
+    /// Whether the out-of-memory killer was the end of a container.
+    pub(crate) fn is_oom_killed(&self, outcome: Outcome) -> bool {
+        match &self.kind {
+            Kind::Container { cgroup, .. } => {
+                !outcome.is_success() && !cgroup.is_empty() && runtime::cgroup::oom_killed(cgroup)
+            }
+            Kind::Exec => false,
+        }
     }
 
     /// Whether it can be forgotten.

@@ -12,9 +12,14 @@ use crate::model::{ExitRecord, Outcome, ProcessIdentity, ProcessSpec, Rlimit};
 use crate::protocol::keeper::{Exec, Message, Spawn, SpawnFailure, SpawnId, Stdio};
 use crate::protocol::log_writer::ToWriter;
 use crate::runtime::{self, Started, Starting};
+use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::poll::Interest;
 use crate::sys::{birth, descriptor, pidfd, process, scm, time};
 
+/// Turns of killing what is left in a control group, and their length.
+const CLEAR_TURNS_MAX: usize = 25;
+const CLEAR_TURN: Duration = Duration::from_millis(2);
+const SIGKILL: i32 = 9;
 /// How long an init stage may take to become the user's program.
 const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 /// How long the end of a container's output is waited for.
@@ -39,6 +44,7 @@ impl Service {
         match prepared {
             Ok(ready) => {
                 let kind = kind(ready.log);
+                self.clear_group(&request.bundle.cgroup.path);
                 let started = runtime::start(&request.bundle, ready.stdio, ready.joins);
                 birth::die_if_told("keeper:after-clone");
                 self.began(id, spawn, kind, started, ready.shelve, ready.terminal);
@@ -46,6 +52,30 @@ impl Service {
             Err(failure) => self.fail_at_once(id, spawn, kind(None), failure),
         }
         wipe(&mut request.bundle.process);
+    }
+
+    /// Kills what an earlier keeper started there and died before it could
+    /// tell anybody.
+    fn clear_group(&self, path: &str) {
+        let is_ours = self.spawns.values().any(|spawned| {
+            let is_there =
+                matches!(&spawned.kind, Kind::Container { cgroup, .. } if cgroup == path);
+            is_there && spawned.is_live_container()
+        });
+        if is_ours {
+            return;
+        }
+        for _ in 0..CLEAR_TURNS_MAX {
+            let left = members(path);
+            if left.is_empty() {
+                return;
+            }
+            for process in left {
+                // One that has ended is as well.
+                let _ = process::kill(&process, SIGKILL);
+            }
+            std::thread::sleep(CLEAR_TURN);
+        }
     }
 
     /// Starts a process in a container, once for each id.
@@ -298,7 +328,7 @@ impl Service {
             spawn: spawn.clone(),
             outcome,
             at: time::now(),
-            oom_killed: false,
+            oom_killed: spawned.is_oom_killed(outcome),
         };
         birth::die_if_told("keeper:before-reap");
         self.update_card(spawn, |card| card.end = Some(record.clone()));
@@ -479,6 +509,25 @@ impl Service {
     pub(crate) fn has_live_processes(&self) -> bool {
         self.spawns.values().any(|spawned| !spawned.is_over())
     }
+}
+
+/// The processes of a control group. They are killed one by one: a group
+/// that was ever killed as a whole (`cgroup.kill`) kills what is cloned into
+/// it from another group, because the kernel compares the wrong counters.
+fn members(path: &str) -> Vec<ProcessIdentity> {
+    let Ok(hierarchies) = Hierarchies::get() else {
+        return Vec::new();
+    };
+    let v1 = hierarchies.v1.iter().map(|known| known.mount.join(path));
+    let mut folders = hierarchies.v2_group(path).into_iter().chain(v1);
+    let Some(folder) = folders.find(|folder| folder.is_dir()) else {
+        return Vec::new();
+    };
+    let text = cgroup::read(&folder, "cgroup.procs").unwrap_or_default();
+    let pids = text.lines().filter_map(|line| line.parse().ok());
+    pids.filter_map(|pid| process::identity(pid).ok())
+        .filter(process::is_alive)
+        .collect()
 }
 
 /// How a process ended, from whoever can know; None while it lives.

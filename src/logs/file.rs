@@ -5,7 +5,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::protocol::keeper::LogTarget;
@@ -83,6 +83,28 @@ impl LogFile {
         Ok(())
     }
 
+    /// Cuts off a last line that has no end: its writer died, and nobody is
+    /// left who knows the rest.
+    pub(crate) fn cut_torn_line(&mut self) -> io::Result<()> {
+        let end = self.file.metadata()?.len();
+        let mut position = end;
+        let mut chunk = vec![0u8; 64 << 10];
+        while position > 0 {
+            let count = usize::try_from(position)
+                .unwrap_or(usize::MAX)
+                .min(chunk.len());
+            let start = position - u64::try_from(count).unwrap_or(0);
+            let part = chunk.get_mut(..count).unwrap_or_default();
+            self.file.read_exact_at(part, start)?;
+            if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+                position = start + u64::try_from(at).unwrap_or(0) + 1;
+                break;
+            }
+            position = start;
+        }
+        self.cut_to(position)
+    }
+
     /// Moves the files up by one number, drops the oldest and starts afresh.
     pub(crate) fn rotate(&mut self) -> io::Result<()> {
         let numbers = self.files_max.saturating_sub(1);
@@ -114,6 +136,7 @@ pub(crate) fn rotated(path: &Path, number: u32) -> PathBuf {
 
 fn open(path: &Path) -> io::Result<(File, u64, FileIdentity)> {
     let file = File::options()
+        .read(true)
         .append(true)
         .create(true)
         .mode(0o640)
@@ -213,6 +236,27 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
         drop(log);
         assert!(LogFile::open(&target).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_torn_line_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let long = "x".repeat(200_000);
+        for (before, after) in [
+            ("", ""),
+            ("a\n", "a\n"),
+            ("a\nb", "a\n"),
+            (long.as_str(), ""),
+        ] {
+            std::fs::write(&path, before).unwrap();
+            let mut log = LogFile::open(&target(dir.path(), None, 1))
+                .unwrap()
+                .unwrap();
+            log.cut_torn_line().unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+            assert_eq!(log.length(), u64::try_from(after.len()).unwrap());
+        }
     }
 
     #[test]

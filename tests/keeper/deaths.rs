@@ -7,12 +7,13 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rcompose::keeper::{Launched, launch};
-use rcompose::model::{Outcome, ProcessIdentity};
+use rcompose::model::{Bundle, CgroupSpec, Outcome, ProcessIdentity, Resources};
 use rcompose::protocol::keeper::{Adopt, ReplyBody, RequestBody};
+use rcompose::runtime;
 use rcompose::sys::{descriptor, process, random};
 
-use crate::pair::{Pair, eventually, kill};
-use crate::supervisor::Ask;
+use crate::pair::{Pair, eventually, kill, processes};
+use crate::supervisor::{Ask, Tell};
 
 pub(crate) fn the_shelf_survives_a_supervisor() {
     let pair = Pair::launch();
@@ -39,6 +40,128 @@ pub(crate) fn the_shelf_survives_a_supervisor() {
     let names = vec!["port/web".to_owned(), "unknown".to_owned()];
     assert_eq!(pair.keeper(RequestBody::Drop { names }), ReplyBody::Done);
     assert!(!pair.shelf().contains(&"port/web".to_owned()));
+    pair.shut_down();
+}
+
+pub(crate) fn a_keeper_may_die_right_after_a_clone() {
+    a_spawn_survives("keeper:after-clone");
+}
+
+pub(crate) fn a_keeper_may_die_before_it_answers() {
+    a_spawn_survives("keeper:before-reply");
+}
+
+/// A container that the keeper started and never told of.
+fn a_spawn_survives(point: &str) {
+    let mut pair = Pair::unlaunched();
+    let marker = pair.spec.state_dir.join("die");
+    let told = format!("{point}@{}", marker.display());
+    let variable = ("RCOMPOSE_TEST_DIE".to_owned(), told);
+    pair.spec.environment.push(variable);
+    assert_eq!(launch(&pair.spec).unwrap(), Launched::Ready);
+    let before = pair.await_ready();
+    let bundle = pair.engine.bundle("orphan", &["sleep", "54321"]);
+    let group = CgroupSpec {
+        path: format!("rcompose-test-{}/shop/orphan", pair.tag),
+        resources: Resources::default(),
+    };
+    runtime::cgroup::prepare(&group, &[], true).unwrap();
+    let bundle = Bundle {
+        cgroup: group.clone(),
+        ..bundle
+    };
+    std::fs::write(&marker, "").unwrap();
+    let process = pair.start_bundle("orphan", bundle);
+    assert!(!marker.exists(), "{point}: nobody died");
+    assert_ne!(pair.members()["keeper"], before["keeper"]);
+    let sleepers = || {
+        let all = processes().into_iter();
+        let sleepers = all.filter(|(_, arguments)| arguments.iter().any(|a| a == "54321"));
+        sleepers.map(|(pid, _)| pid).collect::<Vec<_>>()
+    };
+    eventually("one container", || {
+        (sleepers() == [process.pid]).then_some(())
+    });
+    kill(process.pid);
+    assert_eq!(pair.await_exit("orphan"), Outcome::Signal(9));
+    runtime::cgroup::remove(&group.path).unwrap();
+    pair.shut_down();
+}
+
+pub(crate) fn a_supervisor_is_replaced_while_all_goes_on() {
+    let pair = Pair::launch();
+    let process = pair.start("steady", "exec sleep 1000");
+    let before = pair.await_ready();
+    let binary = File::open("/proc/self/exe").unwrap().into();
+    let ask = Ask::Keeper(RequestBody::ReplaceSupervisor);
+    let (tell, _) = pair.ask_with(&ask, &[binary]);
+    assert!(matches!(tell, Tell::Reply(ReplyBody::Done)), "{tell:?}");
+    let after = eventually("the next supervisor", || {
+        let members = pair.await_ready();
+        (members["supervisor"] != before["supervisor"]).then_some(members)
+    });
+    assert_eq!(after["keeper"], before["keeper"]);
+    let hello = RequestBody::Hello {
+        version: 1,
+        build: String::new(),
+    };
+    let ReplyBody::Hello { deaths, spawns, .. } = pair.keeper(hello) else {
+        panic!("no hello");
+    };
+    assert_eq!(deaths, Vec::<String>::new(), "a replacement is no death");
+    assert_eq!(spawns.len(), 1);
+    kill(process.pid);
+    assert_eq!(pair.await_exit("steady"), Outcome::Signal(9));
+    pair.shut_down();
+}
+
+/// A supervisor that stands still holds nobody up, and hears the truth later.
+pub(crate) fn a_stopped_supervisor_blocks_nobody() {
+    let pair = Pair::launch();
+    let names: Vec<String> = (0..8).map(|n| format!("brief{}", "z".repeat(n))).collect();
+    for name in &names {
+        pair.start(name, "sleep 0.3; echo done; exit 3");
+    }
+    let supervisor = process::identity(pair.await_ready()["supervisor"]).unwrap();
+    process::kill(&supervisor, libc::SIGSTOP).unwrap();
+    for name in &names {
+        let record = || pair.record(name).map(|record| record.outcome);
+        let outcome = eventually(&format!("record of {name}"), record);
+        assert_eq!(outcome, Outcome::Code(3));
+    }
+    process::kill(&supervisor, libc::SIGCONT).unwrap();
+    for name in &names {
+        assert_eq!(pair.await_exit(name), Outcome::Code(3));
+    }
+    pair.shut_down();
+}
+
+/// A log writer that hangs, as on a frozen disk, hides no end for long.
+pub(crate) fn a_stopped_log_writer_hides_no_exit() {
+    let pair = Pair::launch();
+    let writer = process::identity(pair.await_ready()["log-writer"]).unwrap();
+    process::kill(&writer, libc::SIGSTOP).unwrap();
+    for name in ["first", "second", "third"] {
+        pair.start(name, "echo late; exit 4");
+    }
+    for name in ["first", "second", "third"] {
+        assert_eq!(pair.await_exit(name), Outcome::Code(4));
+        assert_eq!(pair.output(name), "");
+    }
+    let start = std::time::Instant::now();
+    pair.start("fourth", "exit 5");
+    assert_eq!(pair.await_exit("fourth"), Outcome::Code(5));
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "it is known to hang"
+    );
+    process::kill(&writer, libc::SIGCONT).unwrap();
+    for name in ["first", "second", "third"] {
+        eventually("late lines", || {
+            (pair.output(name) == "late\n").then_some(())
+        });
+        eventually("its record", || pair.record(name));
+    }
     pair.shut_down();
 }
 

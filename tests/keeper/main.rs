@@ -57,6 +57,11 @@ fn main() -> ExitCode {
         }
         deaths, without "": {
             the_shelf_survives_a_supervisor,
+            a_keeper_may_die_right_after_a_clone,
+            a_keeper_may_die_before_it_answers,
+            a_supervisor_is_replaced_while_all_goes_on,
+            a_stopped_supervisor_blocks_nobody,
+            a_stopped_log_writer_hides_no_exit,
             any_of_the_three_may_die,
             a_supervisor_that_keeps_failing_is_explained,
             all_three_may_die,

@@ -98,7 +98,10 @@ impl Supervisor {
             }
             incoming.push(&buffer[..got.count], got.descriptors);
             while let Some((ask, descriptors)) = incoming.take::<Ask>().unwrap() {
-                let is_end = matches!(ask, Ask::Keeper(RequestBody::Shutdown));
+                let is_end = matches!(
+                    ask,
+                    Ask::Keeper(RequestBody::Shutdown | RequestBody::ReplaceSupervisor)
+                );
                 let (tell, descriptors) = self.obey(ask, descriptors);
                 let is_end = is_end && matches!(tell, Tell::Reply(ReplyBody::Done));
                 let bytes = frame::encode(&tell).unwrap();

@@ -349,6 +349,8 @@ impl Spool {
         };
         if log.identity() == self.state.log {
             log.cut_to(self.state.log_length)?;
+        } else {
+            log.cut_torn_line()?;
         }
         self.log = Some(log);
         self.commit(0, 0)
