@@ -80,9 +80,13 @@ impl Engine {
 
     /// Makes a container run: as this test's own process.
     pub(crate) fn runs(&self, id: &ContainerId, ports: &[(&str, u16, u16)]) {
-        let own = i32::try_from(std::process::id()).unwrap();
+        self.runs_as(id, i32::try_from(std::process::id()).unwrap(), ports);
+    }
+
+    /// Makes a container run as a process.
+    pub(crate) fn runs_as(&self, id: &ContainerId, pid: i32, ports: &[(&str, u16, u16)]) {
         let runtime = ContainerRuntime {
-            process: Some(sys::process::identity(own).unwrap()),
+            process: Some(sys::process::identity(pid).unwrap()),
             spawn: "spawn".into(),
             started_at: jiff::Timestamp::now(),
             endpoints: indexmap::IndexMap::new(),

@@ -309,3 +309,55 @@ fn stats_are_read_once() {
         assert!(row.get(key).unwrap().is_string(), "{key}");
     }
 }
+
+#[test]
+fn wait_passes_the_code_on() {
+    let engine = Engine::new();
+    let web = engine.container("web", 1, &[]);
+    let none = engine.run(&["-p", "shop", "wait", "db"]);
+    assert_eq!(none.code, Some(1));
+    assert!(
+        none.err.contains("no containers for project \"shop\""),
+        "{}",
+        none.err
+    );
+
+    let mut sleeper = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
+    engine.runs_as(&web, i32::try_from(sleeper.id()).unwrap(), &[]);
+    let waiting = engine
+        .command(&["-p", "shop", "wait", "web"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually(|| watches_a_folder(waiting.id()));
+    engine.ends(&web, 3);
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("container \"{web}\" exited with status code 3\n")
+    );
+}
+
+fn eventually(check: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !check() {
+        assert!(began.elapsed().as_secs() < 20, "it never came");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// Whether a process has an inotify watch: it has looked and waits.
+fn watches_a_folder(pid: u32) -> bool {
+    let Ok(folder) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
+        return false;
+    };
+    folder
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .any(|text| text.contains("inotify wd:"))
+}

@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Version(version::Args),
     /// List volumes
     Volumes(volumes::Args),
+    /// Block until containers of all (or specified) services stop
+    Wait(wait::Args),
 }
 
 impl Command {
@@ -113,6 +115,7 @@ impl Command {
             Self::Up(args) => args.run(context),
             Self::Version(args) => args.run(),
             Self::Volumes(args) => args.run(context),
+            Self::Wait(args) => args.run(context),
         }
     }
 }
