@@ -4,6 +4,7 @@
 //! `version` reads no file.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::cli::exit::{Exit, Failure, Kind, Silent};
 use crate::cli::output;
 use crate::cli::settings::{Ansi, Settings};
 use crate::cli::source::DiskSource;
-use crate::compose::{self, Discovered, LoadOptions, Loaded, Source};
+use crate::compose::{self, Discovered, LoadOptions, Loaded, Source, VariableUse};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::{Project, ProjectName};
 use crate::store::{self, Root};
@@ -110,7 +111,13 @@ impl Context {
     /// Finds the project's files and variables, and tells what is odd about
     /// them. No file is no error: many commands need only a name.
     pub(crate) fn discover(&self) -> anyhow::Result<Discovered> {
-        let request = compose::Request {
+        let found = compose::discover(&self.request(), &self.source);
+        self.tell(&found.diagnostics, &[])?;
+        Ok(found)
+    }
+
+    fn request(&self) -> compose::Request {
+        compose::Request {
             files: self.flags.files.clone(),
             project_directory: self
                 .flags
@@ -122,10 +129,7 @@ impl Context {
             env_files: self.flags.env_files.clone(),
             working_dir: self.working_dir.clone(),
             variables: self.environment.variables().clone(),
-        };
-        let found = compose::discover(&request, &self.source);
-        self.tell(&found.diagnostics, &[])?;
-        Ok(found)
+        }
     }
 
     /// Loads the project's canonical tree; errors are told and end the
@@ -139,6 +143,11 @@ impl Context {
         }));
         self.tell(&diagnostics, &loaded.sources)?;
         Ok(loaded)
+    }
+
+    /// The variables that the project's files use.
+    pub(crate) fn variables(&self, options: &LoadOptions) -> BTreeMap<String, VariableUse> {
+        compose::variables(options, &self.source)
     }
 
     /// Loads the project to be run; errors, and what the engine can't do, are

@@ -154,7 +154,7 @@ impl Walk<'_> {
                     );
                     let problem = Problem::error("bad-cast", message, place).label(expected(kind));
                     self.problems.add_at(&path, problem);
-                    return Some(Value::Null);
+                    return None;
                 }
             }
         }

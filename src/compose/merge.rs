@@ -321,3 +321,141 @@ fn ipam(
     }
     *earlier = merged;
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::compose::attribute;
+    use crate::compose::render;
+    use crate::compose::yaml;
+
+    fn parse(text: &str) -> Node {
+        let mut documents = yaml::parse(1, "test", text).expect(text);
+        documents.remove(0)
+    }
+
+    /// Merges services' attributes and prints the result.
+    fn merged(base: &str, over: &str) -> Result<String, usize> {
+        let schema = attribute::root().at("services.*");
+        let mut problems = Problems::default();
+        let mut node = parse(base);
+        merge(&mut node, parse(over), schema, &Trail::ROOT, &mut problems);
+        match problems.count() {
+            0 => Ok(render::write_json(&render::plain(&node), None)),
+            faults => Err(faults),
+        }
+    }
+
+    #[test]
+    fn each_rule_of_the_table() {
+        let cases = [
+            ("{command: [a, b]}", "{command: c}", r#"{"command":"c"}"#),
+            ("{command: a}", "{command: null}", r#"{"command":null}"#),
+            ("{image: a}", "{image: null}", r#"{"image":"a"}"#),
+            (
+                "{environment: {B: 1, A: 1}}",
+                "{environment: [A=2]}",
+                r#"{"environment":["A=1","B=1","A=2"]}"#,
+            ),
+            (
+                "{environment: {A: 1}}",
+                "{environment: {A: !reset null}}",
+                r#"{"environment":[]}"#,
+            ),
+            (
+                "{depends_on: [a]}",
+                "{depends_on: {b: {condition: service_healthy}}}",
+                r#"{"depends_on":{"a":{"condition":"service_started","required":true},"b":{"condition":"service_healthy"}}}"#,
+            ),
+            (
+                "{build: x}",
+                "{build: {target: y}}",
+                r#"{"build":{"context":"x","target":"y"}}"#,
+            ),
+            (
+                "{logging: {driver: a, options: {k: v}}}",
+                "{logging: {driver: b}}",
+                r#"{"logging":{"driver":"b"}}"#,
+            ),
+            (
+                "{logging: {options: {k: v}}}",
+                "{logging: {driver: b}}",
+                r#"{"logging":{"driver":"b","options":{"k":"v"}}}"#,
+            ),
+            (
+                "{ulimits: {a: {soft: 1, hard: 2}}}",
+                "{ulimits: {a: {soft: 3}}}",
+                r#"{"ulimits":{"a":{"soft":3}}}"#,
+            ),
+            (
+                "{extra_hosts: [a=1]}",
+                "{extra_hosts: {a: [1, 2]}}",
+                r#"{"extra_hosts":["a=1","a=2"]}"#,
+            ),
+            ("{dns: a}", "{dns: [b]}", r#"{"dns":["a","b"]}"#),
+            (
+                "{ports: [\"1\"]}",
+                "{ports: !override [\"2\"]}",
+                r#"{"ports":["2"]}"#,
+            ),
+            ("{ports: [\"1\"]}", "{ports: !reset [\"2\"]}", "{}"),
+            ("{x-a: [1, 2]}", "{x-a: [2, 3]}", r#"{"x-a":[1,2,3]}"#),
+        ];
+        for (base, over, expected) in cases {
+            assert_eq!(
+                merged(base, over).as_deref(),
+                Ok(expected),
+                "{base} + {over}"
+            );
+        }
+    }
+
+    #[test]
+    fn forms_that_cannot_meet_are_a_conflict() {
+        assert_eq!(merged("{cap_add: [A]}", "{cap_add: B}"), Err(1));
+        assert_eq!(
+            merged("{healthcheck: {retries: 1}}", "{healthcheck: [a]}"),
+            Err(1)
+        );
+    }
+
+    fn tree() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            "[a-c]".prop_map(|text| text),
+            Just("1".to_owned()),
+            Just("true".to_owned())
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop::collection::btree_map("[k-n]", inner, 0..3).prop_map(|map| {
+                let pairs: Vec<_> = map
+                    .iter()
+                    .map(|(key, value)| format!("{key}: {value}"))
+                    .collect();
+                format!("{{{}}}", pairs.join(", "))
+            })
+        })
+        .prop_map(|tree| format!("{{x-a: {{r: {tree}}}}}"))
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_changes_what_it_is_merged_with(tree in tree()) {
+            let alone = render::write_json(&render::plain(&parse(&tree)), None);
+            prop_assert_eq!(merged(&tree, "{}"), Ok(alone.clone()));
+            prop_assert_eq!(merged("{}", &tree), Ok(alone.clone()));
+            prop_assert_eq!(merged(&tree, &tree), Ok(alone));
+        }
+
+        #[test]
+        fn mappings_merge_associatively(a in tree(), b in tree(), c in tree()) {
+            if let (Ok(left), Ok(right)) = (merged(&a, &b), merged(&b, &c)) {
+                let (left, right) = (merged(&left, &c), merged(&a, &right));
+                if let (Ok(left), Ok(right)) = (left, right) {
+                    prop_assert_eq!(left, right);
+                }
+            }
+        }
+    }
+}

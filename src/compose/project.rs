@@ -1,6 +1,7 @@
 //! The entry: a load from options to a project, its canonical tree and what
 //! there is to say about it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,12 +9,13 @@ use crate::compose::attribute;
 use crate::compose::consistency;
 use crate::compose::envfile;
 use crate::compose::environment::{Environment, OriginKind};
+use crate::compose::explain::{self, Part, VariableUse};
 use crate::compose::load::{FileSet, Loader};
 use crate::compose::lower;
 use crate::compose::node::{Node, Value};
 use crate::compose::normalize;
 use crate::compose::options::LoadOptions;
-use crate::compose::place::Place;
+use crate::compose::place::{Files, Place};
 use crate::compose::problem::{Problem, Problems};
 use crate::compose::render::{self, Format};
 use crate::compose::select::{self, Disabled};
@@ -57,6 +59,7 @@ pub struct Canonical {
     root: Node,
     disabled: Disabled,
     environment: Environment,
+    files: Files,
     is_template: bool,
 }
 
@@ -79,6 +82,11 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
             project = lower::lower(&loader, &root, &disabled, &name, &mut unsupported);
         }
     }
+    let sources = loader.files.sources();
+    let sources = sources
+        .map(|(path, text)| (Arc::clone(path), Arc::clone(text)))
+        .collect();
+    let diagnostics = loader.problems.into_diagnostics(&loader.files);
     Loaded {
         project: project.filter(|_| !unsupported.has_errors()),
         unsupported: unsupported.into_diagnostics(&loader.files),
@@ -87,15 +95,42 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
             root,
             disabled,
             environment: loader.environment,
+            files: loader.files,
             is_template: options.skip.interpolation,
         },
-        sources: loader
-            .files
-            .sources()
-            .map(|(path, text)| (Arc::clone(path), Arc::clone(text)))
-            .collect(),
-        diagnostics: loader.problems.into_diagnostics(&loader.files),
+        sources,
+        diagnostics,
     }
+}
+
+/// A value as YAML in the form in which `config` prints it.
+///
+/// # Errors
+/// When the YAML writer fails, which no JSON value makes it do.
+pub fn to_yaml(value: &serde_json::Value) -> Result<String, serde_yaml::ser_error::Error> {
+    let options = serde_yaml::ser_options! { compact_list_indent: false };
+    serde_yaml::to_string_with_options(value, options)
+}
+
+/// The variables that the files use, by name, whatever they are worth.
+#[must_use]
+pub fn variables(options: &LoadOptions, source: &dyn Source) -> BTreeMap<String, VariableUse> {
+    let mut options = options.clone();
+    options.skip.interpolation = true;
+    let mut loader = Loader::new(source, &options);
+    let set = FileSet {
+        files: &options.files,
+        folder: &options.project_directory,
+        above: &[],
+    };
+    let merged = loader.merge_files(&set);
+    merged.as_ref().map(explain::variables).unwrap_or_default()
+}
+
+/// The project's name alone; None when it has no legal one.
+#[must_use]
+pub fn name(options: &LoadOptions, source: &dyn Source) -> Option<ProjectName> {
+    project_name(&mut Loader::new(source, options)).parse().ok()
 }
 
 /// Files to a canonical, normalized tree.
@@ -231,8 +266,7 @@ impl Canonical {
     /// # Errors
     /// When the YAML writer fails, which none of our trees makes it do.
     pub fn to_yaml(&self) -> Result<String, serde_yaml::ser_error::Error> {
-        let options = serde_yaml::ser_options! { compact_list_indent: false };
-        let text = serde_yaml::to_string_with_options(&self.shape(Format::Yaml), options)?;
+        let text = to_yaml(&self.shape(Format::Yaml))?;
         Ok(self.double_dollars(text))
     }
 
@@ -299,9 +333,164 @@ impl Canonical {
         render::model_references(&self.root)
     }
 
+    /// What a dotted path such as `services.web.ports` is made of, and where
+    /// each part is written; None when it leads nowhere.
+    #[must_use]
+    pub fn explain(&self, path: &str) -> Option<Vec<Part>> {
+        explain::parts(&self.root, path, &self.files)
+    }
+
     /// The project's environment.
     #[must_use]
     pub fn environment(&self) -> &Environment {
         &self.environment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::source::MapSource;
+    use crate::model::{Attachment, HostPorts, ImageSource, Mount, ProbeCommand, RestartPolicy};
+
+    fn loaded(text: &str) -> Loaded {
+        let source = MapSource::new().with("/p/compose.yaml", text);
+        let mut options = LoadOptions::new("/p", [PathBuf::from("/p/compose.yaml")]);
+        options
+            .environment
+            .put_first("HOME", "/root".to_owned(), OriginKind::Process);
+        load(&options, &source)
+    }
+
+    fn project(text: &str) -> Project {
+        let loaded = loaded(text);
+        let told: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .chain(&loaded.unsupported)
+            .map(ToString::to_string)
+            .collect();
+        loaded.project.unwrap_or_else(|| panic!("{told:?}"))
+    }
+
+    const STACK: &str = r#"
+services:
+  web:
+    build: {context: ./web, args: {A: 1}}
+    ports: ["127.0.0.1:8080-8081:80", "9000"]
+    depends_on: {db: {condition: service_healthy}}
+    environment: [A=b, UNSET]
+    restart: on-failure:3
+    volumes: ["./src:/src:ro", "/anon"]
+    deploy: {replicas: 2, resources: {limits: {cpus: "0.5", memory: 64m}}}
+    links: ["db:sql"]
+  db:
+    image: postgres:16
+    healthcheck: {test: pg_isready, interval: 1s, retries: 5}
+    volumes: ["data:/var/lib/postgresql/data"]
+    secrets: [password]
+volumes: {data: }
+secrets: {password: {file: ./pw}}
+"#;
+
+    #[test]
+    fn a_stack_is_lowered_into_the_model() {
+        let project = project(STACK);
+        assert_eq!(project.name.as_str(), "p");
+        let web = &project.services["web".parse::<crate::model::ServiceName>().as_ref().unwrap()];
+        assert!(
+            matches!(&web.image, ImageSource::Build { tag, spec, .. } if tag == "p-web" && spec.context == "/p/web")
+        );
+        assert_eq!(web.ports[0].host_ports, HostPorts::AnyOf(8080, 8081));
+        assert_eq!(web.ports[1].host_ports, HostPorts::Ephemeral);
+        assert_eq!(
+            web.restart,
+            RestartPolicy::OnFailure {
+                max: std::num::NonZeroU32::new(3)
+            }
+        );
+        assert_eq!((web.scale, web.resources.cpus_milli), (2, Some(500)));
+        assert_eq!(web.resources.memory_bytes, Some(64 << 20));
+        assert_eq!(web.process.environment["UNSET"], None);
+        assert!(
+            matches!(&web.mounts[0], Mount::Bind(bind) if bind.read_only && bind.source == std::path::Path::new("/p/src"))
+        );
+        assert_eq!(web.links[0].alias, "sql");
+        assert!(matches!(&web.attachment, Attachment::Endpoints(all) if all.len() == 1));
+        let db = &project.services["db".parse::<crate::model::ServiceName>().as_ref().unwrap()];
+        let health = db.health.as_ref().unwrap();
+        assert_eq!(
+            health.test,
+            Some(ProbeCommand::Shell("pg_isready".to_owned()))
+        );
+        assert_eq!(db.secrets[0].target, "/run/secrets/password");
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_place() {
+        let loaded = loaded(
+            "services:\n  a:\n    imgae: x\n    ports: 80\n  b:\n    image: y\n    depends_on: [c]\n",
+        );
+        let told: Vec<String> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].starts_with("/p/compose.yaml:3:5: "), "{told:?}");
+        assert!(
+            loaded.diagnostics[0].hint.as_deref() == Some("did you mean `image`?"),
+            "{told:?}"
+        );
+        assert!(loaded.project.is_none());
+    }
+
+    #[test]
+    fn what_the_engine_cannot_do_is_no_fault_of_the_file() {
+        let loaded = loaded("services: {a: {image: x, external_links: [b]}}");
+        assert!(!loaded.has_errors() && loaded.project.is_none());
+        assert_eq!(loaded.unsupported.len(), 1);
+    }
+
+    #[test]
+    fn a_path_is_explained_part_by_part() {
+        let loaded = loaded(STACK);
+        let parts = loaded.canonical.explain("services.db.image").unwrap();
+        assert_eq!(parts[0].value, "postgres:16");
+        assert_eq!(parts[0].span.as_ref().map(|span| span.line), Some(13));
+        assert!(loaded.canonical.explain("services.nobody").is_none());
+    }
+
+    #[test]
+    fn bombs_are_bounded() {
+        let mut aliases = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        let mut merges = "a0: &a0 {k: v}\n".to_owned();
+        for i in 1..30 {
+            let before = i - 1;
+            aliases.push_str(&format!(
+                "a{i}: &a{i} [*a{before},*a{before},*a{before},*a{before}]\n"
+            ));
+            merges.push_str(&format!(
+                "a{i}: &a{i} {{<<: [*a{before}, *a{before}], k{i}: v}}\n"
+            ));
+        }
+        let texts = [
+            aliases,
+            merges,
+            format!("a: {}", "[".repeat(100_000)),
+            (0..400).map(|i| " ".repeat(i) + "a:\n").collect(),
+            "a: \"\0\"".to_owned(),
+            "include: [compose.yaml]\nservices: {a: {image: x}}".to_owned(),
+            format!("services: {{a: {{image: \"{}\"}}}}", "${A:-".repeat(10_000)),
+        ];
+        for text in texts {
+            let loaded = loaded(&text);
+            assert!(loaded.has_errors(), "{}", text.get(..40).unwrap_or(&text));
+        }
+    }
+
+    #[test]
+    fn names_are_repaired_or_refused() {
+        let named = |text: &str| loaded(text).canonical.name().to_owned();
+        assert_eq!(named("name: My.App\nservices: {}"), "myapp");
+        assert_eq!(named("services: {}"), "p");
+        assert_eq!(repair("__--a B.c"), "abc");
+        assert_eq!(repair("ÄÖ"), "");
     }
 }

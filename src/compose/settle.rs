@@ -31,7 +31,12 @@ impl Settle<'_> {
         }
         match &mut node.value {
             Value::Map(map) => {
+                let are_services = schema.attribute().is_some_and(|row| row.path == "services");
                 for (key, child) in map.iter_mut() {
+                    // A service with an error has been told about.
+                    if are_services && self.problems.is_tainted(key) {
+                        continue;
+                    }
                     if let Some(below) = schema.key(key) {
                         self.node(child, below, &trail.key(key));
                     }

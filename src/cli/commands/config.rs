@@ -1,9 +1,11 @@
 //! `config`: the project as it is understood.
 
+use std::collections::BTreeMap;
+
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
-use crate::compose::{Canonical, LoadOptions};
+use crate::compose::{self, Canonical, LoadOptions, OriginKind, VariableUse};
 
 /// Flags of `config`.
 #[derive(Debug, Clone, clap::Args)]
@@ -56,6 +58,12 @@ pub(crate) struct Args {
     /// Print environment used for interpolation
     #[arg(long)]
     environment: bool,
+    /// Print model variables and default values
+    #[arg(long)]
+    variables: bool,
+    /// Say where a variable or a path such as services.web.ports comes from
+    #[arg(long, value_name = "VARIABLE|PATH")]
+    explain: Option<String>,
     /// Services to keep, with what they depend on
     #[arg(value_name = "SERVICE")]
     names: Vec<String>,
@@ -71,8 +79,27 @@ impl Args {
         }
         let mut options = context.discover()?.options;
         self.apply(&mut options, context);
+        if self.asks_for_variables() {
+            let found = context.variables(&options);
+            return self.write(&variables(&found, self.format.as_deref())?);
+        }
         let loaded = context.load(&options)?;
-        let text = self.text(&loaded.canonical)?;
+        self.write(&self.text(&loaded.canonical)?)
+    }
+
+    /// Variables come after everything that is asked for by another flag.
+    fn asks_for_variables(&self) -> bool {
+        let other = self.services
+            || self.volumes
+            || self.networks
+            || self.models
+            || self.profiles
+            || self.images
+            || self.hash.is_some();
+        self.variables && !other
+    }
+
+    fn write(&self, text: &str) -> anyhow::Result<Exit> {
         match (&self.output, self.quiet) {
             (_, true) => {}
             (Some(path), false) => std::fs::write(path, text).map_err(|error| {
@@ -81,7 +108,7 @@ impl Args {
                     format!("write of {path}: {error}"),
                 )
             })?,
-            (None, false) => output::print(&text)?,
+            (None, false) => output::print(text)?,
         }
         Ok(Exit::SUCCESS)
     }
@@ -125,6 +152,9 @@ impl Args {
         if self.images {
             return Ok(lines(canonical.images()));
         }
+        if let Some(subject) = &self.explain {
+            return explain(canonical, subject);
+        }
         if self.environment {
             let pairs = canonical.environment().iter();
             return Ok(lines(pairs.map(|(name, value)| format!("{name}={value}"))));
@@ -151,6 +181,79 @@ fn hashes(canonical: &Canonical, names: &str) -> anyhow::Result<String> {
         text.push_str(&format!("{name} {hash}\n"));
     }
     Ok(text)
+}
+
+/// Where a variable's value or a path's parts come from.
+fn explain(canonical: &Canonical, subject: &str) -> anyhow::Result<String> {
+    let origins = canonical.environment().origins(subject);
+    if !origins.is_empty() {
+        let mut text = String::new();
+        for (index, origin) in origins.iter().enumerate() {
+            let place = match &origin.from {
+                OriginKind::Process => "the environment".to_owned(),
+                OriginKind::File { path, line } => format!("{}:{line}", path.display()),
+                OriginKind::Loader => "rcompose".to_owned(),
+            };
+            let word = if index == 0 { "from" } else { "shadowed, from" };
+            text.push_str(&format!("{subject}={}  {word} {place}\n", origin.value));
+        }
+        return Ok(text);
+    }
+    let Some(parts) = canonical.explain(subject) else {
+        return Err(Failure::project(format!(
+            "{subject} is neither a variable that is set nor a path of the project"
+        ))
+        .with_hint("paths are dotted, as in services.web.ports.0")
+        .into());
+    };
+    Ok(lines(parts.iter().map(|part| {
+        let place = part
+            .span
+            .as_ref()
+            .map_or_else(|| "filled in".to_owned(), ToString::to_string);
+        format!("{}: {}  {place}", part.path, part.value)
+    })))
+}
+
+/// The table of variables, or its JSON or YAML.
+fn variables(
+    found: &BTreeMap<String, VariableUse>,
+    format: Option<&str>,
+) -> anyhow::Result<String> {
+    let value = || {
+        let entries = found.iter().map(|(name, found)| {
+            let entry = serde_json::json!({
+                "Name": name,
+                "DefaultValue": found.default,
+                "PresenceValue": found.alternate,
+                "Required": found.is_required,
+            });
+            (name.clone(), entry)
+        });
+        serde_json::Value::Object(entries.collect())
+    };
+    match format {
+        Some("json") => Ok(format!("{}\n", serde_json::to_string_pretty(&value())?)),
+        Some(_) => Ok(compose::to_yaml(&value())?),
+        None => {
+            let header = ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"];
+            let mut text = row(header.map(str::to_owned));
+            for (name, found) in found {
+                text.push_str(&row([
+                    name.clone(),
+                    found.is_required.to_string(),
+                    found.default.clone(),
+                    found.alternate.clone(),
+                ]));
+            }
+            Ok(text)
+        }
+    }
+}
+
+/// Columns of at least twenty letters, as the reference's.
+fn row([name, required, default, alternate]: [String; 4]) -> String {
+    format!("{name:<19} {required:<19} {default:<19} {alternate}\n")
 }
 
 fn lines(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {

@@ -87,13 +87,24 @@ fn field(node: Option<&Node>, schema: &'static Schema, format: Format) -> Option
             Some(node) => Some(value(node, schema, row, format)),
             None => (format == Format::Json).then_some(Json::Null),
         },
-        Print::Always => Some(match (present, row.kind) {
-            (Some(node), _) => value(node, schema, row, format),
-            (None, Kind::Section) => section(None, schema, format),
-            (None, Kind::Table) => Json::Object(Object::new()),
-            (None, Kind::Int) => Json::from(0),
-            (None, _) => Json::String(String::new()),
-        }),
+        Print::Always => Some(always(present, schema, row, format))
+            .filter(|value| format == Format::Json || row.kind == Kind::Table || !is_zero(value)),
+    }
+}
+
+/// A value that is printed even when it is absent.
+fn always(
+    present: Option<&Node>,
+    schema: &'static Schema,
+    row: &Attribute,
+    format: Format,
+) -> Json {
+    match (present, row.kind) {
+        (Some(node), _) => value(node, schema, row, format),
+        (None, Kind::Section) => section(None, schema, format),
+        (None, Kind::Table) => Json::Object(Object::new()),
+        (None, Kind::Int) => Json::from(0),
+        (None, _) => Json::String(String::new()),
     }
 }
 

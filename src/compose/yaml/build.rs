@@ -27,7 +27,6 @@ pub(crate) fn parse(file: u32, name: &str, text: &str) -> Result<Vec<Node>, Box<
     let mut options = serde_yaml::granit_parser::Options::default();
     options.set_emit_comments(false);
     options.emit_anchor_events = true;
-    options.simple_key_max_lookahead = text.len().max(1024);
     let mut parser = Parser::new_from_str_with_options(text, options);
     let mut builder = Builder::new(file, name);
     while let Some(event) = parser.next_event() {
