@@ -61,7 +61,7 @@ const OTHERS: [&str; 3] = ["plan", "dockerfile", "projects"];
 
 fn find(folder: &Path, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .expect("a folder of fixtures can be read")
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| path.is_dir())
         .collect();
