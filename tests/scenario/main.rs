@@ -5,13 +5,26 @@
 //! is a failure. See `docs/testing.md`.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod example;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod health;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "words for commands that are not there yet"
-)]
+mod network;
+#[cfg(test)]
+mod plan;
+#[cfg(test)]
+mod runtime;
+#[cfg(test)]
+mod supervisor;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod volumes;

@@ -6,6 +6,7 @@ mod image;
 mod leftovers;
 mod machine;
 mod scenario;
+mod world;
 
 pub(crate) use check::{
     Check, answers, eventually, exits, fails, file, inside, prints, prints_exactly, prints_no,
@@ -15,4 +16,5 @@ pub(crate) use command::{
     Command, background, interrupt, join, kill, look, rcompose, shell, shell_in_world,
 };
 pub(crate) use leftovers::Snapshot;
-pub(crate) use scenario::{Scenario, scenario};
+pub(crate) use scenario::scenario;
+pub(crate) use world::serve_name;
