@@ -15,6 +15,7 @@ use crate::keeper::succession::{Next, Succession};
 use crate::keeper::supervisor::{Arguments, Supervisor, Tokens as SupervisorTokens};
 use crate::keeper::writer::{Tokens as WriterTokens, Writer};
 use crate::keeper::{Error, Step};
+use crate::protocol::control::{Failure, FailureKind, ServerFrame};
 use crate::protocol::frame;
 use crate::protocol::keeper::{Message, Request, SpawnId};
 use crate::protocol::log_writer::FromWriter;
@@ -307,18 +308,18 @@ impl Service {
         self.start_supervisor();
     }
 
-    /// `protocol::control`'s failure frame.
-    fn storm(&self) -> serde_json::Value {
+    fn storm(&self) -> ServerFrame {
         let reason = self.succession.last().unwrap_or_default();
         let subject = format!("supervisor of project {} keeps failing", self.orders.name);
-        serde_json::json!({"failed": {
-            "kind": "internal",
-            "chain": [subject, reason],
-            "others": [],
-            "hint": "containers are left as they are; the next command tries again",
-            "evidence": self.succession.reasons(),
-            "exit_code": null,
-        }})
+        let hint = "containers are left as they are; the next command tries again";
+        ServerFrame::Failed(Failure {
+            kind: FailureKind::Internal,
+            chain: vec![subject, reason.to_owned()],
+            others: Vec::new(),
+            hint: Some(hint.to_owned()),
+            evidence: self.succession.reasons(),
+            exit_code: None,
+        })
     }
 
     // The log writer

@@ -25,8 +25,10 @@ use std::os::unix::fs::FileExt as _;
 use crate::logs::file::FileIdentity;
 use crate::sys::descriptor;
 
-/// Most bytes taken from a stream at once, which is what a pipe holds.
-pub(crate) const BATCH_BYTES: usize = 64 << 10;
+/// Most bytes taken from a stream at once. With the rest of a line before them
+/// they are at most 64 KiB, which is what the death of every process of ours
+/// costs a stream.
+pub(crate) const BATCH_BYTES: usize = 48 << 10;
 /// End from which a journal starts over.
 const RESTART_AT: u64 = 64 << 10;
 /// Streams of one spawn.
@@ -275,11 +277,11 @@ mod tests {
         let (mut journal, shelved) = journal();
         let pipe = descriptor::pipe().unwrap();
         let mut writer = File::from(pipe.writer);
-        writer.write_all(&[b'x'; 60_000]).unwrap();
+        writer.write_all(&[b'x'; 40_000]).unwrap();
         journal.take_from_pipe(&pipe.reader).unwrap();
         writer.write_all(b"tail").unwrap();
         journal.take_from_pipe(&pipe.reader).unwrap();
-        journal.consume(60_000);
+        journal.consume(40_000);
         let told = journal.start();
         journal.start_over(&mut Vec::new()).unwrap();
         assert_eq!(pending(&journal), b"tail");
