@@ -124,7 +124,13 @@ fn merged(
         }
     };
     let here = (bases.name.clone(), name.to_owned());
-    if chain.contains(&here) || chain.len() >= CHAIN_MAX {
+    if chain.len() >= CHAIN_MAX {
+        let message = format!("more than {CHAIN_MAX} services extend one another in a chain");
+        let problem = Problem::error("extends-chain", message, place);
+        loader.problems.add_at(&path, problem);
+        return None;
+    }
+    if chain.contains(&here) {
         loader.problems.add_at(&path, circle(chain, &here, place));
         return None;
     }

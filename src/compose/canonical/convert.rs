@@ -77,6 +77,8 @@ impl Walk<'_> {
             | Short::HealthTest
             | Short::Hosts
             | Short::Ulimit => {}
+            // The reference settles pairs only once their values are known.
+            Short::Pairs | Short::Labels | Short::Options if self.templates == Templates::Kept => {}
             Short::Pairs => pairs(node),
             Short::Labels | Short::Options => {
                 pairs(node);
@@ -122,6 +124,9 @@ impl Walk<'_> {
         let Value::List(items) = &mut node.value else {
             return;
         };
+        if self.templates == Templates::Kept && items.iter().any(is_unreadable_port) {
+            return;
+        }
         let mut ports = Vec::with_capacity(items.len());
         for (index, item) in std::mem::take(items).into_iter().enumerate() {
             if item.as_map().is_some() {
@@ -132,7 +137,6 @@ impl Walk<'_> {
             let text = scalar::print(&item.value).unwrap_or_default();
             match port::parse(&text) {
                 Ok(specs) => ports.extend(specs.into_iter().map(|spec| spec.into_node(place))),
-                Err(_) if self.templates == Templates::Kept => ports.push(item),
                 Err(message) => {
                     let problem = Problem::error("bad-port", message, place)
                         .label("not a port")
@@ -221,6 +225,11 @@ impl Walk<'_> {
         }
         items.retain(|item| item.as_map().is_some());
     }
+}
+
+fn is_unreadable_port(item: &Node) -> bool {
+    let text = scalar::print(&item.value);
+    text.is_some_and(|text| port::parse(&text).is_err())
 }
 
 /// `k=v` lists and mappings of scalars to mappings of text and nulls.
