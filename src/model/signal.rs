@@ -30,6 +30,12 @@ impl Signal {
     /// What Ctrl-C sends.
     pub const INT: Self = Self(2);
 
+    /// The signal with this number; None when there is none.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        number.to_string().parse().ok()
+    }
+
     /// Its number.
     #[must_use]
     pub fn number(self) -> i32 {

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use crate::engine::{execute, observe};
 use crate::event::Event;
-use crate::image;
 use crate::model::{ImageSource, Observed, Project};
 use crate::plan::{self, ImageIds, Plan, Subject};
 use crate::protocol::control::{Apply, Command};
@@ -12,6 +11,7 @@ use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::live;
 use crate::supervisor::server::Conversation;
+use crate::{image, volume};
 
 impl Host {
     /// Serves a command that changes the project. One at a time; others queue.
@@ -39,10 +39,27 @@ impl Host {
             // From here on nobody is served: whoever comes starts another pair,
             // in folders of its own.
             self.is_leaving.set(true);
+            self.release_volumes().await;
             self.store.remove()?;
         }
         drop(turn);
         Ok(())
+    }
+
+    /// Unmounts what the options of volumes mounted; their data stays.
+    async fn release_volumes(&self) {
+        let (root, project) = (self.root.clone(), self.store.name().to_string());
+        let released = blocking(move || {
+            for volume in volume::list(&root)? {
+                if volume.owner.is_some_and(|(owner, _)| owner == project) {
+                    volume::release(&root, &volume.name)?;
+                }
+            }
+            Ok::<(), volume::Error>(())
+        });
+        if let Err(error) = released.await {
+            self.warn(&format!("a volume's mount stays: {error}"));
+        }
     }
 
     /// Makes `project` the one that is desired from now on.
@@ -124,6 +141,7 @@ impl Host {
         plan: &Plan,
         conversation: &Conversation,
     ) -> Result<(), Error> {
+        self.listeners.borrow_mut().push(conversation.listener());
         for warning in plan.warnings() {
             conversation.event(Event::Warning(warning.clone()));
         }

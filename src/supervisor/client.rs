@@ -174,6 +174,33 @@ impl Client {
         }
     }
 
+    /// Listens to the project's events as long as a supervisor lives; starts
+    /// none. Gives whether there was one.
+    ///
+    /// # Errors
+    /// When what answers isn't a supervisor that we understand.
+    pub async fn listen(&self, notice: &mut dyn FnMut(Event)) -> Result<bool, Error> {
+        let Ok(stream) = connect(&self.root.project(&self.project).socket_path()) else {
+            return Ok(false);
+        };
+        let (mut reader, writer) = channel::split(stream);
+        let request = ClientFrame::Request(Box::new(Request::Events));
+        let greeted = self.greet(&mut reader, &writer).await;
+        match greeted {
+            Err(Error::Connection { .. }) => return Ok(false),
+            other => other?,
+        }
+        if writer.send(&request, &[]).await.is_err() {
+            return Ok(false);
+        }
+        while let Ok(Some(frame)) = reader.receive::<ServerFrame>().await {
+            if let ServerFrame::Event(event) = frame {
+                notice(event);
+            }
+        }
+        Ok(true)
+    }
+
     async fn attempt(
         &self,
         frame: &ClientFrame,

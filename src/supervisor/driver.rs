@@ -7,10 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::event::{self, Progress, ResourceKind, Status};
 use crate::lifecycle::Now;
 use crate::lifecycle::container::{Action, Event, Phase};
 use crate::lifecycle::stop::Escalation;
-use crate::model::{ContainerId, ContainerState, Intent, Outcome};
+use crate::model::{ContainerId, ContainerState, Intent, Outcome, Signal};
 use crate::protocol::keeper::{RequestBody, SpawnState};
 use crate::supervisor::Error;
 use crate::supervisor::host::Host;
@@ -250,17 +251,26 @@ impl Host {
         }
     }
 
+    /// Says why a container was killed.
     fn tell_escalation(&self, id: &ContainerId, why: Escalation) {
         let Ok(record) = self.record(id) else { return };
-        match why {
-            Escalation::Dropped => tracing::info!(
-                container = %record.name,
-                "killed at once: its first process has no handler for the stop signal"
+        let signal = Signal::from_number(record.stop_signal).map_or_else(String::new, Signal::name);
+        let reason = match why {
+            Escalation::Dropped => format!("killed: its first process has no handler for {signal}"),
+            Escalation::GraceOver => format!(
+                "killed: still running {} s after {signal}",
+                record.stop_grace_period.as_secs()
             ),
-            Escalation::GraceOver => {
-                tracing::info!(container = %record.name, "killed: the grace period is over");
-            }
-            Escalation::Forced => {}
-        }
+            Escalation::Forced => return,
+        };
+        tracing::info!(container = %record.name, reason, "escalated");
+        self.tell(&event::Event::Progress(Progress {
+            resource: ResourceKind::Container,
+            name: record.name.to_string(),
+            status: Status::Killing,
+            details: Some(reason),
+            amount: None,
+            elapsed: None,
+        }));
     }
 }

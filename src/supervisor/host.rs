@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use tokio::sync::{Mutex, Notify, Semaphore, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, broadcast, oneshot, watch};
 
 use crate::dns::HostServers;
-use crate::event::ProjectEvent;
+use crate::event::{Event, ProjectEvent};
 use crate::model::{ContainerId, ContainerRecord, Project};
 use crate::protocol::control::Request;
 use crate::protocol::keeper::{SpawnId, SpawnState};
@@ -18,7 +18,7 @@ use crate::supervisor::Error;
 use crate::supervisor::link::Link;
 use crate::supervisor::live::Table;
 use crate::supervisor::sandbox::HOST_RESOLV_CONF;
-use crate::supervisor::server::Conversation;
+use crate::supervisor::server::{Conversation, Listener};
 use crate::sys;
 use crate::topology::Zone;
 use crate::topology::firewall::Forward;
@@ -59,7 +59,7 @@ pub(crate) struct Host {
     /// Bridges that are known to be up.
     pub known_bridges: RefCell<BTreeSet<String>>,
     /// Clients that are told warnings.
-    pub listeners: RefCell<Vec<mpsc::UnboundedSender<String>>>,
+    pub listeners: RefCell<Vec<Listener>>,
     /// Bridges that nobody needs any more; removed together when there is time.
     pub doomed_bridges: RefCell<Vec<String>>,
     /// Told when it may be time to leave.
@@ -212,9 +212,14 @@ impl Host {
     /// Tells the commands under way, and the log, what a user should know.
     pub(crate) fn warn(&self, text: &str) {
         tracing::warn!("{text}");
-        let told =
-            |listener: &mpsc::UnboundedSender<String>| listener.send(text.to_owned()).is_ok();
-        self.listeners.borrow_mut().retain(told);
+        self.tell(&Event::Warning(text.to_owned()));
+    }
+
+    /// Shows an event to every client whose command is under way.
+    pub(crate) fn tell(&self, event: &Event) {
+        self.listeners
+            .borrow_mut()
+            .retain(|listener| listener.tell(event));
     }
 
     async fn stream_events(&self, conversation: &mut Conversation) -> Result<(), Error> {
@@ -223,9 +228,9 @@ impl Host {
             tokio::select! {
                 () = conversation.gone.cancelled() => return Ok(()),
                 event = events.recv() => match event {
-                    Ok(event) => conversation.event(crate::event::Event::Project(event)),
+                    Ok(event) => conversation.event(Event::Project(event)),
                     Err(broadcast::error::RecvError::Lagged(missed)) => conversation.event(
-                        crate::event::Event::Warning(format!("{missed} events were missed: the listener is too slow")),
+                        Event::Warning(format!("{missed} events were missed: the listener is too slow")),
                     ),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },

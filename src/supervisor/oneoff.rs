@@ -78,6 +78,7 @@ impl Host {
             control::Streams::Detached => Streams::Logged,
         };
         let scope = self.scope_for_run(Rc::new(run.project.clone()), run.use_aliases, streams);
+        self.listeners.borrow_mut().push(conversation.listener());
         let show = |event| conversation.event(event);
         execute::execute(&plan, &scope, &show, &conversation.gone).await?;
         let slug = &run.options.slug;

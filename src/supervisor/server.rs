@@ -102,7 +102,27 @@ pub(crate) struct Conversation {
     pub descriptors: Vec<OwnedFd>,
 }
 
+/// Somebody who is told what happens while a command is under way, as long
+/// as it is.
+#[derive(Debug)]
+pub(crate) struct Listener(mpsc::WeakUnboundedSender<(ServerFrame, Vec<OwnedFd>)>);
+
+impl Listener {
+    /// Tells it; false when it has gone.
+    pub(crate) fn tell(&self, event: &Event) -> bool {
+        let frame = ServerFrame::Event(event.clone());
+        self.0
+            .upgrade()
+            .is_some_and(|frames| frames.send((frame, Vec::new())).is_ok())
+    }
+}
+
 impl Conversation {
+    /// Somebody who is told what happens while this conversation lasts.
+    pub(crate) fn listener(&self) -> Listener {
+        Listener(self.frames.downgrade())
+    }
+
     /// Shows the client an event. Their number is bounded by the plan's size.
     pub(crate) fn event(&self, event: Event) {
         self.frame(ServerFrame::Event(event), Vec::new());

@@ -8,6 +8,7 @@ pub(crate) mod attach;
 pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod down;
+pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod image;
 pub(crate) mod images;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Create(create::Args),
     /// Stop and remove containers, networks
     Down(down::Args),
+    /// Receive real time events from containers
+    Events(events::Args),
     /// Execute a command in a running container
     Exec(exec::Args),
     /// Force stop service containers
@@ -98,6 +101,7 @@ impl Command {
             Self::Image(args) => args.run(context),
             Self::Create(args) => args.run(context),
             Self::Down(args) => args.run(context),
+            Self::Events(args) => args.run(context),
             Self::Exec(args) => args.run(context),
             Self::Kill(args) => args.run(context),
             Self::Logs(args) => args.run(context),
