@@ -258,7 +258,6 @@ services:
 }
 
 #[test]
-#[ignore = "the events command is not there"]
 fn events_tell() {
     scenario("events tell what happens", |s| {
         s.load_busybox();

@@ -187,7 +187,7 @@ services:
   db:
     image: busybox:local
     command: [sh, -c, 'echo cannot open the data; exit 7']
-    healthcheck: {test: [CMD, 'true']}
+    healthcheck: {test: [CMD, 'false'], start_period: 30s}
 ",
             );
             s.step(
