@@ -1,7 +1,8 @@
-//! The texts of `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`.
+//! The text of `/etc/hosts`.
 //!
-//! They are written into the container's folder and bind-mounted, so they
-//! never become part of an image's layer (Docker does the same).
+//! It is written into the container's folder, beside `hostname` and
+//! `resolv.conf`, and bind-mounted, so that it never becomes part of an image's
+//! layer (Docker does the same).
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -46,68 +47,16 @@ pub fn hosts(
     text
 }
 
-/// `/etc/resolv.conf` with the given servers, search list and options.
+/// `/etc/hosts` in the host's own network: the host's, and the user's lines.
 #[must_use]
-pub fn resolv_conf(servers: &[String], search: &[String], options: &[String]) -> String {
-    let mut text = String::new();
-    for server in servers {
-        let _ = writeln!(text, "nameserver {server}");
-    }
-    // `dns_search: .` means an empty list.
-    let search: Vec<&str> = search
-        .iter()
-        .map(String::as_str)
-        .filter(|s| *s != ".")
-        .collect();
-    if !search.is_empty() {
-        let _ = writeln!(text, "search {}", search.join(" "));
-    }
-    if !options.is_empty() {
-        let _ = writeln!(text, "options {}", options.join(" "));
+pub fn host_hosts(host: &str, extra: &[ExtraHost]) -> String {
+    let mut text = host.trim_end().to_owned();
+    text.push('\n');
+    for host in extra.iter().filter(|host| host.address != "host-gateway") {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}\t{}", host.address, host.name);
     }
     text
-}
-
-/// The parts of a `resolv.conf` (resolv.conf(5)).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ResolvConf {
-    /// `nameserver` lines.
-    pub servers: Vec<String>,
-    /// The last `search` or `domain` line.
-    pub search: Vec<String>,
-    /// `options` lines, joined.
-    pub options: Vec<String>,
-}
-
-impl ResolvConf {
-    /// Reads a file's text; what it doesn't know is passed over.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        let mut parsed = Self::default();
-        for line in text.lines() {
-            let mut words = line.split_whitespace();
-            let rest =
-                |words: std::str::SplitWhitespace<'_>| words.map(str::to_owned).collect::<Vec<_>>();
-            match words.next() {
-                Some("nameserver") => parsed.servers.extend(words.next().map(str::to_owned)),
-                Some("search" | "domain") => parsed.search = rest(words),
-                Some("options") => parsed.options.extend(rest(words)),
-                Some(_) | None => {}
-            }
-        }
-        parsed
-    }
-
-    /// The same without servers that mean something else inside a container.
-    #[must_use]
-    pub fn without_loopback(mut self) -> Self {
-        self.servers.retain(|server| {
-            server
-                .parse::<IpAddr>()
-                .map_or(true, |address| !address.is_loopback())
-        });
-        self
-    }
 }
 
 #[cfg(test)]
@@ -145,19 +94,5 @@ mod tests {
             ]
         );
         assert!(!hosts("web", None, &extra, &[], None).contains("\thost\n"));
-    }
-
-    #[test]
-    fn resolv_conf_round_trips() {
-        let text = "# comment\nnameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch a b\noptions ndots:2\noptions edns0\n";
-        let parsed = ResolvConf::parse(text);
-        assert_eq!(parsed.servers, ["127.0.0.53", "9.9.9.9"]);
-        assert_eq!(parsed.options, ["ndots:2", "edns0"]);
-        let outside = parsed.without_loopback();
-        assert_eq!(
-            resolv_conf(&outside.servers, &outside.search, &outside.options),
-            "nameserver 9.9.9.9\nsearch a b\noptions ndots:2 edns0\n"
-        );
-        assert_eq!(resolv_conf(&[], &[".".to_owned()], &[]), "");
     }
 }

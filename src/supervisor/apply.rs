@@ -27,6 +27,7 @@ impl Host {
         if self.is_leaving.get() {
             return Err(Error::Leaving);
         }
+        let removes_volumes = matches!(&apply.command, Command::Down(options) if options.volumes);
         let is_up = matches!(apply.command, Command::Up(_));
         let is_down =
             matches!(&apply.command, Command::Down(options) if options.services.is_empty());
@@ -39,20 +40,27 @@ impl Host {
             // From here on nobody is served: whoever comes starts another pair,
             // in folders of its own.
             self.is_leaving.set(true);
-            self.release_volumes().await;
+            self.release_volumes(removes_volumes).await;
             self.store.remove()?;
         }
         drop(turn);
         Ok(())
     }
 
-    /// Unmounts what the options of volumes mounted; their data stays.
-    async fn release_volumes(&self) {
+    /// Unmounts what the options of volumes mounted; their data stays. With
+    /// `-v` what earlier containers left without a name goes too.
+    async fn release_volumes(&self, removes_anonymous: bool) {
         let (root, project) = (self.root.clone(), self.store.name().to_string());
         let released = blocking(move || {
             for volume in volume::list(&root)? {
-                if volume.owner.is_some_and(|(owner, _)| owner == project) {
-                    volume::release(&root, &volume.name)?;
+                if volume.owner.is_none_or(|(owner, _)| owner != project) {
+                    continue;
+                }
+                volume::release(&root, &volume.name)?;
+            }
+            if removes_anonymous {
+                for name in volume::anonymous_of(&root, &project)? {
+                    volume::remove(&root, &name)?;
                 }
             }
             Ok::<(), volume::Error>(())

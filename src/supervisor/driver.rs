@@ -148,6 +148,7 @@ impl Host {
                     self.table.borrow_mut().update(id, |live| {
                         live.timer = None;
                         live.is_lowering = true;
+                        live.settle_state();
                     });
                     later.push(action);
                 }

@@ -54,8 +54,9 @@ pub(crate) struct Host {
     pub starts: Semaphore,
     /// Who waits for the end of an exec.
     pub waiters: RefCell<HashMap<SpawnId, oneshot::Sender<SpawnState>>>,
-    /// The kernel's paths of published ports as they are set.
-    pub forwards: RefCell<Vec<Forward>>,
+    /// The kernel's paths of published ports as they are set; None before this
+    /// supervisor has set them.
+    pub forwards: RefCell<Option<Vec<Forward>>>,
     /// Bridges that are known to be up.
     pub known_bridges: RefCell<BTreeSet<String>>,
     /// Clients that are told warnings.
@@ -85,7 +86,7 @@ impl Host {
             turn: Mutex::new(()),
             starts: Semaphore::new(STARTS_MAX),
             waiters: RefCell::new(HashMap::new()),
-            forwards: RefCell::new(Vec::new()),
+            forwards: RefCell::new(None),
             known_bridges: RefCell::new(BTreeSet::new()),
             listeners: RefCell::new(Vec::new()),
             doomed_bridges: RefCell::new(Vec::new()),

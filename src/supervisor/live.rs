@@ -51,6 +51,8 @@ pub(crate) struct Live {
     pub generation: u32,
     /// Whether its sandbox is being taken down.
     pub is_lowering: bool,
+    /// Whether it is being removed.
+    pub is_going: bool,
     /// Wakes the machine.
     pub timer: Option<Task>,
     /// Wakes the monitor.
@@ -82,11 +84,22 @@ impl Live {
             sandbox: None,
             generation: 0,
             is_lowering: false,
+            is_going: false,
             timer: None,
             health_timer: None,
             probe: None,
             name_server: None,
             sandbox_tasks: Vec::new(),
+        }
+    }
+
+    /// A container that waited for its next start waits no more.
+    pub(crate) fn settle_state(&mut self) {
+        if let ContainerState::Restarting { outcome, at } = self.state {
+            self.state = ContainerState::Exited { outcome, at };
+        }
+        if let Some(runtime) = &mut self.runtime {
+            runtime.restarting_until = None;
         }
     }
 
@@ -97,7 +110,7 @@ impl Live {
             self.machine.phase(),
             container::Phase::Idle | container::Phase::Removed
         );
-        is_idle && !self.is_lowering
+        is_idle && !self.is_lowering && !self.is_going
     }
 }
 

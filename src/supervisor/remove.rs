@@ -44,18 +44,53 @@ impl Host {
         id: &ContainerId,
         anonymous_volumes: bool,
     ) -> Result<(), Error> {
-        // Out of the table first: nothing can begin to use it any more.
-        let Some(live) = self.table.borrow_mut().remove(id) else {
-            return Ok(());
+        let mut changes = self.table.borrow().subscribe();
+        let begun = self.table.borrow_mut().update(id, |live| {
+            let is_first = !live.is_going;
+            live.is_going = true;
+            is_first.then(|| live.record.clone())
+        });
+        let record = match begun {
+            None => return Ok(()),
+            Some(Some(record)) => record,
+            // Somebody else removes it: the end is the same.
+            Some(None) => {
+                while self
+                    .table
+                    .borrow()
+                    .get(id)
+                    .is_some_and(|live| live.is_going)
+                {
+                    if changes.changed().await.is_err() {
+                        return Err(Error::Cancelled);
+                    }
+                }
+                return Ok(());
+            }
         };
-        let record = live.record;
-        self.remove_files(&record).await?;
-        if anonymous_volumes {
-            self.remove_anonymous_volumes(&record).await?;
+        let removed = self.remove_whole(&record, anonymous_volumes).await;
+        if removed.is_ok() {
+            self.table.borrow_mut().remove(id);
+            self.publish(&record, "destroy", &[]);
+        } else {
+            self.table
+                .borrow_mut()
+                .update(id, |live| live.is_going = false);
         }
-        Claims::new(self.root.names_dir()).release(record.name.as_str(), id)?;
-        self.publish(&record, "destroy", &[]);
         self.idle.notify_one();
+        removed
+    }
+
+    async fn remove_whole(
+        &self,
+        record: &ContainerRecord,
+        anonymous_volumes: bool,
+    ) -> Result<(), Error> {
+        self.remove_files(record).await?;
+        if anonymous_volumes {
+            self.remove_anonymous_volumes(record).await?;
+        }
+        Claims::new(self.root.names_dir()).release(record.name.as_str(), &record.id)?;
         Ok(())
     }
 

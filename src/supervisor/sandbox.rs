@@ -65,7 +65,8 @@ impl Host {
                 namespace: None,
                 endpoints: IndexMap::new(),
                 ports: Vec::new(),
-                resolv_conf: String::new(),
+                // The host's servers are reached as the host reaches them.
+                resolv_conf: std::fs::read_to_string(HOST_RESOLV_CONF).unwrap_or_default(),
                 shares_files_of: None,
             }),
             Attachment::Service(name) => {
@@ -358,7 +359,7 @@ impl Host {
                 }
             }
         }
-        if forwards == *self.forwards.borrow() {
+        if self.forwards.borrow().as_ref() == Some(&forwards) {
             return Ok(());
         }
         let (engine, project) = (self.root.engine().clone(), self.store.name().clone());
@@ -366,7 +367,7 @@ impl Host {
         let result =
             blocking(move || network::firewall::publish(&engine, &project, &applied)).await;
         match result {
-            Ok(()) => *self.forwards.borrow_mut() = forwards,
+            Ok(()) => *self.forwards.borrow_mut() = Some(forwards),
             // The listeners serve the ports all the same.
             Err(error) => self.warn(&format!(
                 "published ports go through the relay only: {error}"

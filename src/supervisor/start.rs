@@ -220,15 +220,13 @@ impl Host {
         let project = self.project.borrow().clone();
         let files = files::make(&self.store, project.as_deref(), record)?;
         let hostname = hostname(record);
-        let etc =
-            if raised.shares_files_of.is_some() || record.service.attachment == Attachment::Host {
-                raised.shares_files_of.clone()
-            } else {
-                Some(dir.join("etc"))
-            };
-        if raised.shares_files_of.is_none() && etc.is_some() {
-            self.write_etc(record, raised, &hostname)?;
-        }
+        let etc = match &raised.shares_files_of {
+            Some(folder) => folder.clone(),
+            None => {
+                self.write_etc(record, raised, &hostname)?;
+                dir.join("etc")
+            }
+        };
         let snapshot = Snapshot::inside(&dir);
         Ok(Place {
             root: RootFilesystem {
@@ -239,7 +237,7 @@ impl Host {
                 read_only: false,
                 volatile: record.auto_remove,
             },
-            etc,
+            etc: Some(etc),
             hostname,
             cgroup: self.cgroup_path(record),
             net: match (&raised.namespace, &record.service.attachment) {
@@ -311,13 +309,12 @@ impl Host {
             .values()
             .find_map(|endpoint| endpoint.gateway)
             .map(std::net::IpAddr::V4);
-        let hosts = etc::hosts(
-            hostname,
-            service.domainname.as_deref(),
-            &service.extra_hosts,
-            &addresses,
-            gateway,
-        );
+        let hosts = if service.attachment == Attachment::Host {
+            etc::host_hosts(&host_file("/etc/hosts"), &service.extra_hosts)
+        } else {
+            let domain = service.domainname.as_deref();
+            etc::hosts(hostname, domain, &service.extra_hosts, &addresses, gateway)
+        };
         for (name, text) in [
             ("hosts", hosts),
             ("hostname", format!("{hostname}\n")),
@@ -417,6 +414,11 @@ pub(crate) fn hostname(record: &ContainerRecord) -> String {
         .hostname
         .clone()
         .unwrap_or_else(|| record.id.short().to_owned())
+}
+
+/// A file of the host's; empty when it isn't there.
+fn host_file(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 /// Writes a file that every user of the container may read. The folder above

@@ -40,7 +40,7 @@ const DOOR: &str = ".tmp-door";
 /// Prefix of volumes on their way out.
 const LEAVING: &str = ".tmp-leaving-";
 /// Docker's label of volumes that belong to one container.
-pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
+const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 
 /// Why a volume could not be made, found, filled or removed.
 #[derive(Debug, thiserror::Error)]
@@ -164,6 +164,22 @@ pub fn create_anonymous(root: &Root, name: &str, project: &str) -> Result<(), Er
             is_filling: false,
         },
     )
+}
+
+/// Names of the volumes that were made for single containers of a project.
+///
+/// # Errors
+/// When the volumes can't be listed; a volume whose record is lost is nobody's.
+pub fn anonymous_of(root: &Root, project: &str) -> Result<Vec<String>, Error> {
+    let mut names = records::names(&root.volumes_dir())?;
+    names.retain(|name| {
+        let record = folder(root, name).map(|folder| folder.join(RECORD));
+        let record = record
+            .ok()
+            .and_then(|path| records::read::<VolumeRecord>(&path).ok()?);
+        record.is_some_and(|record| record.anonymous_of.as_deref() == Some(project))
+    });
+    Ok(names)
 }
 
 fn make(root: &Root, wanted: VolumeRecord) -> Result<(), Error> {

@@ -229,7 +229,6 @@ fn a_taken_port_names_its_owner() {
 }
 
 #[test]
-#[ignore = "a container in the host network lacks /etc/resolv.conf"]
 fn network_modes() {
     scenario("host, none and the network of another service", |s| {
         s.load_busybox();

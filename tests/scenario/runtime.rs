@@ -209,7 +209,6 @@ services:
 }
 
 #[test]
-#[ignore = "run --rm leaves the claim of its name"]
 fn exit_codes_are_dockers() {
     scenario("125, 126, 127 and 128 + n", |s| {
         s.load_busybox();
@@ -293,7 +292,6 @@ fn exec_and_run_relay_streams() {
 }
 
 #[test]
-#[ignore = "run --rm leaves the claim of its name"]
 fn an_imported_image_runs() {
     scenario("an image from a tar of a root file system runs", |s| {
         s.step(

@@ -119,7 +119,6 @@ services:
 }
 
 #[test]
-#[ignore = "adoption leaves a rule table behind"]
 fn all_three_may_die() {
     scenario(
         "kill -9 of keeper, supervisor and log writer leaves the containers alive",

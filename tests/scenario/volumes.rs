@@ -3,7 +3,6 @@
 use crate::support::{exits, fails, inside, look, rcompose, says, scenario, shell, shell_says};
 
 #[test]
-#[ignore = "down -v leaves anonymous volumes"]
 fn a_named_volume_outlives_down() {
     scenario("down keeps a named volume, down -v removes it", |s| {
         s.load_busybox();
