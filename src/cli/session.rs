@@ -105,7 +105,7 @@ pub(crate) async fn converse(
     client
         .send(request, &descriptors, notice, signals)
         .await
-        .map_err(describe)
+        .map_err(describe_process)
 }
 
 /// The user's Ctrl-C, or SIGTERM.
@@ -136,8 +136,20 @@ impl Interrupts {
 /// A client's error in the surface's form.
 pub(crate) fn describe(error: Error) -> anyhow::Error {
     match error {
-        Error::Failed(failure) => describe_failure(*failure),
+        Error::Failed(failure) => describe_failure(control::Failure {
+            exit_code: None,
+            ..*failure
+        }),
         error => anyhow::Error::new(error),
+    }
+}
+
+/// As [`describe`], ending with the exit code that Docker gives a process
+/// that could not be started.
+fn describe_process(error: Error) -> anyhow::Error {
+    match error {
+        Error::Failed(failure) => describe_failure(*failure),
+        error => describe(error),
     }
 }
 

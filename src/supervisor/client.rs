@@ -22,6 +22,8 @@ use crate::supervisor::channel::{self, Reader, Writer};
 
 /// How often a lost connection is made again for one request.
 const ATTEMPTS_MAX: u32 = 20;
+/// How often a pair that ends at its birth is started again.
+const LAUNCHES_MAX: u32 = 5;
 /// Pause before the first new attempt; doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -285,7 +287,7 @@ impl Client {
     async fn connect(&self) -> Result<UnixStream, Error> {
         let store = self.root.project(&self.project);
         let mut pause = PAUSE;
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 0..ATTEMPTS_MAX {
             if let Ok(stream) = connect(&store.socket_path()) {
                 return Ok(stream);
             }
@@ -293,10 +295,18 @@ impl Client {
                 project: self.project.clone(),
                 source,
             })?;
-            let launched = keeper::launch(&self.launch).map_err(|source| Error::Launch {
-                project: self.project.clone(),
-                source,
-            })?;
+            let launched = match keeper::launch(&self.launch) {
+                Ok(launched) => launched,
+                // A pair on its way out may take folders away that the new one
+                // has just found.
+                Err(keeper::Error::Gone) if attempt < LAUNCHES_MAX => Launched::Busy,
+                Err(source) => {
+                    return Err(Error::Launch {
+                        project: self.project.clone(),
+                        source,
+                    });
+                }
+            };
             match launched {
                 Launched::Ready => pause = PAUSE,
                 Launched::Busy => {

@@ -150,16 +150,17 @@ impl Host {
             sys::time::unix_nanoseconds()
         );
         let descriptors = vec![input.reader, pipe.writer, second];
+        // From here on the process may exist, whether or not we hear of it.
+        let abandoned = Abandoned {
+            host: Rc::clone(self),
+            spawn: Some(spawn.clone()),
+        };
         let mut running = match self
             .exec(&record, spawn, &settings, Stdio::Pipes, descriptors)
             .await
         {
             Ok(running) => running,
             Err(error) => return failed(crate::supervisor::failure::chain(&error).join(": ")),
-        };
-        let abandoned = Abandoned {
-            host: Rc::clone(self),
-            spawn: Some(running.spawn.clone()),
         };
         let mut output = Output::default();
         let reader = pipe.reader;

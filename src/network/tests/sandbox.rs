@@ -247,19 +247,6 @@ fn nothing_is_left_of_a_network_and_forwarding_is_put_back() {
 }
 
 #[test]
-fn what_a_sandbox_costs() {
-    on_a_host("cost", |_| {
-        let net = Net::new("shop_default", |_| {});
-        let begun = Instant::now();
-        let sandboxes: Vec<_> = (10..30).map(|n| net.sandbox(n, Form::Direct)).collect();
-        let each = begun.elapsed() / u32::try_from(sandboxes.len()).expect("few");
-        // Generous: a loaded machine and a debug build. Moving veths costs 18 ms each.
-        assert!(each.as_millis() < 15, "{each:?}");
-        println!("one sandbox: {each:?}");
-    });
-}
-
-#[test]
 fn the_first_packet_of_a_sandbox_arrives() {
     on_a_host("the_first_packet_of_a_sandbox_arrives", |_| {
         let net = Net::new("shop_default", |_| {});

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::machine;
 
 /// How long the kernel may take to remove links after the end.
-const LINKS_LIMIT: Duration = Duration::from_millis(1500);
+const LINKS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Everything that could be left, one line each.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
