@@ -24,7 +24,9 @@ pub(crate) fn containers(
         .map(|record| {
             let runtime = store.runtime(&record.id);
             let exit = store.exit(&record.id);
-            let state = observe::state(&record, runtime.as_ref(), exit.as_ref());
+            let state = observe::state(&record, runtime.as_ref(), exit.as_ref(), &|| {
+                store.has_pair()
+            });
             ObservedContainer {
                 record,
                 state,

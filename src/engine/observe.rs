@@ -66,7 +66,9 @@ pub fn observe(
         .map(|record| {
             let runtime = project.runtime(&record.id);
             let exit = project.exit(&record.id);
-            let state = state(&record, runtime.as_ref(), exit.as_ref());
+            let state = state(&record, runtime.as_ref(), exit.as_ref(), &|| {
+                project.has_pair()
+            });
             ObservedContainer {
                 record,
                 state,
@@ -156,6 +158,7 @@ pub fn state(
     record: &ContainerRecord,
     runtime: Option<&ContainerRuntime>,
     exit: Option<&ExitRecord>,
+    has_pair: &dyn Fn() -> bool,
 ) -> ContainerState {
     let Some(runtime) = runtime else {
         return match (exit, record.intent) {
@@ -171,8 +174,11 @@ pub fn state(
             },
         };
     };
+    let is_told = exit.is_some_and(|exit| exit.spawn == runtime.spawn);
+    // One that has just ended counts as running until its end is written down,
+    // as long as there is somebody to write it.
     if let Some(process) = &runtime.process
-        && sys::process::is_alive(process)
+        && (sys::process::is_alive(process) || (!is_told && has_pair()))
     {
         let (process, since) = (process.clone(), runtime.started_at);
         return if runtime.paused {

@@ -121,6 +121,18 @@ impl ProjectStore {
         self.run.join("lock")
     }
 
+    /// Whether somebody holds the project's lock: its pair lives.
+    #[must_use]
+    pub fn has_pair(&self) -> bool {
+        let Ok(file) = std::fs::File::open(self.lock_path()) else {
+            return false;
+        };
+        matches!(
+            file.try_lock_shared(),
+            Err(std::fs::TryLockError::WouldBlock)
+        )
+    }
+
     /// The control socket.
     #[must_use]
     pub fn socket_path(&self) -> PathBuf {

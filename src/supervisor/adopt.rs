@@ -65,7 +65,7 @@ impl Host {
     fn enter(&self, record: ContainerRecord) {
         let runtime = self.store.runtime(&record.id);
         let exit = self.store.exit(&record.id);
-        let state = observe::state(&record, runtime.as_ref(), exit.as_ref());
+        let state = observe::state(&record, runtime.as_ref(), exit.as_ref(), &|| false);
         let mut live = Live::new(record, state);
         live.spawn = runtime.as_ref().map(|runtime| runtime.spawn.clone());
         live.runtime = runtime;
