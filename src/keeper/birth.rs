@@ -30,6 +30,9 @@ use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::clone::{self, NamespaceSet, Parent};
 use crate::sys::{birth, descriptor, exec, poll, scm};
 
+/// How often and after what pause an empty pair's control groups are removed.
+const LEAVE_TRIES: u32 = 50;
+const LEAVE_PAUSE: Duration = Duration::from_millis(20);
 /// How long the starter may take to give its orders.
 const ORDERS_LIMIT: Duration = Duration::from_secs(10);
 
@@ -339,8 +342,14 @@ pub(crate) fn leave_groups(path: &str) {
     if let Some(root) = &hierarchies.v2 {
         let _ = cgroup::write(root, "cgroup.procs", "0");
     }
-    // What is left then, the next command finds.
-    let _ = runtime::cgroup::remove(path);
+    // The supervisor and the log writer may take a moment to be gone. What is
+    // left after that, the next command finds.
+    for _ in 0..LEAVE_TRIES {
+        if runtime::cgroup::remove(path).is_ok() {
+            return;
+        }
+        std::thread::sleep(LEAVE_PAUSE);
+    }
 }
 
 #[cfg(test)]
