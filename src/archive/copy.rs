@@ -33,6 +33,21 @@ pub fn copy_tree(from: &Folder, to: BorrowedFd<'_>) -> Result<(), Error> {
     copy.folder(from, to, Path::new(""), 0)
 }
 
+/// Copies a tree that overlay wrote into an empty folder: overlay's marks come
+/// along, so that the copy can take the tree's place.
+///
+/// # Errors
+/// As [`copy_tree`].
+pub fn copy_upper(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Error> {
+    let root = to.try_clone_to_owned().map_err(Error::write("open", "."))?;
+    let mut copy = Copy {
+        root,
+        linked: HashMap::new(),
+        own: tree::own_ids(),
+    };
+    copy.upper(from, to, Path::new(""), 0)
+}
+
 struct Copy {
     /// Where the copy goes.
     root: OwnedFd,
@@ -73,6 +88,40 @@ impl Copy {
         let copy_attributes = || {
             let top = from.top()?;
             Attributes::of(top.as_fd())?.apply(to, self.own)
+        };
+        copy_attributes().map_err(Error::write("set the attributes of", path))
+    }
+
+    /// A folder of overlay's writes, mark by mark.
+    fn upper(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        path: &Path,
+        depth: usize,
+    ) -> Result<(), Error> {
+        if depth > DEPTH_MAX {
+            return Err(Error::Limit {
+                what: "levels of folders",
+                limit: DEPTH_MAX as u64,
+            });
+        }
+        for (name, kind) in tree::entries(from).map_err(Error::write("read", path))? {
+            let path = path.join(&name);
+            let failed = |source| Error::write("copy", &path)(source);
+            if kind == Kind::Dir {
+                let target = make_folder(to, &name).map_err(failed)?;
+                let source = tree::open_dir(from, &name).map_err(failed)?;
+                self.upper(source.as_fd(), target.as_fd(), &path, depth + 1)?;
+            } else if let Some(stat) = tree::stat(from, &name).map_err(failed)? {
+                self.file(from, &name, &stat, to, &path).map_err(failed)?;
+            }
+        }
+        let copy_attributes = || {
+            if tree::is_opaque(from)? {
+                tree::set_opaque(to)?;
+            }
+            Attributes::of(from)?.apply(to, self.own)
         };
         copy_attributes().map_err(Error::write("set the attributes of", path))
     }
@@ -181,6 +230,26 @@ mod tests {
             paths.insert(0, path);
         }
         Merged::open(paths).unwrap()
+    }
+
+    #[test]
+    fn overlays_marks_are_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir_all(from.join("d")).unwrap();
+        fs::create_dir(&to).unwrap();
+        let (from, to) = (
+            tree::open_root(&from).unwrap(),
+            tree::open_root(&to).unwrap(),
+        );
+        tree::make_whiteout(from.as_fd(), OsStr::new("gone")).unwrap();
+        let opaque = tree::open_dir(from.as_fd(), OsStr::new("d")).unwrap();
+        tree::set_opaque(opaque.as_fd()).unwrap();
+        copy_upper(from.as_fd(), to.as_fd()).unwrap();
+        let gone = tree::stat(to.as_fd(), OsStr::new("gone")).unwrap();
+        assert!(gone.unwrap().is_whiteout());
+        let copied = tree::open_dir(to.as_fd(), OsStr::new("d")).unwrap();
+        assert!(tree::is_opaque(copied.as_fd()).unwrap());
     }
 
     #[test]

@@ -22,11 +22,12 @@ mod settle;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod upper;
 
 use std::io;
 use std::time::Duration;
 
-pub use copy::copy_tree;
+pub use copy::{copy_tree, copy_upper};
 pub use decode::decoder;
 pub use extract::Extractor;
 pub use feed::{ChunkReader, Fed, feed};
@@ -37,6 +38,7 @@ pub use merged::{Folder, Found, Merged};
 pub use pack::Packer;
 pub use reader::{Entry, TarReader};
 pub use settle::settle;
+pub use upper::{UpperLayer, UpperRules, record_upper};
 
 /// How much an archive may ask for. A limit reached is an error that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

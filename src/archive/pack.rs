@@ -18,7 +18,7 @@ const OCTAL_MAX: u64 = 0o7_777_777;
 
 /// An archive being written.
 pub struct Packer<W: Write> {
-    out: tar::Builder<W>,
+    pub(super) out: tar::Builder<W>,
 }
 
 impl<W: Write> std::fmt::Debug for Packer<W> {
@@ -169,14 +169,14 @@ impl<W: Write> Packer<W> {
         }
     }
 
-    fn link(&mut self, path: &Path, first: &Path, stat: &Stat) -> io::Result<()> {
+    pub(super) fn link(&mut self, path: &Path, first: &Path, stat: &Stat) -> io::Result<()> {
         let mut header = plain_header(stat);
         header.set_entry_type(tar::EntryType::Link);
         header.set_size(0);
         self.write_header(header, path, first, stat, &[])
     }
 
-    fn header(
+    pub(super) fn header(
         &mut self,
         path: &Path,
         stat: &Stat,
@@ -288,7 +288,8 @@ impl Write for Exact<'_> {
     }
 }
 
-fn pad(out: &mut dyn Write, size: u64) -> io::Result<()> {
+/// Fills the last block of a content of `size` bytes.
+pub(super) fn pad(out: &mut dyn Write, size: u64) -> io::Result<()> {
     let padding = usize::try_from((512 - size % 512) % 512).unwrap_or(0);
     out.write_all([0; 512].get(..padding).unwrap_or_default())
 }

@@ -104,7 +104,7 @@ impl Fresh {
         plain: impl BufRead,
         limits: Limits,
     ) -> Result<Unsettled, archive::Error> {
-        let map = File::create(self.folder.join(MAP)).map_err(archive::Error::Read)?;
+        let map = File::create(self.map_path()).map_err(archive::Error::Read)?;
         Extractor::extract_with_map(plain, &self.tree(), limits, map)
     }
 
@@ -124,7 +124,13 @@ impl Fresh {
         self.describe(record)
     }
 
-    fn describe(&self, record: &LayerRecord) -> Result<(), Error> {
+    /// Where the map is that makes its tar again.
+    pub(super) fn map_path(&self) -> PathBuf {
+        self.folder.join(MAP)
+    }
+
+    /// Writes its record.
+    pub(super) fn describe(&self, record: &LayerRecord) -> Result<(), Error> {
         Ok(record::write_atomic(&self.folder.join(RECORD), record)?)
     }
 

@@ -11,6 +11,7 @@ mod blob;
 mod contents;
 #[cfg(test)]
 mod crash_tests;
+mod draft;
 mod import;
 mod ingest;
 mod layers;
@@ -33,6 +34,7 @@ use crate::oci::{Digest, ImageConfig, Reference};
 use crate::store::{FileLock, Root};
 use crate::{archive, oci, store};
 
+pub use draft::{Commit, CommittedLayer, Created, Draft, Workshop, chain, commit, create, merged};
 pub use import::{Import, import};
 pub use layers::{layer_path, layer_size};
 pub use load::{Loaded, load};
