@@ -11,6 +11,11 @@ pub mod model;
 
 // deciders
 pub mod compose;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the parser that uses the rest lands next")
+)]
+pub mod dockerfile;
 pub mod graph;
 pub mod lifecycle;
 pub mod oci;

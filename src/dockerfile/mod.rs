@@ -1,0 +1,27 @@
+//! The Dockerfile language: from text to a graph of stages and steps.
+//!
+//! Everything here is a pure function of text, options and the configs of
+//! base images. It doesn't know where a context lies, what a cache holds or
+//! how a step is run; `build` does that with the graph made here.
+
+mod ignore;
+mod mode;
+mod options;
+mod path;
+mod pattern;
+mod source;
+mod step;
+
+pub use ignore::{IGNORE_BYTES_MAX, Ignore, Verdict};
+pub use mode::{InvalidMode, Mode};
+pub use options::{
+    Bases, Entitlement, NamedContext, NoCache, Options, RunSettings, UnknownEntitlement,
+};
+pub use path::{clean, inside};
+pub use pattern::{InvalidPattern, Pattern, has_wildcard, split_wildcards};
+pub use step::{
+    Base, BaseId, BaseKey, BaseSource, BindMount, BuildGraph, CacheMount, Checksum, Copy, CopyKind,
+    CopySource, DeviceRequest, GitSource, HISTORY_COMMENT, HistoryEntry, InlineFile, Op, Owner,
+    Root, Run, RunMount, RunNetwork, RunSecurity, SecretMount, Sharing, SshMount, StageInfo, Step,
+    StepId, TreeSource, Workdir,
+};
