@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::args::Root;
+use crate::cli::examples;
 use crate::cli::exit::{Exit, Failure, Silent};
 use crate::cli::output;
 use crate::cli::settings::GoBool;
@@ -39,7 +40,7 @@ pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<Parsed> {
 
 /// The help of a command, by the words that lead to it.
 pub(crate) fn help(path: &[String]) -> anyhow::Result<String> {
-    let mut root = Root::command().help_template(TEMPLATE);
+    let mut root = examples::add(Root::command()).help_template(TEMPLATE);
     root.build();
     let mut command = &mut root;
     for word in path {
@@ -55,7 +56,7 @@ pub(crate) fn help(path: &[String]) -> anyhow::Result<String> {
     Ok(rendered)
 }
 
-const TEMPLATE: &str = "{usage-heading} {usage}\n\n{about}\n\n{all-args}\n";
+const TEMPLATE: &str = "{usage-heading} {usage}\n\n{about}\n\n{all-args}{after-help}\n";
 
 /// Gives every flag the manners of Go's pflag.
 fn relaxed(command: clap::Command) -> clap::Command {

@@ -38,6 +38,16 @@ pub(crate) fn containers(
     Ok(containers)
 }
 
+/// The containers of every project by name.
+pub(crate) fn every_container(root: &Root) -> anyhow::Result<Vec<ObservedContainer>> {
+    let mut all = Vec::new();
+    for project in root.projects()? {
+        all.extend(containers(root, &project)?);
+    }
+    all.sort_by(|one, other| one.record.name.cmp(&other.record.name));
+    Ok(all)
+}
+
 /// A container's name without its project, as log lines have it: `web-1`.
 pub(crate) fn short_name(container: &ObservedContainer) -> String {
     let record = &container.record;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use clap::CommandFactory as _;
 
 use crate::cli::args::Root;
+use crate::cli::examples;
 
 const HEAD: &str = "\
 # The command line
@@ -48,6 +49,10 @@ fn section(page: &mut String, command: &clap::Command, words: &str) {
         "## {words}\n\n{}.\n\n```text\n{usage}\n```\n\n",
         about.unwrap_or_default()
     );
+    let own = words.strip_prefix("rcompose ").unwrap_or_default();
+    if let Some(example) = examples::of(own) {
+        let _ = write!(page, "Example: `{example}`\n\n");
+    }
     let rows: Vec<String> = command
         .get_arguments()
         .filter(|arg| !arg.is_hide_set() && !is_everywhere(arg, words))

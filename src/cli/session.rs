@@ -323,12 +323,13 @@ pub(crate) fn dry_run(
     for node in plan.operations() {
         let words = plan::words(node);
         for status in [words.begin, words.done].into_iter().flatten() {
+            let details = plan::reason(node).filter(|_| Some(status) == words.begin);
             for name in &words.names {
                 progress.event(&Event::Progress(event::Progress {
                     resource: words.resource,
                     name: name.clone(),
                     status,
-                    details: None,
+                    details: details.clone(),
                     amount: None,
                     elapsed: None,
                 }));

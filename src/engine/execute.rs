@@ -60,7 +60,13 @@ pub async fn execute<W: World>(
         for id in std::mem::take(&mut ready) {
             let Some(node) = plan.get(id) else { continue };
             let containers = resolve(&node.operation, &created).map_err(Error::Dangling)?;
-            announce(node, plan::words(node).begin, None, None, show);
+            announce(
+                node,
+                plan::words(node).begin,
+                plan::reason(node),
+                None,
+                show,
+            );
             running.push(Box::pin(perform(
                 world,
                 node,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::model::{ContainerId, Readiness};
-use crate::plan::dag::{After, Plan};
+use crate::plan::dag::{After, Node, Plan};
 use crate::plan::operation::{Container, ContainerRef, Operation, Replica};
 
 /// One line an operation: its number, what it does, what it waits for, why.
@@ -51,6 +51,12 @@ pub fn explain(plan: &Plan) -> String {
         line(text);
     }
     out
+}
+
+/// What one operation of a plan does, in words without its reason.
+#[must_use]
+pub fn describe(plan: &Plan, node: &Node) -> String {
+    sentence(plan, &node.operation)
 }
 
 fn number(after: &After) -> String {

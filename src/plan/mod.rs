@@ -31,7 +31,7 @@ pub use cause::{Cause, Change, How};
 pub use dag::{After, Confirmation, Node, OpId, Plan};
 pub use diff::{network as diff_network, service as diff_service, volume as diff_volume};
 pub use error::Error;
-pub use explain::explain;
+pub use explain::{describe, explain};
 pub use operation::{
     AwaitGate, Container, ContainerRef, CreateContainer, CreateNetwork, CreateVolume,
     KillContainer, Operation, RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer,
@@ -41,7 +41,7 @@ pub use options::{
     DownOptions, ImageIds, KillOptions, Orphans, Recreate, RestartOptions, RmOptions, RunOptions,
     StartOptions, StopOptions, UpOptions,
 };
-pub use progress::{Words, words};
+pub use progress::{Words, reason, words};
 pub use reconcile::{reconcile, scale};
 pub use revive::{restart, start};
 pub use run::run;

@@ -108,6 +108,14 @@ pub fn words(node: &Node) -> Words {
     }
 }
 
+/// Why a container is replaced, to stand behind the word that it is; None for
+/// operations that explain themselves.
+#[must_use]
+pub fn reason(node: &Node) -> Option<String> {
+    let is_recreation = words(node).begin == Some(Status::Recreate);
+    is_recreation.then(|| format!("({})", node.cause))
+}
+
 fn container(
     name: &ContainerName,
     begin: Status,
@@ -223,6 +231,29 @@ mod tests {
             shown(Operation::RenameContainer(rename), cause),
             "Container shop-web-1: -/Recreated"
         );
+    }
+
+    #[test]
+    fn only_a_recreation_gives_its_reason() {
+        use crate::plan::operation::{CreateContainer, Replica};
+        let create = |created_as: &str| {
+            Operation::CreateContainer(CreateContainer {
+                container: container(),
+                created_as: created_as.parse().unwrap(),
+                replica: Replica::Number(1),
+                image_id: String::new(),
+                replaces: None,
+                anonymous_volumes_from: None,
+                auto_remove: false,
+            })
+        };
+        let mut plan = Plan::new("shop".parse().unwrap());
+        let first = plan.push(create("abc_shop-web-1"), Cause::Forced, &[]);
+        let second = plan.push(create("shop-web-1"), Cause::Missing, &[]);
+        let third = plan.push(stop(), Cause::Requested, &[]);
+        let told = |id| reason(plan.get(id).unwrap());
+        assert_eq!(told(first).as_deref(), Some("(recreation was asked for)"));
+        assert_eq!((told(second), told(third)), (None, None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why the supervisor could not do what it was asked.
 
-use crate::engine::{bundle, create, observe};
+use crate::engine::{bundle, create, networks, observe};
 use crate::model::ContainerName;
 use crate::network;
 use crate::plan;
@@ -173,6 +173,9 @@ pub enum Error {
         #[source]
         source: network::Error,
     },
+    /// A network can't be made.
+    #[error(transparent)]
+    MakeNetwork(#[from] networks::Error),
     /// A network that a container is attached to isn't there.
     #[error("network {name} not found")]
     NetworkMissing {
@@ -275,6 +278,7 @@ impl Error {
             | Self::Sandbox { .. }
             | Self::Addresses { .. }
             | Self::Network { .. }
+            | Self::MakeNetwork(_)
             | Self::NetworkMissing { .. }
             | Self::Subnet { .. }
             | Self::Volume { .. }

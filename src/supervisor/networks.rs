@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 
 use crate::engine::create::is_void;
+use crate::engine::networks;
 use crate::model::{ContainerRecord, EndpointRecord, EndpointSpec, Network, Resource, ResourceKey};
-use crate::network::{self, bridge::BridgeSpec};
+use crate::network;
 use crate::store::{self, Claims, NetworkRecord, NetworkStore, Owner};
 use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::zone::aliases;
-use crate::sys;
 use crate::topology::endpoint;
 use crate::topology::ipam::{self, Pool};
 
@@ -48,60 +48,20 @@ impl Host {
         former: Option<NetworkRecord>,
     ) -> Result<NetworkRecord, Error> {
         let root = self.root.clone();
-        let endpoints = self.expected_endpoints();
         let name = network.name.clone();
-        let made = blocking(move || -> Result<_, MakeError> {
-            let networks = NetworkStore::new(&root);
-            let _lock = networks.lock()?;
-            let generation = former
-                .as_ref()
-                .map_or(0, |record| record.generation.wrapping_add(1));
-            let subnets: Vec<_> = former
-                .iter()
-                .flat_map(|record| record.pools.iter().map(|pool| pool.subnet))
-                .collect();
-            let bridge = network::bridge::create(&BridgeSpec {
-                engine: root.engine(),
-                network: &network,
-                endpoints,
-                former: &subnets,
-                generation,
-            })?;
-            let record = NetworkRecord {
-                name: network.name.clone(),
-                owner,
-                applied: network,
-                pools: bridge.pools,
-                bridge: bridge.name,
-                generation,
-                created_at: former.map_or_else(sys::time::now, |record| record.created_at),
-            };
-            if let Err(error) = networks.write(&record) {
-                // The record's failure is what the user needs.
-                let names = [record.bridge.clone()];
-                let _ = network::bridge::retire(&names);
-                let _ = network::bridge::remove(&names);
-                return Err(error.into());
-            }
-            Ok((record, subnets))
-        })
-        .await;
-        match made {
-            Ok((record, former)) => {
-                let moved = !former.is_empty()
-                    && former
-                        .iter()
-                        .any(|subnet| record.pools.iter().all(|pool| pool.subnet != *subnet));
-                if moved {
-                    self.warn(&format!(
-                        "network {name}: its former subnet is taken by now; a new one was chosen"
-                    ));
-                }
-                Ok(record)
-            }
-            Err(MakeError::Store(error)) => Err(error.into()),
-            Err(MakeError::Network(source)) => Err(Error::Network { name, source }),
+        let wanted = networks::Wanted {
+            network,
+            owner,
+            endpoints: self.expected_endpoints(),
+            former,
+        };
+        let made = blocking(move || networks::make(&root, wanted)).await?;
+        if made.has_moved {
+            self.warn(&format!(
+                "network {name}: its former subnet is taken by now; a new one was chosen"
+            ));
         }
+        Ok(made.record)
     }
 
     fn expected_endpoints(&self) -> usize {
@@ -375,13 +335,4 @@ fn one_pool_a_family(pools: &[Pool]) -> impl Iterator<Item = &Pool> {
             .find(move |pool| pool.gateway.is_ipv4() == is_ipv4)
     };
     first(true).into_iter().chain(first(false))
-}
-
-/// Why a network was not made.
-#[derive(Debug, thiserror::Error)]
-enum MakeError {
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    #[error(transparent)]
-    Network(#[from] network::Error),
 }

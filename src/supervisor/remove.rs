@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::engine::create::is_void;
+use crate::engine::networks;
 use crate::model::{ContainerId, ContainerName, ContainerRecord};
 use crate::plan::WhenUsed;
 use crate::store::{Claims, NetworkStore, Owner};
@@ -155,13 +156,13 @@ impl Host {
         name: &str,
         when_used: WhenUsed,
     ) -> Result<Removal, Error> {
-        let networks = NetworkStore::new(&self.root);
+        let records = NetworkStore::new(&self.root);
         let _lock = blocking({
-            let networks = networks.clone();
-            move || networks.lock()
+            let records = records.clone();
+            move || records.lock()
         })
         .await?;
-        let users = self.network_users(&networks, name)?;
+        let users = networks::users(&self.root, name)?;
         if !users.is_empty() {
             return match when_used {
                 WhenUsed::Keep => Ok(Removal::Kept),
@@ -172,7 +173,7 @@ impl Host {
                 }),
             };
         }
-        let record = match networks.get(name) {
+        let record = match records.get(name) {
             Ok(record) => record,
             // A damaged record names no bridge; `gc` finds it by its prefix.
             Err(error) => {
@@ -190,23 +191,8 @@ impl Host {
                 })?;
             self.doomed_bridges.borrow_mut().push(record.bridge);
         }
-        networks.remove(name)?;
+        records.remove(name)?;
         Ok(Removal::Done)
-    }
-
-    fn network_users(&self, networks: &NetworkStore, name: &str) -> Result<Vec<String>, Error> {
-        let claims = networks.claims(name)?.list()?;
-        Ok(claims
-            .into_iter()
-            .filter(|(_, owner)| !is_void(&self.root, owner))
-            .map(|(_, owner)| {
-                format!(
-                    "container {} of project {}",
-                    owner.container.short(),
-                    owner.project
-                )
-            })
-            .collect())
     }
 
     /// Deletes a volume with its data unless a container still mounts it.

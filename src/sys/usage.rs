@@ -191,6 +191,37 @@ fn network_bytes(text: &str) -> (u64, u64) {
     total
 }
 
+/// What a folder's files take on the disk, in bytes; a file with many names
+/// counts once, links and other file systems are not followed. What can't be
+/// read counts as nothing: it may be going away.
+#[must_use]
+pub fn folder_bytes(folder: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(top) = std::fs::symlink_metadata(folder) else {
+        return 0;
+    };
+    let mut bytes = 0;
+    let mut counted = std::collections::HashSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            if metadata.dev() != top.dev() {
+                continue;
+            }
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else if metadata.nlink() == 1 || counted.insert(metadata.ino()) {
+                // In units of 512 bytes, whatever the file system's block is.
+                bytes += metadata.blocks() * 512;
+            }
+        }
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,5 +282,20 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         of_container(own).unwrap();
         assert!(memory_total_bytes().unwrap() > 0);
+    }
+
+    #[test]
+    fn a_folder_is_measured_with_every_file_once() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(folder_bytes(&dir.path().join("missing")), 0);
+        assert_eq!(folder_bytes(dir.path()), 0);
+        let below = dir.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        std::fs::write(below.join("a"), vec![1; 10_000]).unwrap();
+        let once = folder_bytes(dir.path());
+        assert!(once >= 10_000 - 512, "{once}");
+        std::fs::hard_link(below.join("a"), dir.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("c")).unwrap();
+        assert!(folder_bytes(dir.path()) < once * 2);
     }
 }

@@ -7,8 +7,11 @@
 pub mod container;
 pub mod event;
 pub mod filter;
+pub mod harness;
+pub mod inspect;
 pub mod ports;
 pub mod project;
+pub mod resource;
 pub mod stats;
 pub mod status;
 #[cfg(test)]

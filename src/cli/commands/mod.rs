@@ -8,6 +8,7 @@ pub(crate) mod attach;
 pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod down;
+pub(crate) mod env;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod image;
@@ -15,7 +16,10 @@ pub(crate) mod images;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod network;
+pub(crate) mod nouns;
 pub(crate) mod pause;
+pub(crate) mod plan;
 pub(crate) mod port;
 pub(crate) mod ps;
 pub(crate) mod restart;
@@ -30,6 +34,7 @@ pub(crate) mod unpause;
 pub(crate) mod up;
 pub(crate) mod values;
 pub(crate) mod version;
+pub(crate) mod volume;
 pub(crate) mod volumes;
 pub(crate) mod wait;
 
@@ -52,6 +57,8 @@ pub(crate) enum Command {
     Create(create::Args),
     /// Stop and remove containers, networks
     Down(down::Args),
+    /// Print where services are reached, as variables for a shell or a test
+    Env(env::Args),
     /// Receive real time events from containers
     Events(events::Args),
     /// Execute a command in a running container
@@ -62,6 +69,10 @@ pub(crate) enum Command {
     Logs(logs::Args),
     /// List running compose projects
     Ls(ls::Args),
+    /// Manage networks
+    Network(network::Args),
+    /// Show what up would do, and why, without doing it (exit code 2 when there is something to do)
+    Plan(plan::Args),
     /// Print the public port for a port binding
     Port(port::Args),
     /// List containers
@@ -86,6 +97,8 @@ pub(crate) enum Command {
     Up(Box<up::Args>),
     /// Show the version information
     Version(version::Args),
+    /// Manage volumes
+    Volume(volume::Args),
     /// List volumes
     Volumes(volumes::Args),
     /// Block until containers of all (or specified) services stop
@@ -101,11 +114,14 @@ impl Command {
             Self::Image(args) => args.run(context),
             Self::Create(args) => args.run(context),
             Self::Down(args) => args.run(context),
+            Self::Env(args) => args.run(context),
             Self::Events(args) => args.run(context),
             Self::Exec(args) => args.run(context),
             Self::Kill(args) => args.run(context),
             Self::Logs(args) => args.run(context),
             Self::Ls(args) => args.run(context),
+            Self::Network(args) => args.run(context),
+            Self::Plan(args) => args.run(context),
             Self::Port(args) => args.run(context),
             Self::Ps(args) => args.run(context),
             Self::Restart(args) => args.run(context),
@@ -118,6 +134,7 @@ impl Command {
             Self::Top(args) => args.run(context),
             Self::Up(args) => args.run(context),
             Self::Version(args) => args.run(),
+            Self::Volume(args) => args.run(context),
             Self::Volumes(args) => args.run(context),
             Self::Wait(args) => args.run(context),
         }

@@ -1,29 +1,19 @@
 //! `volumes`: the project's volumes, as `docker volume ls` shows them.
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cli::commands::values::check_services;
+use crate::cli::commands::volume::ls::COLUMNS;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::cli::output::listing::{Column, Format};
+use crate::cli::output::listing::Format;
 use crate::cli::output::table::Layout;
 use crate::cli::{output, records};
 use crate::model::{ObservedVolume, ProjectName};
 use crate::store::Root;
-use crate::view::labels_text;
+use crate::view::resource;
 use crate::volume;
-
-const COLUMNS: [Column; 2] = [
-    Column {
-        heading: "DRIVER",
-        field: "Driver",
-    },
-    Column {
-        heading: "VOLUME NAME",
-        field: "Name",
-    },
-];
 
 /// Flags of `volumes`.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,7 +47,13 @@ impl Args {
             let names = volumes.iter().map(|volume| format!("{}\n", volume.name));
             names.collect()
         } else {
-            let rows: Vec<Value> = volumes.iter().map(|volume| row(root, volume)).collect();
+            let rows: Vec<Value> = volumes
+                .iter()
+                .map(|volume| {
+                    let mountpoint = root.volumes_dir().join(&volume.name).join("_data");
+                    resource::volume_row(volume, &mountpoint)
+                })
+                .collect();
             Format::parse(&self.format)?.list(Layout::DOCKER, &COLUMNS, &rows)?
         };
         output::print(&text)?;
@@ -84,33 +80,4 @@ fn belongs(volume: &ObservedVolume, name: &ProjectName) -> bool {
         .owner
         .as_ref()
         .is_some_and(|(project, _)| project == name.as_str())
-}
-
-/// A volume in docker's shape; what only a swarm knows is `N/A`.
-fn row(root: &Root, volume: &ObservedVolume) -> Value {
-    let mut labels = volume
-        .applied
-        .as_ref()
-        .map(|applied| applied.labels.clone())
-        .unwrap_or_default();
-    if let Some((project, key)) = &volume.owner {
-        labels.insert("com.docker.compose.project".to_owned(), project.clone());
-        labels.insert("com.docker.compose.volume".to_owned(), key.clone());
-    }
-    let driver = volume
-        .applied
-        .as_ref()
-        .and_then(|applied| applied.driver.as_deref());
-    json!({
-        "Availability": "N/A",
-        "Driver": driver.unwrap_or("local"),
-        "Group": "N/A",
-        "Labels": labels_text(&labels),
-        "Links": "N/A",
-        "Mountpoint": root.volumes_dir().join(&volume.name).join("_data"),
-        "Name": volume.name,
-        "Scope": "local",
-        "Size": "N/A",
-        "Status": "N/A",
-    })
 }

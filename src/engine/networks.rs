@@ -1,0 +1,187 @@
+//! A network of this host: its bridge and its record, made and removed
+//! together.
+//!
+//! It knows neither who asks for it (a project's supervisor, or the user by
+//! `network create`) nor who is attached beyond the claims on its addresses.
+
+use crate::engine::create::is_void;
+use crate::model::Network;
+use crate::network::{self, bridge::BridgeSpec};
+use crate::store::{self, NetworkRecord, NetworkStore, Root};
+use crate::sys;
+
+/// Why a network was not made or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its record can't be read or written.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// No subnet fits, or the kernel refuses.
+    #[error("network {name}")]
+    Network {
+        /// Its name on the host.
+        name: String,
+        /// Why.
+        #[source]
+        source: network::Error,
+    },
+    /// One of that name is there already.
+    #[error("network with name {0} already exists")]
+    Exists(String),
+    /// There is none of that name.
+    #[error("network {0} not found")]
+    NotFound(String),
+    /// Containers still have addresses on it.
+    #[error("network {name} has active endpoints: {users}")]
+    InUse {
+        /// Its name on the host.
+        name: String,
+        /// Whose they are.
+        users: String,
+    },
+}
+
+/// A network to be made.
+#[derive(Debug)]
+pub struct Wanted {
+    /// As it is declared.
+    pub network: Network,
+    /// Project and key there; None when the user makes it.
+    pub owner: Option<(String, String)>,
+    /// How many endpoints are expected; it decides the size of a chosen subnet.
+    pub endpoints: usize,
+    /// Its record from before its bridge went away.
+    pub former: Option<NetworkRecord>,
+}
+
+/// A network that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// Its record, already written.
+    pub record: NetworkRecord,
+    /// Whether its former subnet was taken and another one was chosen.
+    pub has_moved: bool,
+}
+
+/// Makes a network's bridge and writes its record. Blocks for a moment.
+///
+/// # Errors
+/// [`Error::Network`], [`Error::Store`]; nothing is left then.
+pub fn make(root: &Root, wanted: Wanted) -> Result<Made, Error> {
+    let _lock = NetworkStore::new(root).lock()?;
+    make_locked(root, wanted)
+}
+
+/// Makes a network that no project owns.
+///
+/// # Errors
+/// [`Error::Exists`], and those of [`make`].
+pub fn create(root: &Root, network: Network, endpoints: usize) -> Result<NetworkRecord, Error> {
+    let networks = NetworkStore::new(root);
+    let _lock = networks.lock()?;
+    if networks.get(&network.name)?.is_some() {
+        return Err(Error::Exists(network.name));
+    }
+    let wanted = Wanted {
+        network,
+        owner: None,
+        endpoints,
+        former: None,
+    };
+    Ok(make_locked(root, wanted)?.record)
+}
+
+fn make_locked(root: &Root, wanted: Wanted) -> Result<Made, Error> {
+    let Wanted {
+        network,
+        owner,
+        endpoints,
+        former,
+    } = wanted;
+    let generation = former
+        .as_ref()
+        .map_or(0, |record| record.generation.wrapping_add(1));
+    let subnets: Vec<_> = former
+        .iter()
+        .flat_map(|record| record.pools.iter().map(|pool| pool.subnet))
+        .collect();
+    let spec = BridgeSpec {
+        engine: root.engine(),
+        network: &network,
+        endpoints,
+        former: &subnets,
+        generation,
+    };
+    let bridge = network::bridge::create(&spec).map_err(|source| Error::Network {
+        name: network.name.clone(),
+        source,
+    })?;
+    let record = NetworkRecord {
+        name: network.name.clone(),
+        owner,
+        applied: network,
+        pools: bridge.pools,
+        bridge: bridge.name,
+        generation,
+        created_at: former.map_or_else(sys::time::now, |record| record.created_at),
+    };
+    if let Err(error) = NetworkStore::new(root).write(&record) {
+        // The record's failure is what the user needs.
+        let names = [record.bridge.clone()];
+        let _ = network::bridge::retire(&names);
+        let _ = network::bridge::remove(&names);
+        return Err(error.into());
+    }
+    let has_moved = !subnets.is_empty()
+        && subnets
+            .iter()
+            .any(|subnet| record.pools.iter().all(|pool| pool.subnet != *subnet));
+    Ok(Made { record, has_moved })
+}
+
+/// Removes a network that nobody is attached to: rules, bridge, record.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::InUse`]; [`Error::Network`] when the kernel
+/// refuses, and then the record stays.
+pub fn remove(root: &Root, name: &str) -> Result<(), Error> {
+    let networks = NetworkStore::new(root);
+    let _lock = networks.lock()?;
+    let record = networks
+        .get(name)?
+        .ok_or_else(|| Error::NotFound(name.to_owned()))?;
+    let users = users(root, name)?;
+    if !users.is_empty() {
+        return Err(Error::InUse {
+            name: name.to_owned(),
+            users: users.join(", "),
+        });
+    }
+    let names = [record.bridge];
+    network::bridge::retire(&names)
+        .and_then(|()| network::bridge::remove(&names))
+        .map_err(|source| Error::Network {
+            name: name.to_owned(),
+            source,
+        })?;
+    Ok(networks.remove(name)?)
+}
+
+/// Containers that have an address on a network, in words.
+///
+/// # Errors
+/// When its claims can't be listed.
+pub fn users(root: &Root, name: &str) -> Result<Vec<String>, store::Error> {
+    let claims = NetworkStore::new(root).claims(name)?.list()?;
+    Ok(claims
+        .into_iter()
+        .filter(|(_, owner)| !is_void(root, owner))
+        .map(|(_, owner)| {
+            format!(
+                "container {} of project {}",
+                owner.container.short(),
+                owner.project
+            )
+        })
+        .collect())
+}
