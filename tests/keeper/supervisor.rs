@@ -118,6 +118,10 @@ impl Supervisor {
         self.listen();
         match ask {
             Ask::Keeper(body) => {
+                if let RequestBody::Forget { spawn } = &body {
+                    // Another of that name has no state before it is told.
+                    self.states.remove(spawn);
+                }
                 let (reply, descriptors) = self.ask(body, descriptors);
                 (Tell::Reply(reply), descriptors)
             }
