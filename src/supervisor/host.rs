@@ -17,6 +17,7 @@ use crate::store::{ProjectStore, Root};
 use crate::supervisor::Error;
 use crate::supervisor::link::Link;
 use crate::supervisor::live::Table;
+use crate::supervisor::neighbours::Neighbours;
 use crate::supervisor::sandbox::HOST_RESOLV_CONF;
 use crate::supervisor::server::{Conversation, Listener};
 use crate::sys;
@@ -48,6 +49,8 @@ pub(crate) struct Host {
     pub events: broadcast::Sender<ProjectEvent>,
     /// What the project's names mean, for every DNS server.
     pub zone: watch::Sender<Arc<Zone>>,
+    /// Other projects' containers on shared networks.
+    pub neighbours: RefCell<Neighbours>,
     /// Held by the command that changes the project; others queue.
     pub turn: Mutex<()>,
     /// Slots for starts.
@@ -83,6 +86,7 @@ impl Host {
             host_servers: Arc::new(HostServers::new(HOST_RESOLV_CONF)),
             events: broadcast::Sender::new(EVENTS_MAX),
             zone: watch::Sender::new(Arc::new(Zone::default())),
+            neighbours: RefCell::new(Neighbours::new()),
             turn: Mutex::new(()),
             starts: Semaphore::new(STARTS_MAX),
             waiters: RefCell::new(HashMap::new()),

@@ -30,6 +30,7 @@ mod link;
 mod live;
 mod logging;
 mod namespaces;
+mod neighbours;
 mod networks;
 mod oneoff;
 mod remove;

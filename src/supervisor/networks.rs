@@ -1,13 +1,15 @@
 //! The project's networks: bridges, and addresses on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
 use crate::engine::create::is_void;
 use crate::engine::networks;
-use crate::model::{ContainerRecord, EndpointRecord, EndpointSpec, Network, Resource, ResourceKey};
+use crate::model::{
+    ContainerId, ContainerRecord, EndpointRecord, EndpointSpec, Network, Resource, ResourceKey,
+};
 use crate::network;
 use crate::store::{self, Claims, NetworkRecord, NetworkStore, Owner};
 use crate::supervisor::Error;
@@ -295,36 +297,59 @@ impl Host {
         Ok(freed)
     }
 
-    /// Gives a container's addresses back, on whatever network.
+    /// Gives a container's addresses back: those that it is known to have,
+    /// else whatever is claimed for it on the project's networks.
     pub(crate) fn release_addresses(&self, record: &ContainerRecord) {
         let networks = NetworkStore::new(&self.root);
-        let used: BTreeSet<String> = {
+        let known = {
             let table = self.table.borrow();
             let live = table.get(&record.id);
-            let known = live.and_then(|live| live.sandbox.as_ref());
-            known
-                .map(|(endpoints, _)| endpoints.keys().cloned().collect())
-                .unwrap_or_default()
+            let sandbox = live.and_then(|live| live.sandbox.as_ref());
+            sandbox.map(|(endpoints, _)| known_addresses(endpoints))
         };
-        let used = if used.is_empty() {
-            self.used_networks()
-        } else {
-            used
-        };
-        for name in used {
-            let released = networks.claims(&name).and_then(|claims| {
-                for (address, owner) in claims.list()? {
-                    if owner.container == record.id {
-                        claims.release(&address, &record.id)?;
-                    }
-                }
-                Ok(())
-            });
+        let known = known.unwrap_or_else(|| {
+            let used = self.used_networks().into_iter();
+            used.map(|name| (name, None)).collect()
+        });
+        for (name, addresses) in known {
+            let released = networks
+                .claims(&name)
+                .and_then(|claims| release(&claims, addresses, &record.id));
             if let Err(error) = released {
                 tracing::warn!(%error, network = name, "addresses were not released");
             }
         }
     }
+}
+
+/// A network's name with the addresses claimed there, None when they aren't known.
+type Claimed = (String, Option<Vec<String>>);
+
+fn known_addresses(endpoints: &IndexMap<String, EndpointRecord>) -> Vec<Claimed> {
+    let addresses = |endpoint: &EndpointRecord| {
+        let ipv4 = endpoint.ipv4.iter().map(ToString::to_string);
+        ipv4.chain(endpoint.ipv6.iter().map(ToString::to_string))
+            .collect()
+    };
+    endpoints
+        .iter()
+        .map(|(network, endpoint)| (network.clone(), Some(addresses(endpoint))))
+        .collect()
+}
+
+fn release(
+    claims: &Claims,
+    addresses: Option<Vec<String>>,
+    container: &ContainerId,
+) -> Result<(), store::Error> {
+    let addresses = match addresses {
+        Some(addresses) => addresses,
+        None => claims.names()?,
+    };
+    for address in addresses {
+        claims.release(&address, container)?;
+    }
+    Ok(())
 }
 
 /// The first pool of each family: where a container gets its address.

@@ -13,7 +13,7 @@ use crate::store::Root;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::link::{self, Link};
 use crate::supervisor::live::Task;
-use crate::supervisor::{Error, driver, journal, server};
+use crate::supervisor::{Error, driver, journal, neighbours, server};
 use crate::{network, sys};
 
 /// Time in which the first client connects.
@@ -66,6 +66,7 @@ async fn live(birth: keeper::SupervisorBirth) -> Result<(), Fatal> {
     host.adopt().await.map_err(Fatal::Adopt)?;
     let listener = control_socket(&host)?;
     let driver = Task::spawn(driver::drive(Rc::clone(&host), news));
+    let _followed = Task::spawn(neighbours::follow(Rc::clone(&host)));
     let server = Task::spawn(server::serve(Rc::clone(&host), listener));
     tokio::select! {
         () = until_idle(&host) => {}

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::{Attachment, ContainerRecord, Resource};
-use crate::store::NetworkStore;
 use crate::supervisor::host::Host;
 use crate::topology::{Member, Zone};
 
@@ -47,38 +46,12 @@ impl Host {
 
     /// Containers of other projects on the networks that this one uses.
     fn foreign_members(&self) -> Vec<Member> {
-        let networks = NetworkStore::new(&self.root);
-        let mut members = Vec::new();
-        for name in self.used_networks() {
-            let claims = networks.claims(&name).and_then(|claims| claims.list());
-            for (address, owner) in claims.unwrap_or_default() {
-                if owner.project == *self.store.name() {
-                    continue;
-                }
-                let (Some((first, aliases)), Ok(address)) = (
-                    owner.names.split_first(),
-                    address.parse::<std::net::IpAddr>(),
-                ) else {
-                    continue;
-                };
-                let (ipv4, ipv6) = match address {
-                    std::net::IpAddr::V4(address) => (Some(address), None),
-                    std::net::IpAddr::V6(address) => (None, Some(address)),
-                };
-                members.push(Member {
-                    network: name.clone(),
-                    name: first.clone(),
-                    aliases: aliases.to_vec(),
-                    ipv4,
-                    ipv6,
-                });
-            }
-        }
-        members
+        let used = self.used_networks();
+        let mut neighbours = self.neighbours.borrow_mut();
+        neighbours.members(&self.root, self.store.name(), &used)
     }
 
-    /// Names on the host of external networks of the project: only those can
-    /// have members of other projects that matter to it.
+    /// Names on the host of the project's networks.
     pub(crate) fn used_networks(&self) -> BTreeSet<String> {
         let project = self.project.borrow();
         let Some(project) = project.as_deref() else {

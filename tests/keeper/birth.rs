@@ -8,7 +8,7 @@ use rcompose::model::Outcome;
 use rcompose::protocol::keeper::{Message, ReplyBody, RequestBody, Spawn, SpawnState, Stdio};
 use rcompose::sys::process;
 
-use crate::pair::{PATIENCE, Pair, eventually, processes};
+use crate::pair::{Pair, eventually, patience, processes};
 
 fn status(pid: i32, key: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -112,7 +112,7 @@ pub(crate) fn a_tethered_keeper_ends_with_its_owner() {
         }))
     };
     let (reply, _) = client
-        .ask(spawn("step", Stdio::Null), Vec::new(), PATIENCE)
+        .ask(spawn("step", Stdio::Null), Vec::new(), patience())
         .unwrap();
     let ReplyBody::Spawned { process } = reply else {
         panic!("{reply:?}");
@@ -122,7 +122,7 @@ pub(crate) fn a_tethered_keeper_ends_with_its_owner() {
         signal: libc::SIGKILL,
     };
     client.enqueue(kill, Vec::new()).unwrap();
-    let state = client.await_message(PATIENCE, |message, _| match message {
+    let state = client.await_message(patience(), |message, _| match message {
         Message::State { state, .. } => Some(state),
         _ => None,
     });
@@ -136,7 +136,7 @@ pub(crate) fn a_tethered_keeper_ends_with_its_owner() {
     assert!(!process::is_alive(&process));
 
     let (reply, _) = client
-        .ask(spawn("again", Stdio::Null), Vec::new(), PATIENCE)
+        .ask(spawn("again", Stdio::Null), Vec::new(), patience())
         .unwrap();
     let ReplyBody::Spawned { process } = reply else {
         panic!("{reply:?}");

@@ -17,9 +17,15 @@ use rcompose::sys::{poll, process, random, scm};
 
 use crate::supervisor::{Ask, Tell};
 use crate::support::container::Engine;
+use crate::support::patience::patient;
 
 /// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// [`PATIENCE`] on this machine.
+pub(crate) fn patience() -> Duration {
+    patient(PATIENCE)
+}
 
 /// A project with its pair.
 pub(crate) struct Pair {
@@ -57,7 +63,7 @@ impl Pair {
                 return answer;
             }
             assert!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < patience(),
                 "no answer to {ask:?}\n{}",
                 self.log()
             );
@@ -75,7 +81,7 @@ impl Pair {
             if let Some(answer) = incoming.take::<Tell>().unwrap() {
                 return Some(answer);
             }
-            if !poll::wait_readable(&connection, Some(PATIENCE)).unwrap() {
+            if !poll::wait_readable(&connection, Some(patience())).unwrap() {
                 return None;
             }
             let mut buffer = vec![0u8; 64 << 10];
@@ -307,7 +313,7 @@ pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) ->
         if let Some(found) = check() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(start.elapsed() < patience(), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

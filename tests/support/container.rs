@@ -17,6 +17,7 @@ use rcompose::sys::clone::{self, Ending};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::support::isolated::{self, PROBE};
+use crate::support::patience::patient;
 
 /// How long a container may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -312,7 +313,7 @@ pub(crate) fn settle(mut starting: Starting) -> Result<Started, runtime::Error> 
 /// Waits for a descriptor, with patience that ends.
 pub(crate) fn wait_readable(fd: impl AsFd) {
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-    let limit = Timespec::try_from(PATIENCE).unwrap();
+    let limit = Timespec::try_from(patient(PATIENCE)).unwrap();
     assert_eq!(
         rustix::event::poll(&mut fds, Some(&limit)).unwrap(),
         1,
@@ -332,7 +333,7 @@ pub(crate) fn refusal(bundle: &Bundle) -> (u8, String) {
 /// Waits until something holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + patient(PATIENCE);
     while !holds() {
         assert!(std::time::Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(2));

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use rcompose::sys::clone::{self, Ending, NamespaceSet, Parent};
 use rcompose::sys::mount::{self, Attributes, Filesystem};
 
+use crate::support::patience::patient;
+
 /// One case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
@@ -175,7 +177,7 @@ fn run_one(case: &Case) -> (bool, String) {
         .stderr(output.reopen().unwrap())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + CASE_TIMEOUT;
+    let deadline = Instant::now() + patient(CASE_TIMEOUT);
     let passed = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status.success();

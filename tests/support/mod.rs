@@ -2,3 +2,4 @@
 
 pub(crate) mod container;
 pub(crate) mod isolated;
+pub(crate) mod patience;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::command::{self, Output};
-use super::machine;
+use super::patience::patient;
 use super::scenario::Scenario;
 
 /// How long `eventually` waits.
@@ -46,7 +46,7 @@ fn expect(holds: bool, found: impl Into<String>) -> Result<(), String> {
 /// The same, but it may take a while to become so.
 pub(crate) fn eventually(check: Check) -> Check {
     Check::new(format!("eventually {}", check.name), move |scenario| {
-        let end = Instant::now() + machine::patient(PATIENCE);
+        let end = Instant::now() + patient(PATIENCE);
         loop {
             match check.judge(scenario) {
                 Ok(()) => return Ok(()),

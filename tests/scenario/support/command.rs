@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill as send};
 use nix::unistd::Pid;
 
 use super::image;
-use super::machine;
+use super::patience::patient;
 use super::scenario::Scenario;
 
 /// A command that takes longer hangs.
@@ -193,7 +193,7 @@ impl Background {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if self.began.elapsed() > machine::patient(LIMIT) {
+            if self.began.elapsed() > patient(LIMIT) {
                 self.child.kill().unwrap();
                 let words = self.words.join(" ");
                 let (stdout, stderr) = (collect(&self.stdout), collect(&self.stderr));
@@ -229,7 +229,7 @@ fn read_aside(mut stream: impl Read + Send + 'static) -> mpsc::Receiver<String> 
 }
 
 fn collect(stream: &mpsc::Receiver<String>) -> Option<String> {
-    stream.recv_timeout(machine::patient(OUTPUT_LIMIT)).ok()
+    stream.recv_timeout(patient(OUTPUT_LIMIT)).ok()
 }
 
 fn exit_code(status: process::ExitStatus) -> i32 {

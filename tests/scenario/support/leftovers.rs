@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::machine;
+use super::patience::patient;
 
 /// How long the kernel may take to remove links after the end.
 const LINKS_LIMIT: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ impl Snapshot {
 
     /// The difference once nothing more goes away by itself.
     pub(crate) fn settle(before: &Self, root: &Path) -> Vec<String> {
-        let end = Instant::now() + machine::patient(LINKS_LIMIT);
+        let end = Instant::now() + patient(LINKS_LIMIT);
         loop {
             let left = Self::take(root).difference(before);
             if left.is_empty() || Instant::now() > end {

@@ -12,18 +12,12 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::patience::patient;
+
 /// Set inside of the machine.
 const INSIDE: &str = "RCOMPOSE_SCENARIO_INSIDE";
 /// A scenario that takes longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(240);
-
-/// A limit on this machine: an emulated one asks for more patience.
-pub(crate) fn patient(limit: Duration) -> Duration {
-    let factor = env::var("RCOMPOSE_SCENARIO_PATIENCE")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    limit * factor.unwrap_or(1)
-}
 
 /// Run by the machine's first process. It reaps what loses its parent, so it
 /// stays a shell that waits.

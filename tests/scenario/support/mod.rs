@@ -5,6 +5,8 @@ mod command;
 mod image;
 mod leftovers;
 mod machine;
+#[path = "../../support/patience.rs"]
+mod patience;
 mod scenario;
 mod world;
 
