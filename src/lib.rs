@@ -31,6 +31,7 @@ pub mod image;
 pub mod keeper;
 pub mod logs;
 pub mod network;
+pub mod registry;
 pub mod runtime;
 pub mod snapshot;
 pub mod store;

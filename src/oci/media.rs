@@ -22,6 +22,12 @@ impl MediaType {
     pub const OCI_INDEX: &'static str = "application/vnd.oci.image.index.v1+json";
     /// An OCI image config.
     pub const OCI_CONFIG: &'static str = "application/vnd.oci.image.config.v1+json";
+    /// Docker's image manifest, of schema version 2.
+    pub const DOCKER_MANIFEST: &'static str =
+        "application/vnd.docker.distribution.manifest.v2+json";
+    /// Docker's list of manifests.
+    pub const DOCKER_LIST: &'static str =
+        "application/vnd.docker.distribution.manifest.list.v2+json";
     /// An uncompressed OCI layer.
     pub const OCI_LAYER: &'static str = "application/vnd.oci.image.layer.v1.tar";
 
@@ -29,12 +35,8 @@ impl MediaType {
     #[must_use]
     pub fn of(text: &str) -> Self {
         match text {
-            Self::OCI_MANIFEST | "application/vnd.docker.distribution.manifest.v2+json" => {
-                Self::Manifest
-            }
-            Self::OCI_INDEX | "application/vnd.docker.distribution.manifest.list.v2+json" => {
-                Self::Index
-            }
+            Self::OCI_MANIFEST | Self::DOCKER_MANIFEST => Self::Manifest,
+            Self::OCI_INDEX | Self::DOCKER_LIST => Self::Index,
             "application/vnd.docker.distribution.manifest.v1+json"
             | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Self::SchemaOne,
             _ if text.starts_with("application/vnd.oci.image.layer.")

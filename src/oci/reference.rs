@@ -57,6 +57,23 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// The same repository, pinned to a digest.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self {
+            registry: self.registry.clone(),
+            path: self.path.clone(),
+            tag: None,
+            digest: Some(digest),
+        }
+    }
+
+    /// Whether both are of the same repository of the same registry.
+    #[must_use]
+    pub fn is_same_repository(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.path == other.path
+    }
+
     /// Registry and path without what every user leaves out, as in `postgres`.
     #[must_use]
     pub fn familiar_name(&self) -> String {

@@ -1,0 +1,618 @@
+//! The client against a registry that does as it is told.
+
+use std::io::Read as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::oci::{Descriptor, Digest, MediaType, Reference};
+use crate::registry::testing::{self, Answer, Body, Request, Server, Shelf, client, settings};
+use crate::registry::{Blob, Broken, Client, Credential, Error, Pushed, Remote};
+
+/// A registry with one image, `app:1`, of one layer.
+fn shelf() -> (Arc<Mutex<Shelf>>, Vec<u8>) {
+    let layer: Vec<u8> = (0..60_000_u32).flat_map(u32::to_le_bytes).collect();
+    let mut shelf = Shelf::default();
+    let config = br#"{"architecture":"amd64","os":"linux"}"#;
+    let descriptor = |media_type: &str, digest: Digest, size: usize| json!({"mediaType": media_type, "digest": digest.to_string(), "size": size});
+    let config = descriptor(MediaType::OCI_CONFIG, shelf.blob(config), config.len());
+    let layers = [descriptor(
+        MediaType::OCI_LAYER,
+        shelf.blob(&layer),
+        layer.len(),
+    )];
+    let manifest = json!({"schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": layers});
+    let bytes = manifest.to_string();
+    let digest = shelf.manifest("1", bytes.as_bytes());
+    let platform = |architecture: &str| json!({"os": "linux", "architecture": architecture});
+    let mut entry = descriptor(MediaType::OCI_MANIFEST, digest, bytes.len());
+    entry["platform"] = platform("amd64");
+    let mut other = descriptor(MediaType::OCI_MANIFEST, Digest::of(b"x"), 1);
+    other["platform"] = platform("arm64");
+    let index =
+        json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [other, entry]});
+    shelf.manifest("multi", index.to_string().as_bytes());
+    (Arc::new(Mutex::new(shelf)), layer)
+}
+
+fn serve(shelf: &Arc<Mutex<Shelf>>) -> Server {
+    let shelf = Arc::clone(shelf);
+    Server::start(move |request| testing::answer(&shelf, request))
+}
+
+fn reference(server: &Server, rest: &str) -> Reference {
+    format!("{}/{rest}", server.host()).parse().unwrap()
+}
+
+fn amd64() -> crate::oci::Platform {
+    "linux/amd64".parse().unwrap()
+}
+
+fn image(client: &Client, server: &Server) -> Result<Remote, Error> {
+    client.image(&reference(server, "app:1"), &amd64())
+}
+
+fn layer_of(client: &Client, remote: &Remote) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let mut reader = client.blob(remote, &remote.manifest.layers[0], 0);
+    match reader.read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(Error::from_read(error, "test", "layer")),
+    }
+}
+
+#[test]
+fn an_image_is_fetched_whole() {
+    let (shelf, layer) = shelf();
+    let server = serve(&shelf);
+    let client = client();
+    for name in ["app:1", "app:multi"] {
+        let remote = client.image(&reference(&server, name), &amd64()).unwrap();
+        assert_eq!(remote.digest == remote.manifest_digest, name == "app:1");
+        assert!(client.config(&remote).unwrap().starts_with(b"{"));
+        assert_eq!(layer_of(&client, &remote).unwrap(), layer);
+    }
+    let arm = "linux/riscv64".parse().unwrap();
+    let error = client
+        .image(&reference(&server, "app:multi"), &arm)
+        .unwrap_err();
+    assert!(matches!(error, Error::NoPlatform { .. }), "{error}");
+}
+
+#[test]
+fn the_digest_costs_one_request() {
+    let (shelf, _) = shelf();
+    let server = serve(&shelf);
+    let client = client();
+    let digest = client.digest(&reference(&server, "app:1")).unwrap();
+    assert_eq!(server.requests(), ["HEAD /v2/app/manifests/1"]);
+    let pinned = reference(&server, &format!("app@{}", digest.unwrap()));
+    assert!(client.manifest(&pinned).is_ok());
+    let gone = reference(&server, "app:none");
+    let error = client.manifest(&gone).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "manifest for {} not found: manifest unknown: MANIFEST_UNKNOWN it is",
+            gone.familiar()
+        )
+    );
+}
+
+/// A registry that wants a bearer token, from a server of its own paths.
+fn token_registry(shelf: &Arc<Mutex<Shelf>>, wanted: &'static str) -> Server {
+    let shelf = Arc::clone(shelf);
+    let host = Arc::new(Mutex::new(String::new()));
+    let known = Arc::clone(&host);
+    let server = Server::start(move |request| {
+        if request.path() == "/token" {
+            let basic = request.header("authorization");
+            let form = String::from_utf8_lossy(&request.body).into_owned();
+            let is_known = match wanted {
+                "anonymous" => basic.is_empty(),
+                "password" => basic == "Basic dTpw" && request.query("account").is_some(),
+                _ => {
+                    form.contains("grant_type=refresh_token") && form.contains("refresh_token=idt")
+                }
+            };
+            if !is_known {
+                return Answer::new(401).body(r#"{"details":"incorrect username or password"}"#);
+            }
+            let scope = request.query("scope").unwrap_or(form);
+            let is_push = scope.contains("push");
+            let token = if is_push { "push" } else { "pull" };
+            return Answer::new(200).body(format!(r#"{{"token":"{token}","expires_in":300}}"#));
+        }
+        let is_write = !matches!(request.method.as_str(), "GET" | "HEAD");
+        let allowed = match request.header("authorization") {
+            "Bearer push" => true,
+            "Bearer pull" => !is_write,
+            _ => false,
+        };
+        if allowed {
+            return testing::answer(&shelf, request);
+        }
+        let realm = format!("http://{}/token", known.lock().unwrap());
+        Answer::error(401, "UNAUTHORIZED").with(
+            "www-authenticate",
+            format!(r#"Bearer realm="{realm}",service="reg",scope="repository:app:pull""#),
+        )
+    });
+    *host.lock().unwrap() = server.host();
+    server
+}
+
+fn with_credentials(server: &Server, entry: &str) -> (tempfile::TempDir, Client) {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(r#"{{"auths": {{"{}": {entry}}}}}"#, server.host());
+    std::fs::write(dir.path().join("config.json"), text).unwrap();
+    let mut settings = settings();
+    let folder = dir.path().display().to_string();
+    settings.credentials = crate::registry::Credentials::locate(&|name| {
+        (name == "DOCKER_CONFIG").then(|| folder.clone())
+    });
+    (dir, Client::new(settings).unwrap())
+}
+
+#[test]
+fn tokens_are_had_by_every_kind_of_credential() {
+    let (shelf, layer) = shelf();
+    for (wanted, entry) in [
+        ("anonymous", "{}"),
+        ("password", r#"{"auth": "dTpw"}"#),
+        ("identity", r#"{"identitytoken": "idt"}"#),
+    ] {
+        let server = token_registry(&shelf, wanted);
+        let (_dir, client) = with_credentials(&server, entry);
+        let remote = image(&client, &server).unwrap();
+        assert_eq!(layer_of(&client, &remote).unwrap(), layer);
+        let tokens = server
+            .requests()
+            .iter()
+            .filter(|r| r.contains("/token"))
+            .count();
+        assert_eq!(tokens, 1, "{wanted}: {:?}", server.requests());
+    }
+}
+
+#[test]
+fn a_wrong_password_is_told_with_what_to_do() {
+    let (shelf, _) = shelf();
+    let server = token_registry(&shelf, "password");
+    let (_dir, client) = with_credentials(&server, r#"{"auth": "dTp3cm9uZw=="}"#);
+    let error = image(&client, &server).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("pull access denied for 127.0.0.1:")
+            && text.contains("'rcompose login")
+            && text.ends_with("incorrect username or password"),
+        "{text}"
+    );
+    assert!(error.hint().unwrap().contains("rcompose login"));
+    let host = server.host();
+    let password = |password: &str| Credential::Password {
+        user: "u".to_owned(),
+        password: password.to_owned(),
+    };
+    assert!(client.check_login(&host, &password("p")).is_ok());
+    let refused = Client::new(settings()).unwrap();
+    let refused = refused.check_login(&host, &password("x")).unwrap_err();
+    assert!(matches!(refused, Error::Login { .. }), "{refused}");
+}
+
+#[test]
+fn basic_credentials_are_sent_when_asked_for() {
+    let (shelf, _) = shelf();
+    let server = Server::start(move |request| {
+        if request.header("authorization") == "Basic dTpw" {
+            return testing::answer(&shelf, request);
+        }
+        Answer::error(401, "UNAUTHORIZED").with("www-authenticate", "Basic realm=\"x\"")
+    });
+    let (_dir, known) = with_credentials(&server, r#"{"auth": "dTpw"}"#);
+    assert!(image(&known, &server).is_ok());
+    assert_eq!(server.log()[0].header("authorization"), "");
+    let error = image(&client(), &server).unwrap_err();
+    assert!(
+        matches!(error, Error::Denied { verb: "pull", .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn redirects_are_followed_without_credentials() {
+    let (shelf, layer) = shelf();
+    let blobs = Arc::clone(&shelf);
+    let store = Server::start(move |request| {
+        let shelf = blobs.lock().unwrap();
+        testing::part(
+            request,
+            &shelf.blobs[request.path().trim_start_matches('/')],
+        )
+    });
+    let place = store.host();
+    let server = Server::start(move |request| {
+        if request.header("authorization") != "Basic dTpw" {
+            return Answer::new(401).with("www-authenticate", "Basic");
+        }
+        match request.path().split_once("/blobs/") {
+            Some((_, digest)) => {
+                Answer::new(307).with("location", format!("http://{place}/{digest}"))
+            }
+            None => testing::answer(&shelf, request),
+        }
+    });
+    let (_dir, client) = with_credentials(&server, r#"{"auth": "dTpw"}"#);
+    let remote = image(&client, &server).unwrap();
+    assert_eq!(layer_of(&client, &remote).unwrap(), layer);
+    assert!(!store.log().is_empty());
+    assert!(
+        store
+            .log()
+            .iter()
+            .all(|r| r.header("authorization").is_empty())
+    );
+}
+
+#[test]
+fn redirects_end() {
+    let server = Server::start(|request| Answer::new(302).with("location", &request.target));
+    let error = image(&client(), &server).unwrap_err();
+    assert!(
+        error.to_string().contains("more than 10 redirects"),
+        "{error}"
+    );
+    assert_eq!(server.requests().len(), 11);
+    let elsewhere = Server::start(|_| Answer::new(302).with("location", "file:///etc/passwd"));
+    let error = image(&client(), &elsewhere).unwrap_err();
+    assert!(error.to_string().contains("isn't HTTP"), "{error}");
+}
+
+/// A registry that first answers something else so many times.
+fn stubborn(
+    times: usize,
+    first: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static,
+) -> Server {
+    let (shelf, _) = shelf();
+    let count = AtomicUsize::new(0);
+    Server::start(move |request| {
+        if let Some(answer) = first(request)
+            && count.fetch_add(1, Ordering::SeqCst) < times
+        {
+            return answer;
+        }
+        testing::answer(&shelf, request)
+    })
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    for answer in [
+        Answer::error(500, "UNKNOWN"),
+        Answer::error(503, "UNAVAILABLE"),
+        Answer::error(429, "TOOMANYREQUESTS").with("retry-after", 0),
+        Answer::new(200).sent(Body::Hangup),
+        Answer::new(200).sent(Body::Silence),
+        Answer::new(200).sent(Body::Cut(vec![b'x'; 100], 50)),
+    ] {
+        let shown = format!("{answer:?}");
+        let server = stubborn(2, move |_| Some(answer.clone()));
+        assert!(image(&client(), &server).is_ok(), "{shown}");
+        assert_eq!(server.requests().len(), 3, "{shown}");
+    }
+}
+
+#[test]
+fn what_does_not_pass_is_told_after_few_tries() {
+    let cases = [
+        (Answer::error(503, "UNAVAILABLE"), "503", 5),
+        (
+            Answer::error(429, "TOOMANYREQUESTS"),
+            "too many requests",
+            5,
+        ),
+        (
+            Answer::error(429, "TOOMANYREQUESTS").with("retry-after", 100_000),
+            "it asks to wait 100000 seconds",
+            1,
+        ),
+        (Answer::error(400, "NAME_INVALID"), "name invalid", 1),
+        (Answer::new(200).sent(Body::Silence), "", 5),
+        (Answer::new(200).sent(Body::Endless), "more than", 1),
+        (
+            Answer::new(200).sent(Body::Trickle(vec![b' '; 1000], Duration::from_millis(50))),
+            "",
+            5,
+        ),
+    ];
+    for (answer, words, tries) in cases {
+        let shown = format!("{answer:?}");
+        let server = stubborn(usize::MAX, move |_| Some(answer.clone()));
+        let error = image(&client(), &server).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(server.requests().len(), tries, "{shown}: {error}");
+    }
+}
+
+#[test]
+fn a_broken_blob_is_read_on_where_it_broke() {
+    let (shelf, layer) = shelf();
+    let whole = layer.clone();
+    let server = Server::start(move |request| {
+        let begin = request.header("range").to_owned();
+        if !request.path().contains("/blobs/") || request.method == "HEAD" {
+            return testing::answer(&shelf, request);
+        }
+        match begin.as_str() {
+            "" if request.path().ends_with(Digest::of(&whole).hex()) => {
+                Answer::new(200).sent(Body::Cut(whole.clone(), 100_000))
+            }
+            _ => testing::answer(&shelf, request),
+        }
+    });
+    let client = client();
+    let remote = image(&client, &server).unwrap();
+    assert_eq!(layer_of(&client, &remote).unwrap(), layer);
+    let ranges: Vec<String> = server
+        .log()
+        .iter()
+        .map(|r| r.header("range").to_owned())
+        .filter(|range| !range.is_empty())
+        .collect();
+    assert_eq!(ranges, ["bytes=100000-"]);
+}
+
+#[test]
+fn a_registry_without_ranges_is_read_over() {
+    let (shelf, layer) = shelf();
+    let server = Server::start(move |request| {
+        let mut request = request.clone();
+        request.headers.remove("range");
+        testing::answer(&shelf, &request)
+    });
+    let client = client();
+    let remote = image(&client, &server).unwrap();
+    let mut rest = Vec::new();
+    let mut reader = client.blob(&remote, &remote.manifest.layers[0], 70_001);
+    reader.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, &layer[70_001..]);
+}
+
+/// What comes of a layer when its blob is answered so.
+fn layer_from(answer: impl Fn(&Request, &[u8]) -> Answer + Send + Sync + 'static) -> Error {
+    let (shelf, layer) = shelf();
+    let server = Server::start(move |request| {
+        if request.path().ends_with(Digest::of(&layer).hex()) {
+            return answer(request, &layer);
+        }
+        testing::answer(&shelf, request)
+    });
+    let client = client();
+    let remote = image(&client, &server).unwrap();
+    layer_of(&client, &remote).unwrap_err()
+}
+
+#[test]
+fn a_blob_that_lies_about_its_size_is_refused() {
+    let longer = layer_from(|_, layer| Answer::new(200).body([layer, b"x"].concat()));
+    assert!(matches!(longer, Error::Mismatch { .. }), "{longer}");
+    let endless = layer_from(|_, _| Answer::new(200).sent(Body::Endless));
+    assert!(matches!(endless, Error::Mismatch { .. }), "{endless}");
+    let shorter = layer_from(|_, layer| Answer::new(200).body(&layer[1..]));
+    assert!(matches!(shorter, Error::Mismatch { .. }), "{shorter}");
+    let misplaced = layer_from(|_, layer| {
+        Answer::new(206)
+            .with("content-range", "bytes 5-9/240000")
+            .body(&layer[5..10])
+    });
+    assert!(matches!(misplaced, Error::Answer { .. }), "{misplaced}");
+}
+
+#[test]
+fn a_blob_that_never_ends_well_ends() {
+    let stalled = layer_from(|request, layer| {
+        let all = testing::part(request, layer);
+        let Body::Whole(bytes) = all.body.clone() else {
+            return all;
+        };
+        all.sent(Body::Stalled(bytes, 10))
+    });
+    let is_silent = matches!(
+        stalled,
+        Error::Connection {
+            source: Broken::Silent(_),
+            ..
+        }
+    );
+    assert!(is_silent, "{stalled:?}");
+    let trickle = layer_from(|request, layer| {
+        let all = testing::part(request, layer);
+        let Body::Whole(bytes) = all.body.clone() else {
+            return all;
+        };
+        all.sent(Body::Trickle(bytes, Duration::from_millis(20)))
+    });
+    let is_trickle = matches!(
+        trickle,
+        Error::Connection {
+            source: Broken::Trickle(_),
+            ..
+        }
+    );
+    assert!(is_trickle, "{trickle:?}");
+}
+
+#[test]
+fn documents_are_checked() {
+    let lie = |edit: &'static str| {
+        let server = stubborn(usize::MAX, move |request| {
+            let is_manifest = request.path().contains("/manifests/");
+            is_manifest.then(|| match edit {
+                "digest" => Answer::new(200)
+                    .with("docker-content-digest", Digest::of(b"other"))
+                    .body("{}"),
+                "schema" => Answer::new(200).body(r#"{"schemaVersion":1,"fsLayers":[]}"#),
+                "both" => Answer::new(200)
+                    .body(r#"{"schemaVersion":2,"manifests":[],"layers":[],"config":{}}"#),
+                "deep" => Answer::new(200).body("[".repeat(100_000)),
+                _ => Answer::new(200).body("not json"),
+            })
+        });
+        image(&client(), &server).unwrap_err()
+    };
+    assert!(matches!(lie("digest"), Error::Mismatch { .. }));
+    for edit in ["schema", "both", "deep", "text"] {
+        let error = lie(edit);
+        assert!(matches!(error, Error::Document { .. }), "{edit}: {error}");
+    }
+}
+
+#[test]
+fn indexes_that_lead_nowhere_end() {
+    let text = |digest: &str, size: usize| {
+        json!({"schemaVersion": 2, "manifests": [
+            {"mediaType": MediaType::OCI_INDEX, "digest": digest, "size": size,
+             "platform": {"os": "linux", "architecture": "amd64"}}
+        ]})
+        .to_string()
+    };
+    let mut shelf = Shelf::default();
+    let mut last = "{}".to_owned();
+    for _ in 0..6 {
+        last = text(&Digest::of(last.as_bytes()).to_string(), last.len());
+        shelf.manifest("1", last.as_bytes());
+    }
+    let server = serve(&Arc::new(Mutex::new(shelf)));
+    let error = image(&client(), &server).unwrap_err();
+    assert!(error.to_string().contains("nested"), "{error}");
+}
+
+#[test]
+fn mirrors_are_asked_first_and_passed_over() {
+    let (shelf, layer) = shelf();
+    let broken = Server::start(|_| Answer::error(500, "UNKNOWN"));
+    let mirror = serve(&shelf);
+    let origin = serve(&shelf);
+    let mut settings = settings();
+    settings.add_mirror(&origin.host(), &format!("http://{}", broken.host()));
+    settings.add_mirror(&origin.host(), &format!("http://{}", mirror.host()));
+    let client = Client::new(settings).unwrap();
+    let remote = image(&client, &origin).unwrap();
+    assert_eq!(layer_of(&client, &remote).unwrap(), layer);
+    assert!(origin.requests().is_empty());
+    let error = client
+        .manifest(&reference(&origin, "app:none"))
+        .unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }));
+    assert_eq!(origin.requests(), ["GET /v2/app/manifests/none"]);
+}
+
+fn file(bytes: &[u8]) -> Blob {
+    use std::io::Write as _;
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    Blob {
+        digest: Digest::of(bytes),
+        size: bytes.len() as u64,
+        file: Arc::new(file),
+    }
+}
+
+#[test]
+fn a_push_sends_what_is_missing() {
+    let shelf = Arc::new(Mutex::new(Shelf::default()));
+    let server = token_registry(&shelf, "anonymous");
+    let client = client();
+    let to = reference(&server, "app:2");
+    let small = file(b"small");
+    assert_eq!(
+        client.push_blob(&to, &small, &|_| {}).unwrap(),
+        Pushed::Sent
+    );
+    server.forget();
+    assert_eq!(
+        client.push_blob(&to, &small, &|_| {}).unwrap(),
+        Pushed::Existing
+    );
+    assert_eq!(server.requests().len(), 1);
+    let large: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let large = file(&large);
+    let told = Mutex::new(Vec::new());
+    let sent = client.push_blob(&to, &large, &|at| told.lock().unwrap().push(at));
+    assert_eq!(sent.unwrap(), Pushed::Sent);
+    assert_eq!(
+        told.into_inner().unwrap(),
+        [16 << 20, 20_000_000, 20_000_000]
+    );
+    assert!(
+        shelf
+            .lock()
+            .unwrap()
+            .blobs
+            .contains_key(&large.digest.to_string())
+    );
+    let other = reference(&server, "other:1");
+    assert!(client.mount_blob(&other, &small.digest, &to).unwrap());
+    assert!(!client.mount_blob(&to, &small.digest, &to).unwrap());
+    let manifest = json!({"schemaVersion": 2, "config": Descriptor::new("c", small.digest.clone(), 5), "layers": []});
+    let bytes = manifest.to_string();
+    let digest = client.push_manifest(&to, MediaType::OCI_MANIFEST, bytes.as_bytes());
+    assert_eq!(digest.unwrap(), Digest::of(bytes.as_bytes()));
+    assert_eq!(
+        client.digest(&to).unwrap(),
+        Some(Digest::of(bytes.as_bytes()))
+    );
+}
+
+#[test]
+fn a_broken_push_goes_on() {
+    let shelf = Arc::new(Mutex::new(Shelf::default()));
+    let kept = Arc::clone(&shelf);
+    let patches = AtomicUsize::new(0);
+    let server = Server::start(move |request| {
+        let answer = testing::answer(&kept, request);
+        // The second chunk arrives, and nobody hears of it.
+        if request.method == "PATCH" && patches.fetch_add(1, Ordering::SeqCst) == 1 {
+            return Answer::new(202).sent(Body::Hangup);
+        }
+        answer
+    });
+    let bytes: Vec<u8> = (0..9_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let blob = file(&bytes);
+    let to = reference(&server, "app:1");
+    client().push_blob(&to, &blob, &|_| {}).unwrap();
+    assert_eq!(shelf.lock().unwrap().blobs[&blob.digest.to_string()], bytes);
+    let begun = server
+        .requests()
+        .iter()
+        .filter(|r| r.starts_with("POST"))
+        .count();
+    assert_eq!(begun, 1);
+}
+
+#[test]
+fn a_refused_push_says_so() {
+    let server = Server::start(|request| match request.method.as_str() {
+        "HEAD" => Answer::new(404),
+        _ => Answer::error(403, "DENIED"),
+    });
+    let to = reference(&server, "app:1");
+    let error = client().push_blob(&to, &file(b"x"), &|_| {}).unwrap_err();
+    assert!(
+        matches!(error, Error::Denied { verb: "push", .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn nobody_at_home_is_told_at_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let reference = format!("{host}/app:1").parse().unwrap();
+    let error = client().image(&reference, &amd64()).unwrap_err();
+    assert!(matches!(error, Error::Connection { .. }), "{error}");
+    assert!(error.hint().is_some());
+}
