@@ -8,6 +8,7 @@
 
 mod copy;
 mod decode;
+mod encode;
 mod extract;
 mod feed;
 mod header;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use copy::{copy_tree, copy_upper};
 pub use decode::decoder;
+pub use encode::Gzip;
 pub use extract::Extractor;
 pub use feed::{ChunkReader, Fed, feed};
 pub use header::EntryKind;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{self, Extractor, Limits, Merged, Unsettled};
 use crate::image::Error;
-use crate::oci::Digest;
+use crate::oci::{Descriptor, Digest};
 use crate::store::Root;
 use crate::store::record::{self, Record};
 use crate::sys::tree;
@@ -19,6 +19,8 @@ use crate::sys::tree;
 const TREE: &str = "fs";
 /// What is needed besides the tree to make the layer's tar again.
 const MAP: &str = "tar-map";
+/// What it was last packed to, in its folder.
+const PACKED: &str = "packed";
 /// A layer's record in its folder.
 const RECORD: &str = "record";
 
@@ -39,6 +41,55 @@ pub(super) struct LayerRecord {
 impl Record for LayerRecord {
     const KIND: &'static str = "layer";
     const VERSION: u32 = 1;
+}
+
+/// What a layer came to when it was packed for a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PackedRecord {
+    /// Digest of its packed tar.
+    digest: Digest,
+    /// How many bytes that has.
+    size: u64,
+    /// How it is packed.
+    media_type: String,
+}
+
+impl Record for PackedRecord {
+    const KIND: &'static str = "packed-layer";
+    const VERSION: u32 = 1;
+}
+
+impl PackedRecord {
+    /// As a manifest has it.
+    pub(super) fn descriptor(self) -> Descriptor {
+        Descriptor::new(&self.media_type, self.digest, self.size)
+    }
+}
+
+/// What a layer came to when it was last packed. A damaged record only costs
+/// that it is packed again.
+pub(super) fn read_packed(root: &Root, chain_id: &Digest) -> Result<Option<PackedRecord>, Error> {
+    match record::read(&folder(root, chain_id).join(PACKED)) {
+        Err(crate::store::Error::Damaged { .. }) => Ok(None),
+        found => Ok(found?),
+    }
+}
+
+/// Notes what a layer came to when it was packed.
+pub(super) fn write_packed(
+    root: &Root,
+    chain_id: &Digest,
+    packed: &Descriptor,
+) -> Result<(), Error> {
+    let record = PackedRecord {
+        digest: packed.digest.clone(),
+        size: packed.size,
+        media_type: packed.media_type.clone(),
+    };
+    Ok(record::write_atomic(
+        &folder(root, chain_id).join(PACKED),
+        &record,
+    )?)
 }
 
 /// Where a layer's tree lies.

@@ -7,12 +7,13 @@
 //! Until the last arrow nothing of a new image can be seen.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::archive::{self, Limits, Merged, Unsettled};
-use crate::image::contents::Contents;
+use crate::image::contents::{Contents, Part};
 use crate::image::ingest::Ingest;
 use crate::image::layers::{self, Fresh, LayerRecord};
 use crate::image::plan::{self, PlannedImage, PlannedLayer};
@@ -48,9 +49,9 @@ pub fn load(root: &Root, source: Source, platform: &Platform) -> Result<Vec<Load
     let ingest = Ingest::new(root)?;
     let contents = Contents::open(source, &ingest)?;
     let images = plan::plan(&contents, platform)?;
-    let jobs = jobs(root, &ingest, &images)?;
+    let jobs = jobs(root, &ingest, &images.iter().collect::<Vec<_>>())?;
     let unpacked = unpack(&contents, &jobs)?;
-    commit_layers(root, &ingest, jobs, unpacked)?;
+    commit_layers(root, &ingest, jobs.iter().zip(unpacked).collect())?;
     images
         .iter()
         .map(|image| commit_image(root, image))
@@ -59,20 +60,24 @@ pub fn load(root: &Root, source: Source, platform: &Platform) -> Result<Vec<Load
 
 /// A layer to unpack.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct Job<P> {
     pub(super) chain_id: Digest,
     pub(super) diff_id: Digest,
     /// The layers below, topmost first.
     pub(super) below: Vec<Digest>,
-    pub(super) layer: PlannedLayer,
+    pub(super) layer: PlannedLayer<P>,
     pub(super) fresh: Fresh,
     /// For messages.
     what: String,
 }
 
 /// The layers that the store doesn't have, each once, lower ones first.
-fn jobs(root: &Root, ingest: &Ingest, images: &[PlannedImage]) -> Result<Vec<Job>, Error> {
-    let mut jobs: Vec<Job> = Vec::new();
+pub(super) fn jobs<P: Clone>(
+    root: &Root,
+    ingest: &Ingest,
+    images: &[&PlannedImage<P>],
+) -> Result<Vec<Job<P>>, Error> {
+    let mut jobs: Vec<Job<P>> = Vec::new();
     for image in images {
         let diff_ids = &image.config.rootfs.diff_ids;
         let chain = chain_ids(diff_ids);
@@ -97,9 +102,9 @@ fn jobs(root: &Root, ingest: &Ingest, images: &[PlannedImage]) -> Result<Vec<Job
 }
 
 /// A layer's tree and the bytes of its plain tar.
-type Unpacked = (Unsettled, u64);
+pub(super) type Unpacked = (Unsettled, u64);
 
-fn unpack(contents: &Contents, jobs: &[Job]) -> Result<Vec<Unpacked>, Error> {
+fn unpack(contents: &Contents, jobs: &[Job<Part>]) -> Result<Vec<Unpacked>, Error> {
     let queue = Mutex::new(jobs.iter().enumerate());
     let done: Mutex<HashMap<usize, Result<Unpacked, Error>>> = Mutex::default();
     std::thread::scope(|scope| {
@@ -108,7 +113,7 @@ fn unpack(contents: &Contents, jobs: &[Job]) -> Result<Vec<Unpacked>, Error> {
                 loop {
                     let next = lock(&queue).next();
                     let Some((number, job)) = next else { break };
-                    let unpacked = unpack_one(contents, job);
+                    let unpacked = unpack_one(contents.reader(job.layer.place), job);
                     let failed = unpacked.is_err();
                     lock(&done).insert(number, unpacked);
                     if failed {
@@ -131,21 +136,21 @@ fn unpack(contents: &Contents, jobs: &[Job]) -> Result<Vec<Unpacked>, Error> {
 }
 
 /// A panic of another thread doesn't make the list wrong: entries are whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn unpack_one(contents: &Contents, job: &Job) -> Result<Unpacked, Error> {
+/// Unpacks a layer's bytes and checks what they are.
+pub(super) fn unpack_one<P>(source: impl Read + Send, job: &Job<P>) -> Result<Unpacked, Error> {
     let packed = job.layer.packed.as_ref();
     let algorithms = (
         packed.map_or(Algorithm::Sha256, Digest::algorithm),
         job.diff_id.algorithm(),
     );
     let limits = Limits::default();
-    let reader = contents.reader(job.layer.part);
-    let fed = archive::feed(reader, algorithms, &limits, |plain| {
+    let fed = archive::feed(source, algorithms, &limits, |plain| {
         job.fresh.extract(plain, limits.clone())
     });
     let (unsettled, fed) = fed.map_err(Error::archive(&job.what))?;
@@ -160,17 +165,17 @@ fn unpack_one(contents: &Contents, job: &Job) -> Result<Unpacked, Error> {
 }
 
 /// Settles layers in order and moves them into the store after one flush.
-pub(super) fn commit_layers(
+pub(super) fn commit_layers<P>(
     root: &Root,
     ingest: &Ingest,
-    jobs: Vec<Job>,
-    unpacked: Vec<Unpacked>,
+    unpacked: Vec<(&Job<P>, Unpacked)>,
 ) -> Result<(), Error> {
-    if jobs.is_empty() {
+    if unpacked.is_empty() {
         return Ok(());
     }
+    let jobs: Vec<&Job<P>> = unpacked.iter().map(|(job, _)| *job).collect();
     let mut fresh: HashMap<&Digest, PathBuf> = HashMap::new();
-    for (job, (unsettled, tar_bytes)) in jobs.iter().zip(unpacked) {
+    for (job, (unsettled, tar_bytes)) in unpacked {
         let place = |chain_id: &Digest| match fresh.get(chain_id) {
             Some(path) => path.clone(),
             None => layer_path(root, chain_id),
@@ -195,7 +200,8 @@ pub(super) fn commit_layers(
         .try_for_each(|job| job.fresh.commit(root, &job.chain_id))
 }
 
-fn commit_image(root: &Root, image: &PlannedImage) -> Result<Loaded, Error> {
+/// Records an image whose layers are in the store, and its names.
+pub(super) fn commit_image<P>(root: &Root, image: &PlannedImage<P>) -> Result<Loaded, Error> {
     blob::write(root, &image.id, &image.config_bytes)?;
     if let Some((digest, bytes)) = &image.manifest {
         blob::write(root, digest, bytes)?;

@@ -64,6 +64,23 @@ fn by_name(root: &Root, reference: &Reference) -> Result<Option<Resolved>, Error
     let Some(digest) = reference.digest() else {
         return Ok(None);
     };
+    let named = |id: &Digest| -> Result<Option<Resolved>, Error> {
+        let image = get(root, id)?;
+        Ok(image.map(|image| Resolved {
+            image,
+            name: Some(reference.clone()),
+        }))
+    };
+    if let Some(id) = records::read_name(root, &reference.pinned(digest.clone()))? {
+        return named(&id);
+    }
+    // An index's digest is known by the name that it was pulled by.
+    let is_meant = |record: &records::NameRecord| {
+        record.digest.as_ref() == Some(digest) && record.name.is_same_repository(reference)
+    };
+    if let Some(record) = records::all_names(root)?.into_iter().find(is_meant) {
+        return named(&record.id);
+    }
     let has_name = |found: &Resolved| -> Result<bool, Error> {
         let names = names(root, &found.image.id)?;
         let same = |name: &Reference| name.familiar_name() == reference.familiar_name();

@@ -17,7 +17,12 @@ mod ingest;
 mod layers;
 mod load;
 mod lookup;
+mod partial;
 mod plan;
+mod pull;
+#[cfg(test)]
+mod pull_tests;
+mod push;
 mod records;
 mod remove;
 mod save;
@@ -32,13 +37,17 @@ use std::path::{Path, PathBuf};
 
 use crate::oci::{Digest, ImageConfig, Reference};
 use crate::store::{FileLock, Root};
-use crate::{archive, oci, store};
+use crate::{archive, oci, registry, store};
 
 pub use draft::{Commit, CommittedLayer, Created, Draft, Workshop, chain, commit, create, merged};
 pub use import::{Import, import};
 pub use layers::{layer_path, layer_size};
 pub use load::{Loaded, load};
 pub use lookup::{Resolved, config_bytes, get, list, names, resolve, tag};
+pub use pull::{
+    LayerStep, Listener, PullEvent, Pulled, Wanted, checked_at, is_for, pull, remote_digest,
+};
+pub use push::{PushEvent, PushListener, Pushed, push};
 pub use remove::{Removed, prune, remove};
 pub use save::save;
 pub use source::Source;
@@ -124,6 +133,29 @@ pub enum Error {
         image: String,
         /// What is wrong.
         reason: String,
+    },
+    /// A registry didn't give what was asked, or didn't take it.
+    #[error("{what}")]
+    Registry {
+        /// What was under way.
+        what: String,
+        /// Why.
+        #[source]
+        source: registry::Error,
+    },
+    /// A layer that was there is gone before the image was recorded.
+    #[error("layer {0} was removed meanwhile")]
+    Vanished(String),
+    /// What an earlier pull had left was wrong.
+    #[error("what an earlier pull has left was wrong: {0}")]
+    Stale(String),
+    /// A layer that several images need could not be had.
+    #[error("pull of image {image}: its layer {layer} failed for another image, too")]
+    SharedLayer {
+        /// The image.
+        image: String,
+        /// The layer's digest, short.
+        layer: String,
     },
     /// A record or lock failed.
     #[error(transparent)]

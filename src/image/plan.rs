@@ -17,28 +17,32 @@ const NAME_ANNOTATIONS: [&str; 2] = [
     "org.opencontainers.image.ref.name",
 ];
 
-/// An image of an archive, its documents read and checked.
+/// An image of an archive or a registry, its documents read and checked.
+/// `P` says where a layer's bytes are.
 #[derive(Debug)]
-pub(super) struct PlannedImage {
+pub(super) struct PlannedImage<P> {
     pub(super) id: Digest,
     pub(super) config: ImageConfig,
     pub(super) config_bytes: Vec<u8>,
     pub(super) manifest: Option<(Digest, Vec<u8>)>,
     /// Bottom first, one for each diff id.
-    pub(super) layers: Vec<PlannedLayer>,
+    pub(super) layers: Vec<PlannedLayer<P>>,
     pub(super) names: Vec<Reference>,
 }
 
-/// A layer of an archive.
+/// A layer that is to be unpacked.
 #[derive(Debug, Clone)]
-pub(super) struct PlannedLayer {
-    pub(super) part: Part,
-    /// What its packed bytes must be, where the archive says.
+pub(super) struct PlannedLayer<P> {
+    pub(super) place: P,
+    /// What its packed bytes must be, where that is known.
     pub(super) packed: Option<Digest>,
 }
 
 /// Reads an archive's documents.
-pub(super) fn plan(contents: &Contents, platform: &Platform) -> Result<Vec<PlannedImage>, Error> {
+pub(super) fn plan(
+    contents: &Contents,
+    platform: &Platform,
+) -> Result<Vec<PlannedImage<Part>>, Error> {
     if contents.has("manifest.json") {
         return docker(contents);
     }
@@ -50,7 +54,7 @@ pub(super) fn plan(contents: &Contents, platform: &Platform) -> Result<Vec<Plann
     ))
 }
 
-fn docker(contents: &Contents) -> Result<Vec<PlannedImage>, Error> {
+fn docker(contents: &Contents) -> Result<Vec<PlannedImage<Part>>, Error> {
     let bytes = contents.read("manifest.json", SAVE_MANIFEST_BYTES_MAX)?;
     let entries = crate::oci::parse_save_manifest(&bytes);
     let entries = entries.map_err(Error::document("manifest.json"))?;
@@ -60,7 +64,7 @@ fn docker(contents: &Contents) -> Result<Vec<PlannedImage>, Error> {
         .collect()
 }
 
-fn docker_image(contents: &Contents, entry: &SaveEntry) -> Result<PlannedImage, Error> {
+fn docker_image(contents: &Contents, entry: &SaveEntry) -> Result<PlannedImage<Part>, Error> {
     let config_bytes = contents.read(&entry.config, CONFIG_BYTES_MAX)?;
     let id = Digest::of(&config_bytes);
     if let Some(named) = named_digest(&entry.config)
@@ -70,7 +74,7 @@ fn docker_image(contents: &Contents, entry: &SaveEntry) -> Result<PlannedImage, 
     }
     let layer = |place: &String| {
         Ok(PlannedLayer {
-            part: contents.find(place)?,
+            place: contents.find(place)?,
             packed: place
                 .starts_with("blobs/")
                 .then(|| named_digest(place))
@@ -99,7 +103,7 @@ fn named_digest(place: &str) -> Option<Digest> {
     format!("{}:{hex}", folder.unwrap_or("sha256")).parse().ok()
 }
 
-fn layout(contents: &Contents, platform: &Platform) -> Result<Vec<PlannedImage>, Error> {
+fn layout(contents: &Contents, platform: &Platform) -> Result<Vec<PlannedImage<Part>>, Error> {
     let bytes = contents.read("oci-layout", MANIFEST_BYTES_MAX)?;
     let layout: Layout = serde_json::from_slice(&bytes).map_err(|error| {
         Error::document("oci-layout")(crate::oci::Error::Document {
@@ -152,7 +156,7 @@ fn layout_image(
     contents: &Contents,
     (name, descriptors): &(Option<Reference>, Vec<Descriptor>),
     platform: &Platform,
-) -> Result<PlannedImage, Error> {
+) -> Result<PlannedImage<Part>, Error> {
     let mut candidates = descriptors.clone();
     for _ in 0..INDEX_DEPTH_MAX {
         let chosen = match candidates.as_slice() {
@@ -193,7 +197,7 @@ fn layout_image(
     })
 }
 
-fn planned(contents: &Contents, layer: &Descriptor) -> Result<PlannedLayer, Error> {
+fn planned(contents: &Contents, layer: &Descriptor) -> Result<PlannedLayer<Part>, Error> {
     if MediaType::of(&layer.media_type) == MediaType::Other {
         return Err(Error::Mismatch {
             what: format!("media type of layer {}", layer.digest),
@@ -206,7 +210,7 @@ fn planned(contents: &Contents, layer: &Descriptor) -> Result<PlannedLayer, Erro
         return Err(size_mismatch(layer, part.size));
     }
     Ok(PlannedLayer {
-        part,
+        place: part,
         packed: Some(layer.digest.clone()),
     })
 }
@@ -232,14 +236,15 @@ fn document(what: &str, bytes: &[u8]) -> Result<Document, Error> {
     Document::parse(bytes).map_err(Error::document(what))
 }
 
-fn finish(
+/// Checks a config against its layers.
+pub(super) fn finish<P>(
     what: &str,
     id: Digest,
     config_bytes: Vec<u8>,
     manifest: Option<(Digest, Vec<u8>)>,
-    layers: Vec<PlannedLayer>,
+    layers: Vec<PlannedLayer<P>>,
     names: Vec<Reference>,
-) -> Result<PlannedImage, Error> {
+) -> Result<PlannedImage<P>, Error> {
     let config = ImageConfig::parse(&config_bytes).map_err(Error::document(what))?;
     if layers.len() != config.rootfs.diff_ids.len() {
         return Err(Error::Mismatch {

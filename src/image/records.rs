@@ -33,6 +33,12 @@ impl Record for ImageRecord {
 pub(super) struct NameRecord {
     pub(super) name: Reference,
     pub(super) id: Digest,
+    /// What it stood for in its registry when it was pulled or pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<Digest>,
+    /// When the registry was last asked about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) checked_at: Option<jiff::Timestamp>,
 }
 
 impl Record for NameRecord {
@@ -100,16 +106,27 @@ pub(super) fn write_name(root: &Root, name: &Reference, id: &Digest) -> Result<(
     let record = NameRecord {
         name: name.clone(),
         id: id.clone(),
+        digest: None,
+        checked_at: None,
     };
+    write_name_record(root, &record)
+}
+
+pub(super) fn write_name_record(root: &Root, record: &NameRecord) -> Result<(), Error> {
     make_dirs(root)?;
-    Ok(record::write_durable(&name_path(root, name), &record)?)
+    Ok(record::write_durable(
+        &name_path(root, &record.name),
+        record,
+    )?)
 }
 
 pub(super) fn read_name(root: &Root, name: &Reference) -> Result<Option<Digest>, Error> {
+    Ok(read_name_record(root, name)?.map(|record| record.id))
+}
+
+pub(super) fn read_name_record(root: &Root, name: &Reference) -> Result<Option<NameRecord>, Error> {
     let found = record::read::<NameRecord>(&name_path(root, name))?;
-    Ok(found
-        .filter(|record| record.name == *name)
-        .map(|record| record.id))
+    Ok(found.filter(|record| record.name == *name))
 }
 
 pub(super) fn remove_name(root: &Root, name: &Reference) -> Result<(), Error> {

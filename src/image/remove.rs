@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::image::ingest::Ingest;
+use crate::image::partial::{self, Sweep};
 use crate::image::{Error, Resolved, blob, lookup, records, resolve, shown};
 use crate::oci::{Digest, ImageConfig, Reference, chain_ids};
 use crate::store::record;
@@ -183,6 +184,7 @@ fn collect(root: &Root) -> Result<(), Error> {
     }
     // What died behind its owner's back goes too.
     drop(Ingest::new(root)?);
+    partial::sweep(root, Sweep::Old)?;
     for name in record::names(&root.layers_dir())? {
         // Only what is named by a digest is ours to remove.
         let is_layer = format!("sha256:{name}").parse::<Digest>().is_ok();

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::archive::{self, Merged, Packer};
 use crate::image::{Error, Image, blob, hold, layer_path, layers, lookup, plan};
-use crate::oci::{Descriptor, Digest, Hasher, Manifest, MediaType, Reference};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Manifest, MediaType, Reference};
 use crate::store::Root;
 
 /// Writes images to `out`. A name saves that name alone, an id saves the
@@ -139,26 +139,10 @@ impl<W: Write> Saving<'_, W> {
         upto: &[&Digest],
     ) -> Result<(), Error> {
         let what = format!("layer {}", diff_id.short());
-        let map = layers::open_map(self.root, chain_id)?.ok_or_else(|| Error::Damaged {
-            image: what.clone(),
-            reason: "it had a name twice, so its archive can't be made again".to_owned(),
-        })?;
-        // A file may lie where a link of a lower layer leads.
-        let trees = upto.iter().rev().map(|id| layer_path(self.root, id));
-        let merged = Merged::open(trees).map_err(Error::io("open", &self.root.layers_dir()))?;
-        let open = |path: &Path| {
-            merged
-                .open_file(path)?
-                .ok_or_else(|| std::io::ErrorKind::NotFound.into())
-        };
+        let source = LayerSource::open(self.root, chain_id, &what, upto)?;
         let mut digest = None;
         let content = |out: &mut dyn Write| {
-            let mut tap = Tap {
-                out,
-                hasher: Hasher::new(diff_id.algorithm()),
-            };
-            archive::rebuild(map, open, &mut tap)?;
-            digest = Some(tap.hasher.finish());
+            digest = Some(source.write(diff_id.algorithm(), out)?);
             Ok(())
         };
         let written = self.packer.content(&place(diff_id), size, content);
@@ -180,6 +164,66 @@ impl<W: Write> Saving<'_, W> {
         self.packer
             .document(name, bytes)
             .map_err(Error::archive(name))
+    }
+}
+
+/// Makes the plain tar of a layer again, of a chain that is given bottom
+/// first, and checks its digest.
+pub(super) fn write_layer(
+    root: &Root,
+    bottom_first: &[&Digest],
+    number: usize,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let upto = bottom_first.get(..=number).unwrap_or_default();
+    let chain_id = upto
+        .last()
+        .ok_or_else(|| Error::NotFound(format!("layer {number}")))?;
+    let damaged = || Error::Damaged {
+        image: format!("layer {}", chain_id.short()),
+        reason: "its record is gone".to_owned(),
+    };
+    let diff_id = layers::read(root, chain_id)?.ok_or_else(damaged)?.diff_id;
+    let what = format!("layer {}", diff_id.short());
+    let source = LayerSource::open(root, chain_id, &what, upto)?;
+    let written = source.write(diff_id.algorithm(), out);
+    let digest = written.map_err(Error::archive(&what))?;
+    if digest != diff_id {
+        return Err(plan::mismatch(&what, &diff_id, &digest));
+    }
+    Ok(())
+}
+
+/// What a layer's tar is made of.
+struct LayerSource {
+    map: std::fs::File,
+    merged: Merged,
+}
+
+impl LayerSource {
+    fn open(root: &Root, chain_id: &Digest, what: &str, upto: &[&Digest]) -> Result<Self, Error> {
+        let map = layers::open_map(root, chain_id)?.ok_or_else(|| Error::Damaged {
+            image: what.to_owned(),
+            reason: "it had a name twice, so its archive can't be made again".to_owned(),
+        })?;
+        // A file may lie where a link of a lower layer leads.
+        let trees = upto.iter().rev().map(|id| layer_path(root, id));
+        let merged = Merged::open(trees).map_err(Error::io("open", &root.layers_dir()))?;
+        Ok(Self { map, merged })
+    }
+
+    fn write(self, algorithm: Algorithm, out: &mut dyn Write) -> Result<Digest, archive::Error> {
+        let open = |path: &Path| {
+            self.merged
+                .open_file(path)?
+                .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        };
+        let mut tap = Tap {
+            out,
+            hasher: Hasher::new(algorithm),
+        };
+        archive::rebuild(self.map, open, &mut tap)?;
+        Ok(tap.hasher.finish())
     }
 }
 

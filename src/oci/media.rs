@@ -31,6 +31,9 @@ impl MediaType {
     /// An uncompressed OCI layer.
     pub const OCI_LAYER: &'static str = "application/vnd.oci.image.layer.v1.tar";
 
+    /// An OCI layer packed with gzip.
+    pub const OCI_LAYER_GZIP: &'static str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
     /// Reads a media type.
     #[must_use]
     pub fn of(text: &str) -> Self {
