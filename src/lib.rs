@@ -11,10 +11,6 @@ pub mod model;
 
 // deciders
 pub mod compose;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the parser that uses the rest lands next")
-)]
 pub mod dockerfile;
 pub mod graph;
 pub mod lifecycle;

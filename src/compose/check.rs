@@ -9,9 +9,9 @@ use crate::compose::attribute::{Attribute, Forms, Kind, Limit, Schema, Unique};
 use crate::compose::node::{Map, Node, Value};
 use crate::compose::place::Place;
 use crate::compose::problem::{Problem, Problems};
-use crate::compose::suggest;
 use crate::compose::trail::Trail;
 use crate::compose::yaml::scalar;
+use crate::diagnostic;
 
 /// Checks a tree that was merged up to the file `name`.
 pub(crate) fn check(root: &mut Node, schema: &'static Schema, name: &str, problems: &mut Problems) {
@@ -144,7 +144,7 @@ impl Check<'_> {
         };
         let mut problem = self.problem("bad-value", &message, node.place);
         if let (Limit::Words(words), Value::Text(text)) = (limit, &node.value)
-            && let Some(near) = suggest::nearest(text, words.iter().copied())
+            && let Some(near) = diagnostic::nearest(text, words.iter().copied())
         {
             problem = problem.hint(format!("did you mean `{near}`?"));
         }
@@ -218,7 +218,7 @@ impl Check<'_> {
                     None => format!("unknown top-level element `{key}`"),
                 },
             );
-            let problem = match suggest::nearest(key, schema.keys().iter().copied()) {
+            let problem = match diagnostic::nearest(key, schema.keys().iter().copied()) {
                 Some(near) => problem.hint(format!("did you mean `{near}`?")),
                 None => problem.hint(format!(
                     "remove it, or call it `x-{key}` to keep it as a note"

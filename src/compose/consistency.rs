@@ -9,7 +9,7 @@ use crate::compose::node::{Map, Node, Value};
 use crate::compose::place::Place;
 use crate::compose::problem::{Problem, Problems};
 use crate::compose::select::Disabled;
-use crate::compose::suggest;
+use crate::diagnostic;
 
 const INVALID: &str = "invalid compose project";
 
@@ -210,7 +210,7 @@ impl Check<'_> {
 
     fn near_service(&self, target: &str) -> Option<String> {
         let names = self.services.keys().filter(|name| *name != self.name);
-        suggest::nearest(target, names).map(|near| format!("did you mean `{near}`?"))
+        diagnostic::nearest(target, names).map(|near| format!("did you mean `{near}`?"))
     }
 
     fn resources(&mut self) {
@@ -247,7 +247,7 @@ impl Check<'_> {
             return;
         }
         let text = format!("service {:?} refers to undefined {kind} {key}", self.name);
-        let near = suggest::nearest(key, declared.into_iter().flat_map(Map::keys));
+        let near = diagnostic::nearest(key, declared.into_iter().flat_map(Map::keys));
         let hint = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if section == "volumes" => format!(

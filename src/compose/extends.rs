@@ -262,7 +262,7 @@ fn missing(
     place: Place,
 ) {
     let mut problem = Problem::error("missing-base", message, place);
-    if let Some(near) = crate::compose::suggest::nearest(target, services.keys()) {
+    if let Some(near) = crate::diagnostic::nearest(target, services.keys()) {
         problem = problem.hint(format!("did you mean `{near}`?"));
     }
     loader.problems.add_at(path, problem);

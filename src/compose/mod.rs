@@ -34,11 +34,9 @@ mod select;
 mod semantic;
 mod settle;
 mod source;
-mod suggest;
 mod template;
 mod trail;
 mod unique;
-mod units;
 mod yaml;
 
 pub use attribute::support_page;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::compose::node::{Map, Node};
 use crate::compose::problem::{Problem, Problems};
-use crate::compose::suggest;
+use crate::diagnostic;
 
 /// Services that are left out of a tree, with what they were.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ pub(crate) fn apply_selection(
                 Default::default(),
             );
             let names = services.into_iter().flat_map(Map::keys);
-            if let Some(near) = suggest::nearest(name, names) {
+            if let Some(near) = diagnostic::nearest(name, names) {
                 problem = problem.hint(format!("did you mean `{near}`?"));
             }
             problems.add(problem);

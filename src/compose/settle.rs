@@ -11,8 +11,8 @@ use crate::compose::merge;
 use crate::compose::node::{Node, Value};
 use crate::compose::problem::{Problem, Problems};
 use crate::compose::trail::Trail;
-use crate::compose::units;
 use crate::compose::yaml::scalar;
+use crate::model::units;
 
 /// Settles a whole canonical tree.
 pub(crate) fn settle(root: &mut Node, schema: &'static Schema, problems: &mut Problems) {

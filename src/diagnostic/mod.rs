@@ -1,7 +1,11 @@
 //! Messages about the user's text: where, what, what was expected.
 
+mod suggest;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub(crate) use suggest::nearest;
 
 /// A place in a file of the user's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -4,19 +4,35 @@
 //! base images. It doesn't know where a context lies, what a cache holds or
 //! how a step is run; `build` does that with the graph made here.
 
+mod apply;
+mod checks;
+mod cursor;
+mod expand;
+#[cfg(test)]
+mod fixtures;
 mod ignore;
+mod instruction;
+mod lines;
 mod mode;
+mod mount;
 mod options;
+mod parse;
 mod path;
 mod pattern;
+mod report;
+mod resolve;
+mod scope;
+mod solve;
 mod source;
 mod step;
 
+pub use checks::Rule;
 pub use ignore::{IGNORE_BYTES_MAX, Ignore, Verdict};
 pub use mode::{InvalidMode, Mode};
 pub use options::{
     Bases, Entitlement, NamedContext, NoCache, Options, RunSettings, UnknownEntitlement,
 };
+pub use parse::{DOCKERFILE_BYTES_MAX, Dockerfile};
 pub use path::{clean, inside};
 pub use pattern::{InvalidPattern, Pattern, has_wildcard, split_wildcards};
 pub use step::{

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::dockerfile::ignore::Ignore;
 use crate::dockerfile::step::{BaseKey, RunNetwork};
 use crate::oci::{ImageConfig, Platform, Reference};
 
@@ -30,8 +31,8 @@ pub struct Options {
     pub entitlements: Vec<Entitlement>,
     /// What holds for every RUN.
     pub run: RunSettings,
-    /// How the build checks are told to behave, over what the file says.
-    pub check: Option<String>,
+    /// What doesn't exist in the main context; for a warning about copies of it.
+    pub ignore: Ignore,
 }
 
 impl Options {
@@ -49,7 +50,7 @@ impl Options {
             network: RunNetwork::Default,
             entitlements: Vec::new(),
             run: RunSettings::default(),
-            check: None,
+            ignore: Ignore::default(),
         }
     }
 }

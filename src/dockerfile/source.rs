@@ -28,10 +28,6 @@ impl Source {
         &self.text
     }
 
-    pub(crate) fn name(&self) -> &Arc<PathBuf> {
-        &self.name
-    }
-
     /// The place of `length` bytes from `offset` on.
     pub(crate) fn span(&self, offset: usize, length: usize) -> Span {
         let offset = offset.min(self.text.len());
@@ -60,6 +56,5 @@ mod tests {
         let second = source.text().find('b').unwrap();
         assert_eq!(source.span(second, 1).to_string(), "f:2:4");
         assert_eq!(source.span(10_000, 0).line, 3);
-        assert_eq!(source.name().to_str(), Some("f"));
     }
 }

@@ -15,6 +15,7 @@ mod project;
 mod resources;
 mod service;
 mod signal;
+pub(crate) mod units;
 
 pub use bundle::{
     Bundle, BundleMount, CgroupSpec, Device, DeviceRule, Namespace, Namespaces, ProcessSpec,

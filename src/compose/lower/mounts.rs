@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::compose::lower::{Lower, read};
 use crate::compose::node::Node;
-use crate::compose::units;
+use crate::model::units;
 use crate::model::{
     BindMount, BindRecursion, FileMount, Mount, Propagation, VolumeMount, VolumeSource,
 };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use crate::compose::node::{Node, Value};
-use crate::compose::units;
 use crate::compose::yaml::scalar;
+use crate::model::units;
 
 /// Text that isn't empty.
 pub(super) fn text(node: &Node, key: &str) -> Option<String> {

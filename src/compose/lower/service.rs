@@ -7,10 +7,10 @@ use indexmap::IndexMap;
 
 use crate::compose::lower::{Lower, read};
 use crate::compose::node::Node;
-use crate::compose::{render, units};
+use crate::compose::render;
 use crate::model::{
     BuildSpec, Condition, Dependency, ImageSource, Link, NamespaceMode, PullPolicy, RestartPolicy,
-    Service, ServiceName,
+    Service, ServiceName, units,
 };
 
 impl Lower<'_> {
