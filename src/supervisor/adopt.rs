@@ -116,6 +116,9 @@ impl Host {
                 if known.is_none() {
                     self.have_adopted(&record).await?;
                 }
+                if let Some(process) = self.process_of(id) {
+                    self.hold_root(id, &process);
+                }
                 self.adopt_sandbox(&record)?;
                 self.resume_health(id);
             }

@@ -87,6 +87,7 @@ impl Host {
         oom_killed: bool,
     ) {
         self.unwatch_health(id);
+        self.release_root(id);
         let Some((record, actions)) = self.table.borrow_mut().update(id, |live| {
             let actions = live.machine.on(Event::Exited(outcome), now());
             let restarts = matches!(live.machine.phase(), Phase::Restarting { .. });

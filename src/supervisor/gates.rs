@@ -23,7 +23,7 @@ impl Host {
         op: &AwaitGate,
         limit: Option<Duration>,
     ) -> Result<Outcome, Error> {
-        let mut changes = self.table.borrow().subscribe();
+        let mut changes = self.table.borrow().subscribe(ids);
         let judged = async {
             loop {
                 match self.judge(ids, op) {

@@ -154,6 +154,17 @@ impl Link {
         Ok(())
     }
 
+    /// Puts descriptors on the shelf, all at once: the keeper is asked for the
+    /// next before it has answered for the last.
+    ///
+    /// # Errors
+    /// As [`Link::put`]; what others there are may lie on the shelf then.
+    pub(crate) async fn put_all(&self, shelved: &[(String, &OwnedFd)]) -> Result<(), Error> {
+        let puts = shelved.iter().map(|(name, fd)| self.put(name, fd));
+        futures_util::future::try_join_all(puts).await?;
+        Ok(())
+    }
+
     /// A duplicate of a shelved descriptor; None when there is none.
     ///
     /// # Errors

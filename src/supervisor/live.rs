@@ -1,11 +1,12 @@
 //! The containers of the project as the supervisor knows them.
 //!
 //! The table is the one owner of their state. Whatever changes it does so
-//! through [`Table::update`], which also tells everybody who waits.
+//! through [`Table::update`], which also tells who waits for it.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
+use futures_util::future;
 use indexmap::IndexMap;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,6 +19,7 @@ use crate::model::{
 };
 use crate::protocol::keeper::SpawnId;
 use crate::supervisor::Error;
+use crate::supervisor::held_root::HeldRoot;
 use crate::supervisor::start::Streams;
 
 /// A container with everything that runs for it.
@@ -63,6 +65,10 @@ pub(crate) struct Live {
     pub name_server: Option<NameServer>,
     /// Tasks that end with its sandbox: the relays of its ports.
     pub sandbox_tasks: Vec<Task>,
+    /// Its root file system, while the kernel has it mounted.
+    pub root: Option<HeldRoot>,
+    /// Counts its changes, for who awaits them.
+    changes: watch::Sender<u64>,
 }
 
 impl Live {
@@ -90,6 +96,8 @@ impl Live {
             probe: None,
             name_server: None,
             sandbox_tasks: Vec::new(),
+            root: None,
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -144,20 +152,56 @@ impl Drop for Task {
 #[derive(Debug)]
 pub(crate) struct Table {
     containers: HashMap<ContainerId, Live>,
-    changes: watch::Sender<u64>,
+}
+
+/// Changes of some containers, to be awaited. Whoever waits for one container
+/// is not woken by the others: each would wake all.
+#[derive(Debug)]
+pub(crate) struct Changes(Vec<watch::Receiver<u64>>);
+
+/// None of the containers is in the table any more.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl Changes {
+    /// Waits for a change since the last one that was seen; that a container
+    /// leaves the table is one.
+    pub(crate) async fn changed(&mut self) -> Result<(), Gone> {
+        if self.0.is_empty() {
+            return Err(Gone);
+        }
+        let waiting = self
+            .0
+            .iter_mut()
+            .map(|container| Box::pin(container.changed()));
+        let (changed, which, others) = future::select_all(waiting).await;
+        drop(others);
+        if changed.is_err() {
+            self.0.swap_remove(which);
+        }
+        Ok(())
+    }
+
+    /// Takes everything so far as seen.
+    pub(crate) fn mark_unchanged(&mut self) {
+        for container in &mut self.0 {
+            container.mark_unchanged();
+        }
+    }
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
         Self {
             containers: HashMap::new(),
-            changes: watch::Sender::new(0),
         }
     }
 
-    /// Something to await changes on.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Something to await changes of containers on; what isn't in the table
+    /// doesn't change.
+    pub(crate) fn subscribe<'a>(&self, ids: impl IntoIterator<Item = &'a ContainerId>) -> Changes {
+        let known = ids.into_iter().filter_map(|id| self.containers.get(id));
+        Changes(known.map(|live| live.changes.subscribe()).collect())
     }
 
     pub(crate) fn get(&self, id: &ContainerId) -> Option<&Live> {
@@ -168,26 +212,24 @@ impl Table {
         self.containers.values()
     }
 
-    /// Changes a container and tells everybody who waits.
+    /// Changes a container and tells who waits for it.
     pub(crate) fn update<R>(
         &mut self,
         id: &ContainerId,
         change: impl FnOnce(&mut Live) -> R,
     ) -> Option<R> {
-        let result = self.containers.get_mut(id).map(change);
-        self.changes.send_modify(|count| *count += 1);
-        result
+        let live = self.containers.get_mut(id)?;
+        let result = change(live);
+        live.changes.send_modify(|count| *count += 1);
+        Some(result)
     }
 
     pub(crate) fn insert(&mut self, live: Live) {
         self.containers.insert(live.record.id.clone(), live);
-        self.changes.send_modify(|count| *count += 1);
     }
 
     pub(crate) fn remove(&mut self, id: &ContainerId) -> Option<Live> {
-        let removed = self.containers.remove(id);
-        self.changes.send_modify(|count| *count += 1);
-        removed
+        self.containers.remove(id)
     }
 
     /// The container whose latest start is `spawn`.

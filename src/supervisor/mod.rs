@@ -24,6 +24,7 @@ mod failure;
 mod files;
 mod gates;
 mod health;
+mod held_root;
 mod host;
 mod journal;
 mod link;

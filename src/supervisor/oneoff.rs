@@ -110,7 +110,7 @@ impl Host {
         conversation: &mut Conversation,
     ) -> Result<Outcome, Error> {
         let record = self.record(id)?;
-        let mut changes = self.table.borrow().subscribe();
+        let mut changes = self.table.borrow().subscribe([id]);
         loop {
             if let Some(outcome) = self.outcome(id) {
                 return Ok(outcome);

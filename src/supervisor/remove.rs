@@ -45,7 +45,7 @@ impl Host {
         id: &ContainerId,
         anonymous_volumes: bool,
     ) -> Result<(), Error> {
-        let mut changes = self.table.borrow().subscribe();
+        let mut changes = self.table.borrow().subscribe([id]);
         let begun = self.table.borrow_mut().update(id, |live| {
             let is_first = !live.is_going;
             live.is_going = true;

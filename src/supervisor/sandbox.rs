@@ -224,14 +224,11 @@ impl Host {
             name: record.name.clone(),
             source,
         })?;
-        self.link
-            .put(&namespace_name(&record.id), &sandbox.netns)
-            .await?;
-        for (socket, name) in [(&sandbox.dns_udp, "udp"), (&sandbox.dns_tcp, "tcp")] {
-            if let Some(socket) = socket {
-                self.link.put(&dns_name(&record.id, name), socket).await?;
-            }
-        }
+        let mut shelved = vec![(namespace_name(&record.id), &sandbox.netns)];
+        let dns = [(&sandbox.dns_udp, "udp"), (&sandbox.dns_tcp, "tcp")];
+        let made = |(socket, name)| Some((dns_name(&record.id, name), Option::as_ref(socket)?));
+        shelved.extend(dns.into_iter().filter_map(made));
+        self.link.put_all(&shelved).await?;
         Ok(sandbox)
     }
 
@@ -303,10 +300,12 @@ impl Host {
                 source,
             })?;
         let mut bindings = Vec::new();
+        let shelved: Vec<_> = listeners
+            .iter()
+            .map(|listener| (port_name(&record.id, &listener.binding), &listener.fd))
+            .collect();
+        self.link.put_all(&shelved).await?;
         for listener in listeners {
-            self.link
-                .put(&port_name(&record.id, &listener.binding), &listener.fd)
-                .await?;
             self.serve_port(record, endpoints, listener.binding.clone(), listener.fd)?;
             bindings.push(listener.binding);
         }

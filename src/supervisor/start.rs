@@ -60,7 +60,7 @@ impl Host {
         let starts = starts.ok_or_else(|| Error::NoContainer {
             name: id.short().to_owned(),
         })?;
-        let mut changes = self.table.borrow().subscribe();
+        let mut changes = self.table.borrow().subscribe([id]);
         self.feed(id, Event::Start);
         loop {
             let ended = self.table.borrow_mut().update(id, |live| {
@@ -88,7 +88,7 @@ impl Host {
 
     /// Waits until nothing of an earlier run is under way.
     async fn settled(&self, id: &ContainerId) -> Result<(), Error> {
-        let mut changes = self.table.borrow().subscribe();
+        let mut changes = self.table.borrow().subscribe([id]);
         loop {
             {
                 let table = self.table.borrow();
@@ -136,6 +136,7 @@ impl Host {
     async fn try_spawn(self: &Rc<Self>, id: &ContainerId) -> Result<(), Error> {
         let record = self.record(id)?;
         // Closed only when the supervisor leaves.
+        self.root_is_gone(id).await;
         let slot = self.starts.acquire().await.map_err(|_| Error::Cancelled)?;
         let raised = self.raise(&record).await?;
         let place = self.place(&record, &raised).await?;
@@ -154,6 +155,7 @@ impl Host {
             .spawn(&record, bundle, spawn.clone(), streams, raised.namespace)
             .await?;
         drop(slot);
+        self.hold_root(id, &process);
         let is_restart = self.begin(
             &record,
             spawn,

@@ -11,6 +11,7 @@ use crate::runtime::{self, cgroup::Motion};
 use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::start::is_own;
+use crate::sys;
 
 impl Host {
     /// Stops a container in the orderly way and waits until nothing of its
@@ -63,7 +64,7 @@ impl Host {
 
     /// Waits until a container has ended and its sandbox is gone.
     async fn until_settled(&self, record: &ContainerRecord) -> Result<(), Error> {
-        let mut changes = self.table.borrow().subscribe();
+        let mut changes = self.table.borrow().subscribe([&record.id]);
         loop {
             {
                 let table = self.table.borrow();
@@ -136,7 +137,8 @@ impl Host {
     }
 
     /// Whether PID 1 of a pid namespace neither handles, blocks nor waits for
-    /// the stop signal. The kernel then drops it (pid_namespaces(7)) and no
+    /// the stop signal. While a process is in sigtimedwait(2), as small inits
+    /// are, `status` does not show what it blocks. The kernel then drops it (pid_namespaces(7)) and no
     /// wait can help.
     fn drops_signal(&self, record: &ContainerRecord) -> bool {
         if !is_own(&record.service.pid) || record.stop_signal == SIGKILL {
@@ -152,6 +154,7 @@ impl Host {
         let status =
             pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
         status.is_some_and(|status| drops(&status, record.stop_signal))
+            && !pid.is_some_and(sys::process::awaits_signals)
     }
 
     /// Freezes a container or lets it go on.

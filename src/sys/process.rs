@@ -9,6 +9,9 @@ use std::os::fd::OwnedFd;
 use crate::model::{Outcome, ProcessIdentity};
 use crate::sys::pidfd;
 
+/// rt_sigtimedwait(2), also as 32-bit programs call it (x86 and ARM agree).
+const SIGNAL_WAITS: [i64; 3] = [libc::SYS_rt_sigtimedwait, 177, 421];
+
 /// The kernel's id of this boot.
 ///
 /// # Errors
@@ -54,6 +57,18 @@ pub fn is_alive(process: &ProcessIdentity) -> bool {
     stat.start_ticks == process.start_ticks
         && !stat.is_dead
         && boot_id().is_ok_and(|boot| boot == process.boot_id)
+}
+
+/// Whether a process's first thread is waiting for signals at this moment, in
+/// sigtimedwait(2) or one of its kin (proc_pid_syscall(5)). True when it can't
+/// be told: then it might be.
+#[must_use]
+pub fn awaits_signals(pid: i32) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/syscall")) else {
+        return true;
+    };
+    let number = text.split(' ').next().and_then(|word| word.parse().ok());
+    number.is_some_and(|number: i64| SIGNAL_WAITS.contains(&number))
 }
 
 /// Opens a descriptor for that very process, also when it is a zombie; None

@@ -1,7 +1,8 @@
 //! What a container's process finds.
 
 use crate::support::{
-    exits, inside, look, prints, prints_exactly, rcompose, says, scenario, shell, shell_says,
+    eventually, exits, inside, look, prints, prints_exactly, rcompose, says, scenario, shell,
+    shell_says,
 };
 
 #[test]
@@ -69,6 +70,20 @@ fn the_defaults_are_dockers() {
                 inside("web", "grep SigIgn /proc/self/status | cut -f2", "0000000000000000"),
             ],
         );
+    });
+}
+
+#[test]
+fn an_init_hears_the_stop_signal() {
+    scenario("an init waits for signals and passes them on", |s| {
+        s.load_busybox();
+        s.compose("services:\n  web:\n    image: busybox:local\n    init: true\n    command: [sh, -c, 'trap \"echo bye; exit 3\" TERM; echo ready; while :; do sleep 0.05; done']\n");
+        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.step("it runs", rcompose("logs"), [eventually(prints("ready"))]);
+        s.step("stop", rcompose("stop"), [exits(0), says("Stopped")]);
+        s.step("its last words", rcompose("logs"), [prints("bye")]);
+        s.step("its code", rcompose("ps -a"), [prints("Exited (3)")]);
+        s.step("start", rcompose("start"), [exits(0)]);
     });
 }
 
