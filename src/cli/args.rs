@@ -50,6 +50,9 @@ pub(crate) struct GlobalArgs {
     /// Compose configuration files
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) files: Vec<String>,
+    /// Never touch the network: images must be there
+    #[arg(long, global = true, env = "RCOMPOSE_OFFLINE", value_parser = crate::cli::parse::go_bool(), num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pub(crate) offline: bool,
     /// Control max parallelism, -1 for unlimited
     #[arg(long, value_name = "N")]
     pub(crate) parallel: Option<String>,

@@ -20,7 +20,7 @@ use crate::cli::exit::{Exit, Failure, Kind, Silent};
 use crate::cli::output;
 use crate::cli::settings::{Ansi, Settings};
 use crate::cli::source::DiskSource;
-use crate::compose::{self, Discovered, LoadOptions, Loaded, Source, VariableUse};
+use crate::compose::{self, Canonical, Discovered, LoadOptions, Loaded, Source, VariableUse};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::{Project, ProjectName};
 use crate::store::{self, Root};
@@ -156,13 +156,13 @@ impl Context {
         &self,
         options: &LoadOptions,
         source: &dyn Source,
-    ) -> anyhow::Result<Project> {
+    ) -> anyhow::Result<(Project, Canonical)> {
         let loaded = compose::load(options, source);
         let mut diagnostics = loaded.diagnostics;
         diagnostics.extend(loaded.unsupported);
         self.tell(&diagnostics, &loaded.sources)?;
         let missing = || Failure::new(Kind::Internal, "a project without errors has no model");
-        Ok(loaded.project.ok_or_else(missing)?)
+        Ok((loaded.project.ok_or_else(missing)?, loaded.canonical))
     }
 
     /// The disk as the loader sees it.

@@ -61,6 +61,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("export", "rcompose export -o web.tar web"),
     ("gc", "rcompose gc --dry-run"),
     ("image", "rcompose image ls"),
+    ("image export", "rcompose image export -o rootfs.tar nginx"),
     ("image history", "rcompose image history nginx"),
     (
         "image import",
@@ -90,6 +91,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("images", "rcompose images --format json"),
     ("install", "rcompose install"),
     ("kill", "rcompose kill -s HUP web"),
+    ("lock", "rcompose lock && git add rcompose.lock"),
     ("login", "rcompose login registry.example.com"),
     ("logout", "rcompose logout registry.example.com"),
     ("logs", "rcompose logs -f --tail 20 web db"),

@@ -4,9 +4,11 @@
 //! hold too.
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use regex_lite::Regex;
 
 use crate::cli::exit::Failure;
+use crate::view::Moment;
 
 /// The conditions of one command line.
 #[derive(Debug, Clone, Default)]
@@ -69,12 +71,40 @@ impl Filters {
             .transpose()
     }
 
+    /// Whether a time lies before every `until=`, which is a date, a time or
+    /// how long ago.
+    pub(crate) fn until(&self, time: Timestamp, moment: &Moment) -> Result<bool, Failure> {
+        for text in self.values("until") {
+            let limit = until(text, moment)
+                .ok_or_else(|| Failure::usage(format!("invalid filter 'until={text}'")))?;
+            if time >= limit {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn values<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(name, _)| name == key)
             .map(|(_, value)| value.as_str())
     }
+}
+
+fn until(text: &str, moment: &Moment) -> Option<Timestamp> {
+    if let Ok(ago) = text.parse::<jiff::SignedDuration>() {
+        return moment.now.checked_sub(ago).ok();
+    }
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Timestamp::from_second(seconds).ok();
+    }
+    let local = || {
+        let time = text.parse::<jiff::civil::DateTime>().ok()?;
+        let zoned = time.to_zoned(moment.zone.clone()).ok()?;
+        Some(zoned.timestamp())
+    };
+    text.parse().ok().or_else(local)
 }
 
 #[cfg(test)]
@@ -104,6 +134,32 @@ mod tests {
         assert!(filters(&["label=a=1", "label=b"]).labels(&labels));
         assert!(!filters(&["label=a=2"]).labels(&labels));
         assert!(!filters(&["label!=a"]).labels(&labels));
+    }
+
+    #[test]
+    fn until_is_a_time_or_an_age() {
+        let moment = Moment {
+            now: "2026-01-02T12:00:00Z".parse().unwrap(),
+            zone: jiff::tz::TimeZone::UTC,
+        };
+        let noon: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        let is_before = |text: &str| {
+            let filters = Filters::parse(&[format!("until={text}")], &["until"]).unwrap();
+            filters.until(noon, &moment)
+        };
+        for text in [
+            "23h",
+            "1h30m",
+            "2026-01-02T00:00:00Z",
+            "2026-01-02",
+            "1767312000",
+        ] {
+            assert!(is_before(text).unwrap(), "{text}");
+        }
+        for text in ["24h", "48h", "2026-01-01", "1767268800"] {
+            assert!(!is_before(text).unwrap(), "{text}");
+        }
+        assert!(is_before("soon").is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod examples;
 mod exit;
 mod filters;
 mod follow;
+mod images;
 mod output;
 mod parse;
 mod plugin;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
-use crate::compose::{self, Environment, ReadError, Source};
+use crate::compose::{self, Canonical, Environment, ReadError, Source};
 use crate::model::{Project, ProjectName};
 
 /// What `run`'s flags add to the files: an override file that isn't on the disk.
@@ -22,6 +22,16 @@ impl Context {
         services: &[String],
         flags: Option<String>,
     ) -> anyhow::Result<Project> {
+        Ok(self.load_tree(services, flags)?.0)
+    }
+
+    /// Loads the project with these services chosen, and the tree that it was
+    /// made from, which knows what was written and what was filled in.
+    pub(crate) fn load_tree(
+        &self,
+        services: &[String],
+        flags: Option<String>,
+    ) -> anyhow::Result<(Project, Canonical)> {
         let found = self.discover()?;
         if !found.has_files() {
             return Err(no_files());

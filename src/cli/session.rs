@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 use crate::cli::commands::values::Scale;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind, Silent};
+use crate::cli::images::lock::Lock;
+use crate::cli::images::{self, Choice};
 use crate::cli::output;
 use crate::cli::output::progress::Progress;
 use crate::engine::observe;
@@ -382,7 +384,7 @@ pub(crate) fn require_images(
     let hint = if builds {
         "this version builds no images: build elsewhere, save it, and load the archive with `rcompose image load -i ARCHIVE`"
     } else {
-        "this version pulls from no registry: load an archive with `rcompose image load -i ARCHIVE`, or import a root file system with `rcompose image import`"
+        "pull it with `rcompose pull`, load an archive with `rcompose image load -i ARCHIVE`, or import a root file system with `rcompose image import`"
     };
     Err(Failure::new(
         Kind::Image,
@@ -433,9 +435,10 @@ pub(crate) fn orphans(context: &Context, remove: bool) -> anyhow::Result<Orphans
 pub(crate) fn bring_up(
     context: &Context,
     options: UpOptions,
+    choice: &Choice,
     title: &str,
 ) -> anyhow::Result<Project> {
-    let (project, options) = prepare_up(context, options)?;
+    let (project, options) = prepare_up(context, options, choice)?;
     if context.settings.dry_run {
         let root = open_root(context)?;
         let command = Command::Up(options);
@@ -463,15 +466,20 @@ pub(crate) fn bring_up(
 pub(crate) fn prepare_up(
     context: &Context,
     mut options: UpOptions,
+    choice: &Choice,
 ) -> anyhow::Result<(Project, UpOptions)> {
     let names: Vec<String> = options.services.iter().map(ToString::to_string).collect();
-    let project = context.load_project(&names)?;
+    let mut project = context.load_project(&names)?;
+    if choice.frozen {
+        Lock::read(&project.working_dir)?.pin(&mut project)?;
+    }
     let root = open_root(context)?;
+    let needed: Vec<&ServiceName> = match (options.no_deps, options.services.is_empty()) {
+        (true, false) => options.services.iter().collect(),
+        _ => project.services.keys().collect(),
+    };
+    images::supply(context, &project, &needed, choice)?;
     if !context.settings.dry_run {
-        let needed: Vec<&ServiceName> = match (options.no_deps, options.services.is_empty()) {
-            (true, false) => options.services.iter().collect(),
-            _ => project.services.keys().collect(),
-        };
         require_images(&root, &project, &needed)?;
     }
     if !options.assume_yes && !project.volumes.is_empty() {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// A resource moved on.
     Progress(Progress),
+    /// A layer of an image moved on.
+    Layer(LayerProgress),
     /// Something that the user should know and that stops nothing.
     Warning(String),
     /// Something happened in the project.
@@ -33,6 +35,72 @@ pub struct Progress {
     pub amount: Option<(u64, u64)>,
     /// Time since the resource's first event, when it is done.
     pub elapsed: Option<Duration>,
+}
+
+/// Where a layer of an image stands that is pulled or pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerProgress {
+    /// The image, as users see it.
+    pub image: String,
+    /// The beginning of the layer's digest.
+    pub layer: String,
+    /// What happens to it.
+    pub status: LayerStatus,
+    /// Bytes done and bytes in all.
+    pub amount: Option<(u64, u64)>,
+}
+
+/// What happens to a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerStatus {
+    /// It will be downloaded.
+    Begun,
+    /// It is being downloaded and unpacked.
+    Downloading,
+    /// It is here.
+    Pulled,
+    /// It was here.
+    Existing,
+    /// It is packed for a push.
+    Preparing,
+    /// It is being sent.
+    Pushing,
+    /// It is in the registry.
+    Pushed,
+    /// It was in the registry.
+    ExistingThere,
+    /// The registry took it from another repository of its own.
+    Mounted,
+}
+
+impl LayerStatus {
+    /// docker's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Begun => "Pulling fs layer",
+            Self::Downloading => "Downloading",
+            Self::Pulled => "Pull complete",
+            Self::Existing => "Already exists",
+            Self::Preparing => "Preparing",
+            Self::Pushing => "Pushing",
+            Self::Pushed => "Pushed",
+            Self::ExistingThere => "Layer already exists",
+            Self::Mounted => "Mounted from another repository",
+        }
+    }
+
+    /// Whether there is more to come.
+    #[must_use]
+    pub fn phase(self) -> Phase {
+        match self {
+            Self::Begun | Self::Downloading | Self::Preparing | Self::Pushing => Phase::Working,
+            Self::Pulled | Self::Existing | Self::Pushed | Self::ExistingThere | Self::Mounted => {
+                Phase::Done
+            }
+        }
+    }
 }
 
 /// The kinds of things that progress is about, in docker compose's words.
@@ -117,6 +185,8 @@ statuses! {
     Built = "Built", Done;
     Pulling = "Pulling", Working;
     Pulled = "Pulled", Done;
+    Pushing = "Pushing", Working;
+    Pushed = "Pushed", Done;
     Skipped = "Skipped", Done;
     Pausing = "Pausing", Working;
     Paused = "Paused", Done;

@@ -31,6 +31,7 @@ mod source;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ pub use push::{PushEvent, PushListener, Pushed, push};
 pub use remove::{Removed, prune, remove};
 pub use save::save;
 pub use source::Source;
+pub use usage::{ImageUsage, export, layer_bytes, usage};
 
 /// An image in the store.
 #[derive(Debug, Clone, PartialEq)]

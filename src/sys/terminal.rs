@@ -68,6 +68,30 @@ impl Drop for Raw {
     }
 }
 
+/// What is typed isn't shown. Dropping it restores the terminal.
+#[derive(Debug)]
+pub struct Hidden {
+    /// Restores it.
+    _raw: Raw,
+}
+
+impl Hidden {
+    /// Switches the echo off.
+    ///
+    /// # Errors
+    /// When the descriptor is not a terminal or can't be duplicated.
+    pub fn enter(terminal: BorrowedFd<'_>) -> io::Result<Self> {
+        let terminal = terminal.try_clone_to_owned()?;
+        let before = termios::tcgetattr(&terminal)?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(termios::LocalModes::ECHO);
+        termios::tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
+        Ok(Self {
+            _raw: Raw { terminal, before },
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::pty;

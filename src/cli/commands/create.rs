@@ -4,6 +4,7 @@ use crate::cli::commands::values::Scale;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::images::Choice;
 use crate::cli::session;
 use crate::plan::UpOptions;
 
@@ -58,7 +59,8 @@ impl Args {
             assume_yes: self.yes,
             ..UpOptions::default()
         };
-        session::bring_up(context, options, "create")?;
+        let choice = Choice::new(self.pull.as_deref(), self.quiet_pull)?;
+        session::bring_up(context, options, &choice, "create")?;
         Ok(Exit::SUCCESS)
     }
 }

@@ -56,7 +56,7 @@ impl Args {
                     }
                 }
                 Event::Warning(text) => output::notice(&text),
-                Event::Progress(_) => {}
+                Event::Progress(_) | Event::Layer(_) => {}
             };
             let follow = async {
                 loop {

@@ -14,6 +14,9 @@ pub(crate) mod exec;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod kill;
+pub(crate) mod lock;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod network;
@@ -22,6 +25,8 @@ pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod port;
 pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod run;
@@ -65,6 +70,12 @@ pub(crate) enum Command {
     Exec(exec::Args),
     /// Force stop service containers
     Kill(kill::Args),
+    /// Write down the digests of the project's images
+    Lock(lock::Args),
+    /// Log in to a registry
+    Login(login::Args),
+    /// Log out from a registry
+    Logout(logout::Args),
     /// View output from containers
     Logs(logs::Args),
     /// List running compose projects
@@ -77,6 +88,10 @@ pub(crate) enum Command {
     Port(port::Args),
     /// List containers
     Ps(ps::Args),
+    /// Pull service images
+    Pull(pull::Args),
+    /// Push service images
+    Push(push::Args),
     /// Restart service containers
     Restart(restart::Args),
     /// Removes stopped service containers
@@ -118,12 +133,17 @@ impl Command {
             Self::Events(args) => args.run(context),
             Self::Exec(args) => args.run(context),
             Self::Kill(args) => args.run(context),
+            Self::Lock(args) => args.run(context),
+            Self::Login(args) => args.run(context),
+            Self::Logout(args) => args.run(context),
             Self::Logs(args) => args.run(context),
             Self::Ls(args) => args.run(context),
             Self::Network(args) => args.run(context),
             Self::Plan(args) => args.run(context),
             Self::Port(args) => args.run(context),
             Self::Ps(args) => args.run(context),
+            Self::Pull(args) => args.run(context),
+            Self::Push(args) => args.run(context),
             Self::Restart(args) => args.run(context),
             Self::Rm(args) => args.run(context),
             Self::Run(args) => args.run(context),

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use crate::cli::commands::exec::{environment, random_id};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::images::{self, Choice};
 use crate::cli::output::{self, progress::Progress};
 use crate::cli::process::{self, Wish};
 use crate::cli::session;
@@ -185,6 +186,8 @@ impl Args {
         } else {
             project.services.keys().collect()
         };
+        let choice = Choice::new(self.pull.as_deref(), self.quiet_pull || self.quiet)?;
+        images::supply(context, project, &needed, &choice)?;
         session::require_images(&root, project, &needed)
     }
 

@@ -4,6 +4,7 @@ use crate::cli::commands::values::Scale;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::images::Choice;
 use crate::cli::session;
 use crate::plan::UpOptions;
 
@@ -29,7 +30,7 @@ impl Args {
             scale,
             ..UpOptions::default()
         };
-        session::bring_up(context, options, "scale")?;
+        session::bring_up(context, options, &Choice::default(), "scale")?;
         Ok(Exit::SUCCESS)
     }
 }

@@ -11,6 +11,7 @@ use crate::cli::attached::{self, Following, Order, Word};
 use crate::cli::commands::values::Scale;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::images::Choice;
 use crate::cli::output::logs::Dress;
 use crate::cli::session::{self, Interrupts};
 use crate::model::{Project, ServiceName, Signal};
@@ -59,6 +60,9 @@ pub(crate) struct Args {
     /// Return the exit code of the selected service container. Implies --abort-on-container-exit
     #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
     pub(crate) exit_code_from: Option<String>,
+    /// Run exactly the images that rcompose.lock names
+    #[arg(long)]
+    pub(crate) frozen: bool,
     /// Recreate containers even if their configuration and image haven't changed
     #[arg(long, conflicts_with = "no_recreate")]
     pub(crate) force_recreate: bool,
@@ -133,12 +137,16 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         self.check()?;
         let options = self.options(context)?;
+        let choice = Choice {
+            frozen: self.frozen,
+            ..Choice::new(self.pull.as_deref(), self.quiet_pull)?
+        };
         let is_detached = self.detach || self.wait || self.no_start || context.settings.dry_run;
         if is_detached {
-            session::bring_up(context, options, "up")?;
+            session::bring_up(context, options, &choice, "up")?;
             return Ok(Exit::SUCCESS);
         }
-        let (project, options) = session::prepare_up(context, options)?;
+        let (project, options) = session::prepare_up(context, options, &choice)?;
         let settings = self.foreground(context, &project)?;
         session::block_on(attached(context, project, options, settings))
     }

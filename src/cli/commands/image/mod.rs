@@ -1,10 +1,14 @@
 //! `image`: the images of this engine, in the docker client's words.
 
+mod export;
 mod history;
 mod import;
 mod inspect;
 mod load;
 mod ls;
+pub(crate) mod prune;
+mod pull;
+mod push;
 mod rm;
 mod save;
 mod tag;
@@ -27,6 +31,8 @@ pub(crate) struct Args {
 /// What to do with images.
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
+    /// Export an image's merged root file system as a tar archive
+    Export(export::Args),
     /// Show the history of an image
     History(history::Args),
     /// Import the contents from a tarball to create a filesystem image
@@ -38,6 +44,12 @@ enum Command {
     /// List images
     #[command(visible_alias = "list")]
     Ls(ls::Args),
+    /// Remove unused images
+    Prune(prune::Args),
+    /// Download an image from a registry
+    Pull(pull::Args),
+    /// Upload an image to a registry
+    Push(push::Args),
     /// Remove one or more images
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
@@ -51,11 +63,15 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
+            Command::Export(args) => args.run(context),
             Command::History(args) => args.run(context),
             Command::Import(args) => args.run(context),
             Command::Inspect(args) => args.run(context),
             Command::Load(args) => args.run(context),
             Command::Ls(args) => args.run(context),
+            Command::Prune(args) => args.run(context),
+            Command::Pull(args) => args.run(context),
+            Command::Push(args) => args.run(context),
             Command::Rm(args) => args.run(context),
             Command::Save(args) => args.run(context),
             Command::Tag(args) => args.run(context),
@@ -64,7 +80,7 @@ impl Args {
 }
 
 /// An error about images, with its causes.
-fn failure(error: impl Into<anyhow::Error>) -> anyhow::Error {
+pub(crate) fn failure(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error = error.into();
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     Failure::new(Kind::Image, causes.join(": ")).into()
@@ -77,7 +93,7 @@ fn resolve(root: &Root, text: &str) -> anyhow::Result<image::Resolved> {
 }
 
 /// The container that uses an image, in words.
-fn user_of(root: &Root, image: &Digest) -> anyhow::Result<Option<String>> {
+pub(crate) fn user_of(root: &Root, image: &Digest) -> anyhow::Result<Option<String>> {
     let id = image.to_string();
     for project in root.projects()? {
         let found = root.project(&project).containers()?;

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::cli::output::progress::json::percent;
-use crate::event::{Phase, Progress, ResourceKind, Status};
+use crate::event::{LayerProgress, Phase, Progress, ResourceKind, Status};
 use crate::view::units;
 
 /// All resources of a command, in the order of their first event.
@@ -25,6 +25,8 @@ struct Entry {
     status: Status,
     details: String,
     amount: Option<(u64, u64)>,
+    /// Layers by their ids, with the bytes done and in all.
+    layers: IndexMap<String, (u64, u64)>,
     began: Duration,
     took: Option<Duration>,
 }
@@ -60,6 +62,7 @@ impl Board {
                 status: event.status,
                 details: String::new(),
                 amount: None,
+                layers: IndexMap::new(),
                 began: now,
                 took: None,
             });
@@ -72,6 +75,25 @@ impl Board {
                 Some(event.elapsed.unwrap_or(now.saturating_sub(entry.began)))
             }
         };
+    }
+
+    /// Takes what happens to a layer: its image shows the sum.
+    pub(super) fn take_layer(&mut self, event: LayerProgress) {
+        let key = (ResourceKind::Image, event.image);
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let known = entry.layers.entry(event.layer).or_default();
+        match event.amount {
+            Some(amount) => *known = amount,
+            // What is done is done whole.
+            None => known.0 = known.1,
+        }
+        let add = |(done, total): (u64, u64), layer: &(u64, u64)| {
+            (done.saturating_add(layer.0), total.saturating_add(layer.1))
+        };
+        let sum = entry.layers.values().fold((0, 0), add);
+        entry.amount = (sum.1 > 0).then_some(sum);
     }
 
     /// Whether there is nothing to draw.
@@ -245,6 +267,7 @@ fn clip(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::LayerStatus;
 
     const SCREEN: Size = Size {
         columns: 60,
@@ -330,6 +353,36 @@ mod tests {
         assert_eq!(lines.len(), 4);
         assert!(lines.iter().any(|line| line.contains("p-late-1")));
         assert_eq!(lines.last().unwrap(), " ... 9 more");
+    }
+
+    #[test]
+    fn an_image_shows_the_sum_of_its_layers() {
+        let mut board = Board::new("pull", false);
+        let image = |status| Progress {
+            resource: ResourceKind::Image,
+            ..event("redis:7", status)
+        };
+        let layer = |id: &str, amount| LayerProgress {
+            image: "redis:7".into(),
+            layer: id.into(),
+            status: LayerStatus::Downloading,
+            amount,
+        };
+        board.take(image(Status::Pulling), at(0));
+        board.take_layer(layer("a", Some((0, 3_000_000))));
+        board.take_layer(layer("b", Some((500_000, 1_000_000))));
+        board.take_layer(layer("b", None));
+        let wide = Size {
+            columns: 90,
+            rows: 9,
+        };
+        let lines = plain(&board.draw(at(100), wide));
+        assert!(
+            lines[1].contains("[=====               ] 1MB / 4MB"),
+            "{lines:?}"
+        );
+        board.take(image(Status::Pulled), at(200));
+        assert!(!plain(&board.draw(at(200), wide))[1].contains('['));
     }
 
     #[test]

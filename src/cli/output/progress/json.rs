@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::event::{Event, Phase};
+use crate::event::{Event, Phase, ResourceKind};
 
 #[derive(Debug, Serialize)]
 struct Line<'a> {
@@ -10,6 +10,8 @@ struct Line<'a> {
     dry_run: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    parent_id: String,
     status: &'static str,
     text: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -30,6 +32,7 @@ pub(super) fn line(event: &Event, dry_run: bool) -> Option<String> {
             Line {
                 dry_run,
                 id: format!("{} {}", progress.resource.as_str(), progress.name),
+                parent_id: String::new(),
                 status: phase(progress.status.phase()),
                 text: progress.status.as_str(),
                 details: progress.details.as_deref().unwrap_or_default(),
@@ -38,9 +41,24 @@ pub(super) fn line(event: &Event, dry_run: bool) -> Option<String> {
                 percent: percent(current, total),
             }
         }
+        Event::Layer(layer) => {
+            let (current, total) = layer.amount.unwrap_or_default();
+            Line {
+                dry_run,
+                id: layer.layer.clone(),
+                parent_id: format!("{} {}", ResourceKind::Image.as_str(), layer.image),
+                status: phase(layer.status.phase()),
+                text: layer.status.as_str(),
+                details: "",
+                current,
+                total,
+                percent: percent(current, total),
+            }
+        }
         Event::Warning(text) => Line {
             dry_run,
             id: String::new(),
+            parent_id: String::new(),
             status: phase(Phase::Warned),
             text,
             details: "",
@@ -81,7 +99,7 @@ fn is_zero(number: &u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::event::{Progress, ResourceKind, Status};
+    use crate::event::{LayerProgress, LayerStatus, Progress, Status};
 
     use super::*;
 
@@ -118,6 +136,20 @@ mod tests {
         assert_eq!(
             line(&event, false).unwrap(),
             r#"{"id":"Image redis","status":"Working","text":"Pulling","details":"layer 1","current":30,"total":120,"percent":25}"#
+        );
+    }
+
+    #[test]
+    fn a_layer_names_its_image() {
+        let layer = LayerProgress {
+            image: "redis:7".into(),
+            layer: "0123456789ab".into(),
+            status: LayerStatus::Downloading,
+            amount: Some((1, 4)),
+        };
+        assert_eq!(
+            line(&Event::Layer(layer), false).unwrap(),
+            r#"{"id":"0123456789ab","parent_id":"Image redis:7","status":"Working","text":"Downloading","current":1,"total":4,"percent":25}"#
         );
     }
 

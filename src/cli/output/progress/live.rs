@@ -78,6 +78,7 @@ impl Artist {
     fn take(&mut self, event: Event) {
         match event {
             Event::Progress(progress) => self.board.take(progress, self.began.elapsed()),
+            Event::Layer(layer) => self.board.take_layer(layer),
             Event::Warning(text) => self.redraw(&format!("warning: {text}\n")),
             Event::Project(_) => {}
         }

@@ -1,13 +1,18 @@
 //! A line an event, in the grammar that other programs filter by:
 //! a space, the resource, two spaces, the word.
 
-use crate::event::{Event, Progress};
+use crate::event::{Event, LayerStatus, Progress};
 
 /// The line of an event; None for what has no line.
 pub(super) fn line(event: &Event, dry_run: bool) -> Option<String> {
     let prefix = if dry_run { " DRY-RUN MODE - " } else { "" };
     match event {
         Event::Progress(progress) => Some(format!("{prefix} {}", words(progress))),
+        // How far it is would be a line for each tenth of a second.
+        Event::Layer(layer) => match layer.status {
+            LayerStatus::Downloading | LayerStatus::Pushing => None,
+            status => Some(format!("{prefix} {} {}", layer.layer, status.as_str())),
+        },
         Event::Warning(text) => Some(format!("warning: {text}")),
         Event::Project(_) => None,
     }

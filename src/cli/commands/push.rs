@@ -1,0 +1,71 @@
+//! `push`: the images of services that are built here, into their registries.
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::images::transfer::{self, Transfer};
+use crate::cli::images::written::Written;
+use crate::cli::{images, session};
+use crate::model::ImageSource;
+use crate::oci::Reference;
+
+/// Flags of `push`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Push what it can and ignores images with push failures
+    #[arg(long)]
+    ignore_push_failures: bool,
+    /// Also push images of services declared as dependencies
+    #[arg(long)]
+    include_deps: bool,
+    /// Push without printing progress information
+    #[arg(short = 'q', long)]
+    quiet: bool,
+    /// Services; all when none is named
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+}
+
+impl Args {
+    /// Pushes them.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let (project, tree) = context.load_tree(&self.services, None)?;
+        let written = Written::of(&tree);
+        let root = session::open_root(context)?;
+        let transfer = Transfer::start(context, "push", self.quiet);
+        let mut names: Vec<Reference> = Vec::new();
+        for (name, service) in &project.services {
+            let is_named = self.services.is_empty() || self.services.contains(&name.to_string());
+            if !is_named && !self.include_deps {
+                continue;
+            }
+            let text = service.image.reference();
+            let is_built = matches!(service.image, ImageSource::Build { .. });
+            if !is_built || !written.has_image(name) {
+                transfer.skip(text, "");
+                continue;
+            }
+            let reference = images::parse(text)?;
+            if !names.contains(&reference) {
+                names.push(reference);
+            }
+        }
+        if !names.is_empty() && context.flags.offline {
+            transfer.finish();
+            return Err(Failure::usage("--offline forbids pushing").into());
+        }
+        if names.is_empty() || context.settings.dry_run {
+            transfer.finish();
+            return Ok(Exit::SUCCESS);
+        }
+        let results = transfer.push(context, &root, &names)?;
+        let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+        if self.ignore_push_failures {
+            for error in errors {
+                transfer::warn(error);
+            }
+            return Ok(Exit::SUCCESS);
+        }
+        images::finish(errors)?;
+        Ok(Exit::SUCCESS)
+    }
+}

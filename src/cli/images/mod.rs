@@ -1,0 +1,278 @@
+//! The images that a command needs: which are there, which are pulled, which
+//! are built. It happens in the command, before a supervisor is asked.
+//!
+//! ```text
+//! project ▶ locked (with --frozen) ▶ decided, reference by reference
+//!         ▶ pulled, all at once ▶ the services that are left to be built
+//! ```
+
+pub(crate) mod decide;
+pub(crate) mod digests;
+pub(crate) mod lock;
+pub(crate) mod transfer;
+pub(crate) mod written;
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure, Kind, Silent};
+use crate::cli::images::decide::{Presence, Step};
+use crate::cli::images::transfer::Transfer;
+use crate::cli::output;
+use crate::cli::session;
+use crate::image::{self, Wanted};
+use crate::model::{ImageSource, Mount, Project, PullPolicy, Service, ServiceName};
+use crate::oci::{Platform, Reference};
+use crate::store::Root;
+
+/// What a command line says about the images of its project.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    /// `--pull`: instead of every service's own policy.
+    pub(crate) pull: Option<PullPolicy>,
+    /// `--quiet-pull`.
+    pub(crate) quiet_pull: bool,
+    /// `--frozen`: only what `rcompose.lock` says.
+    pub(crate) frozen: bool,
+}
+
+impl Choice {
+    /// Reads `--pull`.
+    pub(crate) fn new(pull: Option<&str>, quiet_pull: bool) -> Result<Self, Failure> {
+        let pull = match pull.filter(|text| !text.is_empty()) {
+            None => None,
+            Some("always") => Some(PullPolicy::Always),
+            Some("missing" | "if_not_present") => Some(PullPolicy::Missing),
+            Some("never") => Some(PullPolicy::Never),
+            Some("build") => Some(PullPolicy::Build),
+            Some(other) => {
+                return Err(Failure::usage(format!("invalid --pull option {other:?}"))
+                    .with_hint("write always, missing, never or build"));
+            }
+        };
+        Ok(Self {
+            pull,
+            quiet_pull,
+            frozen: false,
+        })
+    }
+}
+
+/// An image that is to be had, and for whom.
+#[derive(Debug)]
+struct Need {
+    reference: Reference,
+    platform: Option<Platform>,
+    step: Step,
+    services: Vec<ServiceName>,
+}
+
+/// Sees to it that the images are there which these services need, as far as
+/// they can be pulled; gives the services whose images are to be built.
+pub(crate) fn supply(
+    context: &Context,
+    project: &Project,
+    services: &[&ServiceName],
+    choice: &Choice,
+) -> anyhow::Result<Vec<ServiceName>> {
+    let root = session::open_root(context)?;
+    let needs = needs(&root, project, services, choice)?;
+    let mut to_build = BTreeSet::new();
+    let mut to_pull: Vec<&Need> = Vec::new();
+    for need in needs.values() {
+        match need.step {
+            Step::Use => {}
+            Step::Build => to_build.extend(need.services.iter().cloned()),
+            Step::Missing => {
+                let who = need.services.first().map(ToString::to_string);
+                return Err(missing(&need.reference, &who.unwrap_or_default()));
+            }
+            Step::Pull | Step::PullOrBuild => to_pull.push(need),
+        }
+    }
+    for need in pull(context, &root, &to_pull, choice)? {
+        to_build.extend(need.services.iter().cloned());
+    }
+    Ok(to_build.into_iter().collect())
+}
+
+fn missing(reference: &Reference, service: &str) -> anyhow::Error {
+    let name = reference.familiar();
+    Failure::new(
+        Kind::Image,
+        format!("No such image: {name} (service {service})"),
+    )
+    .with_hint(format!(
+        "the service may not pull it: pull it with `rcompose image pull {name}`, or load it"
+    ))
+    .into()
+}
+
+/// Every image once, whoever needs it.
+fn needs(
+    root: &Root,
+    project: &Project,
+    services: &[&ServiceName],
+    choice: &Choice,
+) -> anyhow::Result<IndexMap<(String, Option<String>), Need>> {
+    let mut needs: IndexMap<(String, Option<String>), Need> = IndexMap::new();
+    for name in services {
+        let Some(service) = project.services.get(*name) else {
+            continue;
+        };
+        if matches!(service.image, ImageSource::Provider { .. }) || service.scale == 0 {
+            continue;
+        }
+        for (text, source) in references(service) {
+            let reference = parse(&text)?;
+            let platform = platform(service)?;
+            let presence = presence(root, &reference, platform.as_ref())?;
+            let step = decide::step(source, choice.pull.as_ref(), &presence);
+            let key = (reference.to_string(), service.platform.clone());
+            let need = needs.entry(key).or_insert_with(|| Need {
+                reference,
+                platform,
+                step,
+                services: Vec::new(),
+            });
+            need.step = need.step.max(step);
+            need.services.push((*name).clone());
+        }
+    }
+    Ok(needs)
+}
+
+/// The images of a service: its own, and those that it mounts.
+fn references(service: &Service) -> Vec<(String, &ImageSource)> {
+    let mounted = service.mounts.iter().filter_map(|mount| match mount {
+        Mount::Image { reference, .. } => Some(reference.clone()),
+        Mount::Bind(_) | Mount::Volume(_) | Mount::Tmpfs { .. } => None,
+    });
+    std::iter::once((service.image.reference().to_owned(), &service.image))
+        .chain(mounted.map(|reference| (reference, decide::MOUNTED)))
+        .collect()
+}
+
+/// Reads a reference as the files have it.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Reference> {
+    text.parse().map_err(|error: crate::oci::Error| {
+        Failure::project(format!("invalid reference format: {error}")).into()
+    })
+}
+
+fn platform(service: &Service) -> anyhow::Result<Option<Platform>> {
+    let parse = |text: &String| {
+        text.parse()
+            .map_err(|error: crate::oci::Error| Failure::project(error.to_string()))
+    };
+    Ok(service.platform.as_ref().map(parse).transpose()?)
+}
+
+/// Whether the store has what a reference means.
+pub(crate) fn presence(
+    root: &Root,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> anyhow::Result<Presence> {
+    let found = match image::resolve(root, &reference.to_string()) {
+        Ok(found) => found,
+        // Pulling it again mends it.
+        Err(image::Error::Damaged { .. }) => None,
+        Err(error) => return Err(transfer::failure(error)),
+    };
+    let Some(found) = found else {
+        return Ok(Presence::Absent);
+    };
+    if platform.is_some_and(|platform| !image::is_for(&found.image, platform)) {
+        return Ok(Presence::Absent);
+    }
+    let checked = image::checked_at(root, reference).map_err(transfer::failure)?;
+    let since = checked.unwrap_or(found.image.stored_at);
+    let age = Timestamp::now().duration_since(since);
+    Ok(Presence::There {
+        age: age.try_into().unwrap_or_default(),
+    })
+}
+
+/// Pulls images; gives those that could not be had and can be built.
+fn pull<'n>(
+    context: &Context,
+    root: &Root,
+    needs: &[&'n Need],
+    choice: &Choice,
+) -> anyhow::Result<Vec<&'n Need>> {
+    if needs.is_empty() {
+        return Ok(Vec::new());
+    }
+    if context.flags.offline {
+        return offline(root, needs);
+    }
+    let wanted: Vec<Wanted> = needs
+        .iter()
+        .map(|need| Wanted {
+            reference: need.reference.clone(),
+            platform: need.platform.clone(),
+        })
+        .collect();
+    let transfer = Transfer::start(context, "pull", choice.quiet_pull);
+    if context.settings.dry_run {
+        transfer.pretend(&wanted);
+        return Ok(Vec::new());
+    }
+    let forgiven: Vec<bool> = needs
+        .iter()
+        .map(|need| need.step == Step::PullOrBuild)
+        .collect();
+    let results = transfer.pull(context, root, &wanted, &forgiven)?;
+    let mut to_build = Vec::new();
+    let mut errors = Vec::new();
+    for (need, result) in needs.iter().zip(results) {
+        match result {
+            Ok(_) => {}
+            Err(_) if need.step == Step::PullOrBuild => to_build.push(*need),
+            Err(error) => errors.push(error),
+        }
+    }
+    finish(errors)?;
+    Ok(to_build)
+}
+
+/// Tells all errors; the last of them ends the command.
+pub(crate) fn finish(mut errors: Vec<image::Error>) -> anyhow::Result<()> {
+    let Some(last) = errors.pop() else {
+        return Ok(());
+    };
+    for error in errors {
+        output::error(&transfer::failure(error), None);
+    }
+    Err(transfer::failure(last))
+}
+
+/// Without a network, what is there must do.
+fn offline<'n>(root: &Root, needs: &[&'n Need]) -> anyhow::Result<Vec<&'n Need>> {
+    let (mut to_build, mut lacking) = (Vec::new(), Vec::new());
+    for need in needs {
+        match presence(root, &need.reference, need.platform.as_ref())? {
+            Presence::There { .. } => {}
+            Presence::Absent if need.step == Step::PullOrBuild => to_build.push(*need),
+            Presence::Absent => lacking.push(need.reference.familiar()),
+        }
+    }
+    if lacking.is_empty() {
+        return Ok(to_build);
+    }
+    Err(Failure::new(
+        Kind::Image,
+        format!("No such image: {}", lacking.join(", ")),
+    )
+    .with_hint("--offline forbids pulling: leave it out, or load the images from an archive")
+    .into())
+}
+
+/// What was told already ends the command silently.
+pub(crate) fn told() -> anyhow::Error {
+    Silent(Exit::FAILURE).into()
+}
