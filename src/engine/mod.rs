@@ -7,7 +7,6 @@
 
 pub mod bundle;
 pub mod create;
-pub mod etc;
 pub mod execute;
 pub mod networks;
 pub mod observe;

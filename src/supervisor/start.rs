@@ -7,7 +7,6 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use crate::engine::bundle::{self, Place};
-use crate::engine::etc;
 use crate::lifecycle::container::{Event, Phase};
 use crate::model::{
     Attachment, Bundle, ContainerId, ContainerRecord, ContainerRuntime, ContainerState,
@@ -19,6 +18,7 @@ use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::sandbox::Raised;
 use crate::supervisor::{failure, files, logging};
+use crate::topology::hosts;
 use crate::{image, oci, runtime, sys};
 
 /// Where a started container's streams go.
@@ -311,14 +311,14 @@ impl Host {
             .values()
             .find_map(|endpoint| endpoint.gateway)
             .map(std::net::IpAddr::V4);
-        let hosts = if service.attachment == Attachment::Host {
-            etc::host_hosts(&host_file("/etc/hosts"), &service.extra_hosts)
+        let text = if service.attachment == Attachment::Host {
+            hosts::host_hosts(&host_file("/etc/hosts"), &service.extra_hosts)
         } else {
             let domain = service.domainname.as_deref();
-            etc::hosts(hostname, domain, &service.extra_hosts, &addresses, gateway)
+            hosts::hosts(hostname, domain, &service.extra_hosts, &addresses, gateway)
         };
         for (name, text) in [
-            ("hosts", hosts),
+            ("hosts", text),
             ("hostname", format!("{hostname}\n")),
             ("resolv.conf", raised.resolv_conf.clone()),
         ] {

@@ -7,6 +7,7 @@
 
 pub mod endpoint;
 pub mod firewall;
+pub mod hosts;
 pub mod ipam;
 pub mod link;
 pub mod naming;

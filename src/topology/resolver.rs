@@ -142,12 +142,22 @@ pub fn unserved(service: &Service, host: &ResolvConf) -> ResolvConf {
     let mut conf = settled(service, host);
     let declared: Vec<IpAddr> = own_servers(service).iter().map(SocketAddr::ip).collect();
     conf.servers = if declared.is_empty() {
-        let host = host.servers.iter().copied();
-        host.filter(|address| !address.is_loopback()).collect()
+        beyond_loopback(host).servers
     } else {
         declared
     };
     conf
+}
+
+/// The host's file without the servers on its own loopback, which mean
+/// something else in another network namespace.
+#[must_use]
+pub fn beyond_loopback(host: &ResolvConf) -> ResolvConf {
+    let servers = host.servers.iter().copied();
+    ResolvConf {
+        servers: servers.filter(|address| !address.is_loopback()).collect(),
+        ..host.clone()
+    }
 }
 
 /// The service's own name servers, in order; none means the host's.
