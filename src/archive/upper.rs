@@ -264,6 +264,7 @@ impl Recording {
             device: 0,
             node: (0, 0),
             modified: FileTime::default(),
+            changed: FileTime::default(),
         };
         self.entry(path, &stat, Path::new(""), &[])
     }

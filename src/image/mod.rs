@@ -27,6 +27,7 @@ mod records;
 mod remove;
 mod save;
 mod source;
+mod steps;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use push::{PushEvent, PushListener, Pushed, push};
 pub use remove::{Removed, prune, remove};
 pub use save::save;
 pub use source::Source;
+pub use steps::{KeptStep, StepRecord, find_step, forget_step, keep_step, list_steps};
 pub use usage::{ImageUsage, export, layer_bytes, usage};
 
 /// An image in the store.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::image::ingest::Ingest;
 use crate::image::partial::{self, Sweep};
-use crate::image::{Error, Resolved, blob, lookup, records, resolve, shown};
+use crate::image::{Error, Resolved, blob, lookup, records, resolve, shown, steps};
 use crate::oci::{Digest, ImageConfig, Reference, chain_ids};
 use crate::store::record;
 use crate::store::{FileLock, Root};
@@ -182,6 +182,8 @@ fn collect(root: &Root) -> Result<(), Error> {
             layers.extend(chain.into_iter().map(|id| id.hex().to_owned()));
         }
     }
+    let of_steps = steps::needed_layers(root)?;
+    layers.extend(of_steps.into_iter().map(|id| id.hex().to_owned()));
     // What died behind its owner's back goes too.
     drop(Ingest::new(root)?);
     partial::sweep(root, Sweep::Old)?;

@@ -48,6 +48,19 @@ impl FileLock {
         }
     }
 
+    /// Takes the lock with other sharers if nobody has it alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file can't be opened or locked.
+    pub fn try_shared(path: &Path) -> Result<Option<Self>, Error> {
+        let file = open(path)?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(source)) => Err(Error::io("lock", path, source)),
+        }
+    }
+
     /// The open file, to hand the lock to another process.
     #[must_use]
     pub fn into_file(self) -> File {
@@ -77,8 +90,10 @@ mod tests {
         let path = dir.path().join("l");
         let held = FileLock::shared(&path).unwrap();
         assert!(FileLock::try_exclusive(&path).unwrap().is_none());
-        let second = FileLock::shared(&path).unwrap();
+        let second = FileLock::try_shared(&path).unwrap();
+        assert!(second.is_some());
         drop((held, second));
-        assert!(FileLock::try_exclusive(&path).unwrap().is_some());
+        let alone = FileLock::try_exclusive(&path).unwrap();
+        assert!(alone.is_some() && FileLock::try_shared(&path).unwrap().is_none());
     }
 }

@@ -170,6 +170,12 @@ impl Root {
         self.state.join("networks")
     }
 
+    /// What builds keep: steps, digests of files, cache mounts.
+    #[must_use]
+    pub fn builds_dir(&self) -> PathBuf {
+        self.state.join("builds")
+    }
+
     /// Claims on container names.
     #[must_use]
     pub fn names_dir(&self) -> PathBuf {

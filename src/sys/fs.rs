@@ -222,6 +222,8 @@ pub fn filesystem_magic(file: BorrowedFd<'_>) -> io::Result<i64> {
 pub const PROC_MAGIC: i64 = 0x9fa0;
 /// `f_type` of devpts.
 pub const DEVPTS_MAGIC: i64 = 0x1cd1;
+/// `f_type` of tmpfs.
+pub const TMPFS_MAGIC: i64 = 0x0102_1994;
 /// `f_type` of cgroup2.
 pub const CGROUP2_MAGIC: i64 = 0x6367_7270;
 

@@ -100,6 +100,8 @@ pub struct Stat {
     pub node: (u32, u32),
     /// Last modification.
     pub modified: FileTime,
+    /// Last change of content, attributes or names; nobody can set it.
+    pub changed: FileTime,
 }
 
 impl Stat {
@@ -126,6 +128,10 @@ impl Stat {
             modified: FileTime {
                 seconds: stat.st_mtime,
                 nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+            },
+            changed: FileTime {
+                seconds: stat.st_ctime,
+                nanos: u32::try_from(stat.st_ctime_nsec).unwrap_or(0),
             },
         }
     }
