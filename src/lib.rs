@@ -36,6 +36,7 @@ pub mod sys;
 pub mod volume;
 
 // coordination
+pub mod build;
 pub mod engine;
 pub mod supervisor;
 

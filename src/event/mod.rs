@@ -1,10 +1,14 @@
 //! Typed progress and project events: what happened, never how it is drawn.
 
+mod build;
+
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use build::{BuildEvent, BuildStream, Origin, Vertex};
 
 /// What a long-running command tells its user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use crate::model::{HealthProbe, HealthSetting, ProbeCommand};
 use crate::oci::{Error, HealthConfig, ImageConfig};
 
-/// PATH of containers whose image and project set none.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The search path of programs where nobody set one.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Docker's defaults for probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);

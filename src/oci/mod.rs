@@ -19,6 +19,7 @@ mod save;
 pub use change::Change;
 pub use config::{HealthConfig, History, ImageConfig, RootFs, RunConfig};
 pub use digest::{Algorithm, Digest, Hasher, chain_ids};
+pub use launch::DEFAULT_PATH;
 pub use layer::{EntryName, LayerVerdict, clean_name, is_xattr_kept, layer_verdict, owner_id};
 pub use manifest::{Descriptor, Document, Index, Layout, Manifest, ManifestPlatform};
 pub use media::{LayerEncoding, MediaType};

@@ -29,7 +29,7 @@ mod stage;
 mod streams;
 mod system;
 mod tree;
-mod user;
+pub(crate) mod user;
 
 pub use capabilities::{UnknownCapability, capabilities, default_capabilities};
 pub use defaults::{default_masked_paths, default_read_only_paths, default_sysctls};

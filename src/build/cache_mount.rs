@@ -1,0 +1,268 @@
+//! Cache mounts: folders that outlive builds, `builds/mounts/<id>/<n>`.
+//!
+//! Each has a lock: sharers hold it together, `locked` alone, and `private`
+//! takes the first that nobody holds. Their content is nobody's business here.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::build::Error;
+use crate::build::request::Cancel;
+use crate::dockerfile::{CacheMount, Sharing};
+use crate::oci::Digest;
+use crate::store::{FileLock, Root, make_private_dir};
+use crate::sys::{fs, tree};
+
+/// The lock beside a folder.
+const LOCK: &str = "lock";
+/// The folder itself.
+const DATA: &str = "data";
+/// What the folder is for, for people.
+const NAME: &str = "id";
+/// Private folders of one id.
+const PRIVATE_MAX: usize = 256;
+/// How often a lock is tried.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// A cache mount's folder, held.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Whether it was made just now and is empty.
+    pub(crate) is_new: bool,
+    _lock: FileLock,
+}
+
+/// Where all of them are.
+pub(crate) fn folder(root: &Root) -> PathBuf {
+    root.builds_dir().join("mounts")
+}
+
+/// Takes a cache mount's folder; waits as long as its sharing says.
+///
+/// # Errors
+/// [`Error::Cancelled`] when the wait was cut off, [`Error::Io`].
+pub(crate) fn hold(root: &Root, mount: &CacheMount, cancel: &Cancel) -> Result<Held, Error> {
+    let base = folder(root).join(Digest::of(mount.id.as_bytes()).hex());
+    match mount.sharing {
+        Sharing::Shared => wait(&base.join("0"), mount, FileLock::try_shared, cancel),
+        Sharing::Locked => wait(&base.join("0"), mount, FileLock::try_exclusive, cancel),
+        Sharing::Private => {
+            for number in 0..PRIVATE_MAX {
+                let place = base.join(number.to_string());
+                if let Some(held) = attempt(&place, mount, FileLock::try_exclusive)? {
+                    return Ok(held);
+                }
+            }
+            Err(Error::CacheMounts(mount.id.clone()))
+        }
+    }
+}
+
+type Try = fn(&Path) -> Result<Option<FileLock>, crate::store::Error>;
+
+fn wait(place: &Path, mount: &CacheMount, lock: Try, cancel: &Cancel) -> Result<Held, Error> {
+    loop {
+        if let Some(held) = attempt(place, mount, lock)? {
+            return Ok(held);
+        }
+        if cancel.is_set() {
+            return Err(Error::Cancelled);
+        }
+        std::thread::sleep(WAIT);
+    }
+}
+
+fn attempt(place: &Path, mount: &CacheMount, lock: Try) -> Result<Option<Held>, Error> {
+    make_private_dir(place)?;
+    let Some(lock) = lock(&place.join(LOCK))? else {
+        return Ok(None);
+    };
+    let path = place.join(DATA);
+    let failed = |source| Error::Io {
+        action: "create",
+        path: path.clone(),
+        source,
+    };
+    let is_new = match std::fs::create_dir(&path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(failed(error)),
+    };
+    if is_new {
+        std::fs::write(place.join(NAME), &mount.id).map_err(failed)?;
+        std::os::unix::fs::chown(&path, Some(mount.uid), Some(mount.gid)).map_err(failed)?;
+        let mode = std::fs::Permissions::from_mode(mount.mode);
+        std::fs::set_permissions(&path, mode).map_err(failed)?;
+    }
+    Ok(Some(Held {
+        path,
+        is_new,
+        _lock: lock,
+    }))
+}
+
+/// Empties all folders of an id that nobody holds.
+///
+/// # Errors
+/// [`Error::Io`] when something can't be removed.
+pub(crate) fn empty(root: &Root, id: &str) -> Result<(), Error> {
+    let base = folder(root).join(Digest::of(id.as_bytes()).hex());
+    if !base.exists() {
+        return Ok(());
+    }
+    for name in crate::store::record::names(&base)? {
+        let place = base.join(name);
+        if FileLock::try_exclusive(&place.join(LOCK))?.is_some() {
+            remove(&place.join(DATA))?;
+        }
+    }
+    Ok(())
+}
+
+/// A folder of a cache mount, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// The mount's id.
+    pub(crate) id: String,
+    /// The folder with its lock.
+    pub(crate) place: PathBuf,
+    /// Bytes in its files.
+    pub(crate) bytes: u64,
+    /// When its lock was last taken anew, more or less: when the folder changed.
+    pub(crate) used: Option<std::time::SystemTime>,
+    /// Whether a build has it.
+    pub(crate) is_held: bool,
+}
+
+/// All of them.
+pub(crate) fn list(root: &Root) -> Result<Vec<Listed>, Error> {
+    let mut found = Vec::new();
+    let all = folder(root);
+    if !all.exists() {
+        return Ok(found);
+    }
+    for id in crate::store::record::names(&all)? {
+        let base = all.join(id);
+        for number in crate::store::record::names(&base)? {
+            let place = base.join(number);
+            let data = place.join(DATA);
+            found.push(Listed {
+                id: std::fs::read_to_string(place.join(NAME)).unwrap_or_default(),
+                bytes: size(&data),
+                used: std::fs::metadata(&data)
+                    .and_then(|data| data.modified())
+                    .ok(),
+                is_held: FileLock::try_exclusive(&place.join(LOCK))?.is_none(),
+                place,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a folder that nobody holds; gives whether it went.
+pub(crate) fn discard(listed: &Listed) -> Result<bool, Error> {
+    let Some(_alone) = FileLock::try_exclusive(&listed.place.join(LOCK))? else {
+        return Ok(false);
+    };
+    // The lock stays: somebody may be waiting for it.
+    remove(&listed.place.join(DATA))?;
+    Ok(true)
+}
+
+/// Removes a tree that steps have filled.
+fn remove(path: &Path) -> Result<(), Error> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default();
+    let removed = fs::folder(parent).and_then(|dir| tree::remove_tree(dir.as_fd(), name));
+    removed.map_err(|source| Error::Io {
+        action: "remove",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Bytes in a tree's files; what can't be read counts nothing.
+pub(crate) fn size(path: &Path) -> u64 {
+    fn below(folder: std::os::fd::BorrowedFd<'_>, depth: usize) -> u64 {
+        if depth > 256 {
+            return 0;
+        }
+        let entries = tree::entries(folder).unwrap_or_default();
+        let one = |(name, kind): (std::ffi::OsString, tree::Kind)| match kind {
+            tree::Kind::Dir => {
+                tree::open_dir(folder, &name).map_or(0, |child| below(child.as_fd(), depth + 1))
+            }
+            _ => tree::stat(folder, &name)
+                .ok()
+                .flatten()
+                .map_or(0, |stat| stat.size),
+        };
+        entries.into_iter().map(one).sum()
+    }
+    tree::open_root(path).map_or(0, |folder| below(folder.as_fd(), 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("s"), &dir.path().join("r")).unwrap();
+        (dir, root)
+    }
+
+    fn mount(sharing: Sharing) -> CacheMount {
+        CacheMount {
+            target: "/cache".to_owned(),
+            id: "/cache".to_owned(),
+            is_read_only: false,
+            sharing,
+            from: None,
+            source: String::new(),
+            mode: 0o750,
+            uid: 3,
+            gid: 4,
+        }
+    }
+
+    #[test]
+    fn sharing_says_who_waits() {
+        let (_dir, root) = scratch();
+        let go = Cancel::default();
+        let stop = Cancel::default();
+        stop.set();
+        let first = hold(&root, &mount(Sharing::Shared), &go).unwrap();
+        let second = hold(&root, &mount(Sharing::Shared), &go).unwrap();
+        assert_eq!(first.path, second.path);
+        assert!(first.is_new && !second.is_new);
+        let other = hold(&root, &mount(Sharing::Private), &go).unwrap();
+        assert_ne!(other.path, first.path);
+        let locked = hold(&root, &mount(Sharing::Locked), &stop);
+        assert!(matches!(locked, Err(Error::Cancelled)));
+        drop((first, second));
+        hold(&root, &mount(Sharing::Locked), &stop).unwrap();
+    }
+
+    #[test]
+    fn what_is_held_stays_and_the_rest_can_go() {
+        let (_dir, root) = scratch();
+        let go = Cancel::default();
+        let held = hold(&root, &mount(Sharing::Shared), &go).unwrap();
+        std::fs::write(held.path.join("f"), "12345").unwrap();
+        empty(&root, "/cache").unwrap();
+        let listed = list(&root).unwrap();
+        assert_eq!((listed[0].bytes, listed[0].is_held), (5, true));
+        assert_eq!(listed[0].id, "/cache");
+        assert!(!discard(&listed[0]).unwrap());
+        drop(held);
+        assert!(discard(&listed[0]).unwrap());
+        assert!(hold(&root, &mount(Sharing::Shared), &go).unwrap().is_new);
+    }
+}

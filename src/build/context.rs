@@ -1,0 +1,237 @@
+//! Opens contexts: a folder stays where it is, an archive is unpacked into the
+//! run's workshop; finds the Dockerfile and its ignore file.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::archive::{self, Extractor, Limits, Merged};
+use crate::build::Error;
+use crate::build::request::{Context, ContextArchive, DockerfileSource};
+use crate::build::tree::{HostTree, Tree};
+use crate::dockerfile::{DOCKERFILE_BYTES_MAX, IGNORE_BYTES_MAX, Ignore};
+use crate::image::Workshop;
+use crate::sys::tree;
+
+/// The name of an ignore file, and of the default Dockerfile.
+const IGNORE: &str = ".dockerignore";
+
+/// A context that files can be taken from.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    /// Its files.
+    pub(crate) tree: Tree,
+    /// Where it is.
+    pub(crate) root: PathBuf,
+    /// Whether it is a folder of the user's, whose files may be known from
+    /// an earlier build.
+    pub(crate) is_folder: bool,
+}
+
+/// A Dockerfile's text.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    /// As it is.
+    pub(crate) text: Arc<str>,
+    /// What messages call it.
+    pub(crate) name: Arc<PathBuf>,
+}
+
+/// Opens a context without any ignore rules yet.
+pub(crate) fn open(context: &Context, workshop: &Workshop) -> Result<Opened, Error> {
+    let (root, is_folder) = match context {
+        Context::Folder(path) => (folder(path)?, true),
+        Context::Empty => (empty(workshop)?, false),
+        Context::Archive(archive) => (unpack(archive, workshop)?, false),
+        Context::Remote(url) => {
+            return Err(Error::Remote {
+                what: "context",
+                url: url.clone(),
+                reason: "contexts that are somewhere else aren't supported yet: fetch it, and build the folder"
+                    .to_owned(),
+            });
+        }
+    };
+    Ok(Opened {
+        tree: host(&root, Ignore::default()),
+        root,
+        is_folder,
+    })
+}
+
+fn host(root: &Path, ignore: Ignore) -> Tree {
+    Tree::Host(HostTree {
+        root: root.to_owned(),
+        ignore: Arc::new(ignore),
+        keeps_owners: false,
+    })
+}
+
+fn folder(path: &Path) -> Result<PathBuf, Error> {
+    let unable = |what: String, source| Error::Context {
+        what,
+        source: Some(source),
+    };
+    let real = std::fs::canonicalize(path)
+        .map_err(|source| unable(format!("path {:?} not found", path.display()), source))?;
+    if !real.is_dir() {
+        return Err(Error::Context {
+            what: format!("path {:?} is no folder", path.display()),
+            source: None,
+        });
+    }
+    Ok(real)
+}
+
+fn empty(workshop: &Workshop) -> Result<PathBuf, Error> {
+    let place = workshop.place("context");
+    std::fs::create_dir(&place).map_err(Error::io("create", &place))?;
+    Ok(place)
+}
+
+fn unpack(archive: &ContextArchive, workshop: &Workshop) -> Result<PathBuf, Error> {
+    let place = empty(workshop)?;
+    match archive {
+        ContextArchive::File(path) => {
+            let file = File::open(path).map_err(Error::io("open", path))?;
+            extract(file, &place, &path.display().to_string())?;
+        }
+        ContextArchive::Stream(stream) => {
+            let mut stream = stream
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            extract(&mut *stream, &place, "context")?;
+        }
+    }
+    Ok(place)
+}
+
+/// Unpacks an archive, plain or compressed, into an empty folder.
+pub(crate) fn extract(source: impl Read + Send, place: &Path, name: &str) -> Result<(), Error> {
+    let failed = |source| Error::Unpack {
+        name: name.to_owned(),
+        source,
+    };
+    let read = |source| failed(archive::Error::Read(source));
+    let (_, plain) = archive::decoder(source).map_err(read)?;
+    let limits = Limits::default();
+    let limited = plain.take(limits.bytes_max);
+    let unsettled = Extractor::extract(BufReader::new(limited), place, limits).map_err(failed)?;
+    let nothing = Merged::open::<&Path>([]).map_err(read)?;
+    archive::settle(unsettled, &nothing).map_err(failed)
+}
+
+impl Opened {
+    /// Reads the Dockerfile, and makes its ignore file hold for the tree.
+    pub(crate) fn dockerfile(&mut self, source: &DockerfileSource) -> Result<Text, Error> {
+        let text = match source {
+            DockerfileSource::Inline { text, name } => Text {
+                text: Arc::from(text.as_str()),
+                name: Arc::new(name.clone()),
+            },
+            DockerfileSource::File(path) => {
+                let missing = || Error::NoDockerfile(path.display().to_string());
+                let file = match File::open(path) {
+                    Ok(file) => file,
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        return Err(missing());
+                    }
+                    Err(error) => return Err(Error::io("read", path)(error)),
+                };
+                read_text(file, path, DOCKERFILE_BYTES_MAX)?
+            }
+            DockerfileSource::InContext(name) => {
+                let file = self.file(Path::new(name))?;
+                let file = file.ok_or_else(|| Error::NoDockerfile(name.clone()))?;
+                read_text(file, Path::new(name), DOCKERFILE_BYTES_MAX)?
+            }
+        };
+        self.ignore(source)?;
+        Ok(text)
+    }
+
+    /// The rules of `<Dockerfile>.dockerignore`, else of `.dockerignore` in
+    /// the context.
+    fn ignore(&mut self, source: &DockerfileSource) -> Result<(), Error> {
+        let beside = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(IGNORE);
+            PathBuf::from(name)
+        };
+        let own = match source {
+            DockerfileSource::File(path) => {
+                let path = beside(path);
+                File::open(&path).ok().map(|file| (file, path))
+            }
+            DockerfileSource::InContext(name) => {
+                let path = beside(Path::new(name));
+                self.file(&path)?.map(|file| (file, path))
+            }
+            DockerfileSource::Inline { .. } => None,
+        };
+        match own {
+            Some((file, path)) => self.obey(file, &path),
+            None => self.own_ignore(),
+        }
+    }
+
+    /// Makes the tree's own ignore file hold.
+    pub(crate) fn own_ignore(&mut self) -> Result<(), Error> {
+        let path = PathBuf::from(IGNORE);
+        if let Some(file) = self.file(&path)? {
+            self.obey(file, &path)?;
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, file: File, path: &Path) -> Result<(), Error> {
+        let text = read_text(file, path, IGNORE_BYTES_MAX)?;
+        let ignore = Ignore::parse(&text.text, &text.name).map_err(Error::Diagnostics)?;
+        self.tree = host(&self.root, ignore);
+        Ok(())
+    }
+
+    /// A regular file of the context, links followed inside it.
+    fn file(&self, path: &Path) -> Result<Option<File>, Error> {
+        let root = tree::open_root(&self.root).map_err(Error::io("open", &self.root))?;
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        match tree::open_file_in_root(root.as_fd(), relative) {
+            Ok(file) => {
+                let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+                Ok(Some(file).filter(|_| is_file))
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+}
+
+fn read_text(file: File, path: &Path, bytes_max: usize) -> Result<Text, Error> {
+    let mut bytes = Vec::new();
+    let limit = bytes_max as u64;
+    let read = file.take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(Error::io("read", path))?;
+    if bytes.len() > bytes_max {
+        let reason = format!("it has more than {bytes_max} bytes");
+        return Err(Error::io("read", path)(std::io::Error::other(reason)));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::io("read", path)(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "it isn't UTF-8 text",
+        ))
+    })?;
+    Ok(Text {
+        text: Arc::from(text),
+        name: Arc::new(path.to_owned()),
+    })
+}

@@ -1,0 +1,581 @@
+//! Runs requests: a thread a build, a thread a stage, each step when what it
+//! reads is there.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+
+use crate::build::context::{self, Opened, Text};
+use crate::build::request::{BuildRequest, Cancel, Goal, NamedSource, Surroundings};
+use crate::build::result::{self, Built};
+use crate::build::shared::{Shared, lock, look};
+use crate::build::step::{Reading, State, Stepping, Trees};
+use crate::build::tree::Tree;
+use crate::build::{Error, FailedStep, Failure, export};
+use crate::dockerfile::{
+    BaseKey, BaseSource, Bases, BuildGraph, Dockerfile, Root, Step, TreeSource,
+};
+use crate::event::{BuildEvent, Origin};
+use crate::image::{self, Image, StepRecord};
+
+/// Most rounds of asking which base images are missing: an image may name
+/// another one in its ONBUILD, and so on.
+const BASE_ROUNDS_MAX: usize = 16;
+
+/// Runs all requests to their ends, in the order of their dependencies and
+/// otherwise at once; gives what each came to, in their order. When one fails,
+/// the others are cut off.
+///
+/// # Errors
+/// When builds wait for each other, or there can be none at all.
+pub fn run(requests: &[BuildRequest], around: &Surroundings<'_>) -> Vec<Result<Built, Failure>> {
+    if let Some(cycle) = cycle(requests) {
+        let fail = |request: &BuildRequest| Err(alone(request, Error::Cycle(cycle.clone())));
+        return requests.iter().map(fail).collect();
+    }
+    let shared = match Shared::open(around) {
+        Ok(shared) => shared,
+        Err(error) => {
+            let text = error.to_string();
+            let mut first = Some(error);
+            let fail = |request: &BuildRequest| {
+                let error = first
+                    .take()
+                    .unwrap_or_else(|| Error::Dependency(text.clone()));
+                Err(alone(request, error))
+            };
+            return requests.iter().map(fail).collect();
+        }
+    };
+    let results = Results {
+        done: Mutex::default(),
+        changed: Condvar::new(),
+    };
+    let all = std::thread::scope(|scope| {
+        let threads: Vec<_> = requests
+            .iter()
+            .map(|request| {
+                let (shared, results) = (&shared, &results);
+                scope.spawn(move || {
+                    let built = build(request, shared, results);
+                    if built.is_err() {
+                        shared.cancel.set();
+                    }
+                    let image = built.as_ref().ok().map(|built| built.image.clone());
+                    results.put(&request.name, image);
+                    built
+                })
+            })
+            .collect();
+        let ended = threads.into_iter().zip(requests);
+        ended
+            .map(|(thread, request)| match thread.join() {
+                Ok(built) => built,
+                Err(_) => Err(alone(
+                    request,
+                    Error::Dependency("its own thread".to_owned()),
+                )),
+            })
+            .collect()
+    });
+    if let Err(error) = shared.files.save() {
+        tracing::warn!(%error, "digests of files were not kept");
+    }
+    all
+}
+
+fn alone(request: &BuildRequest, error: Error) -> Failure {
+    Failure {
+        build: request.name.clone(),
+        error,
+        step: None,
+        dockerfile: None,
+    }
+}
+
+/// Builds that wait for each other, by name, the first one last again.
+fn cycle(requests: &[BuildRequest]) -> Option<Vec<String>> {
+    fn visit<'a>(
+        name: &'a str,
+        needs: &HashMap<&'a str, Vec<&'a str>>,
+        way: &mut Vec<&'a str>,
+        done: &mut HashSet<&'a str>,
+    ) -> Option<Vec<String>> {
+        if let Some(start) = way.iter().position(|other| *other == name) {
+            let mut cycle: Vec<String> = way
+                .iter()
+                .skip(start)
+                .map(|name| (*name).to_owned())
+                .collect();
+            cycle.push(name.to_owned());
+            return Some(cycle);
+        }
+        if !done.insert(name) {
+            return None;
+        }
+        way.push(name);
+        let found = needs
+            .get(name)
+            .into_iter()
+            .flatten()
+            .find_map(|next| visit(next, needs, way, done));
+        way.pop();
+        found
+    }
+    let needs: HashMap<&str, Vec<&str>> = requests
+        .iter()
+        .map(|request| {
+            let builds = request.contexts.values().filter_map(|source| match source {
+                NamedSource::Build(name) => Some(name.as_str()),
+                NamedSource::Tree(_) | NamedSource::Image | NamedSource::OciLayout { .. } => None,
+            });
+            (request.name.as_str(), builds.collect())
+        })
+        .collect();
+    let mut done = HashSet::new();
+    requests
+        .iter()
+        .find_map(|request| visit(&request.name, &needs, &mut Vec::new(), &mut done))
+}
+
+/// What the builds of a run came to, for those that need it.
+struct Results {
+    done: Mutex<HashMap<String, Option<Image>>>,
+    changed: Condvar,
+}
+
+impl Results {
+    fn put(&self, name: &str, image: Option<Image>) {
+        lock(&self.done).insert(name.to_owned(), image);
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, name: &str, cancel: &Cancel) -> Result<Image, Error> {
+        let mut done = lock(&self.done);
+        loop {
+            match done.get(name) {
+                Some(Some(image)) => return Ok(image.clone()),
+                Some(None) => return Err(Error::Dependency(name.to_owned())),
+                None if cancel.is_set() => return Err(Error::Cancelled),
+                None => done = look(&self.changed, done),
+            }
+        }
+    }
+}
+
+/// One build from its context to its image.
+fn build(request: &BuildRequest, shared: &Shared<'_>, results: &Results) -> Result<Built, Failure> {
+    let mut dockerfile = None;
+    let mut failed_step = None;
+    let mut go = || -> Result<Built, Error> {
+        let mut context = context::open(&request.context, &shared.workshop)?;
+        let text = context.dockerfile(&request.dockerfile)?;
+        dockerfile = Some(Arc::clone(&text.text));
+        let (graph, images) = graph(request, &text, shared, results)?;
+        if request.goal == Goal::Check {
+            return Err(Error::Cancelled);
+        }
+        let named = named_contexts(request, &graph, shared)?;
+        let building = Building {
+            shared,
+            request,
+            graph: &graph,
+            bases: bases(&graph, &images)?,
+            context,
+            named,
+            done: Mutex::new(vec![None; graph.steps.len()]),
+            changed: Condvar::new(),
+            cancel: shared.cancel.part(),
+            failure: Mutex::default(),
+        };
+        let state = building.run().map_err(|(error, step)| {
+            failed_step = step;
+            error
+        })?;
+        building.finish(&state)
+    };
+    go().map_err(|error| Failure {
+        build: request.name.clone(),
+        error,
+        step: failed_step,
+        dockerfile,
+    })
+}
+
+/// The base images of a build.
+type Images = HashMap<BaseKey, Image>;
+
+/// Parses, looks base images up, solves.
+fn graph(
+    request: &BuildRequest,
+    text: &Text,
+    shared: &Shared<'_>,
+    results: &Results,
+) -> Result<(BuildGraph, Images), Error> {
+    let file = Dockerfile::parse(&text.text, text.name.as_path()).map_err(Error::Diagnostics)?;
+    let mut images = Images::new();
+    let mut known = Bases::new();
+    for _ in 0..BASE_ROUNDS_MAX {
+        let missing = file.bases(&request.options, &known);
+        let missing = missing.map_err(Error::Diagnostics)?;
+        if missing.is_empty() {
+            break;
+        }
+        for key in missing {
+            let image = base(request, &key, shared, results)?;
+            known.insert(key.clone(), Arc::new(image.config.clone()));
+            images.insert(key, image);
+        }
+    }
+    let graph = file.solve(&request.options, &known);
+    let graph = graph.map_err(Error::Diagnostics)?;
+    for warning in &graph.warnings {
+        (shared.around.events)(BuildEvent::Warning {
+            build: request.name.clone(),
+            text: warning.to_string(),
+        });
+    }
+    (shared.around.events)(BuildEvent::Planned {
+        build: request.name.clone(),
+        steps: graph.steps.len(),
+    });
+    Ok((graph, images))
+}
+
+/// Finds a base image.
+fn base(
+    request: &BuildRequest,
+    key: &BaseKey,
+    shared: &Shared<'_>,
+    results: &Results,
+) -> Result<Image, Error> {
+    let root = shared.around.root;
+    match &key.source {
+        BaseSource::Image(reference) => {
+            let shown = shared.begin(
+                &request.name,
+                format!("[internal] load metadata for {reference}"),
+            );
+            let find = || {
+                let fetched = (shared.around.fetch)(reference, &key.platform, request.pull);
+                fetched.map_err(|source| Error::Fetch {
+                    image: reference.familiar(),
+                    source,
+                })?;
+                let found = image::resolve(root, &reference.to_string())?;
+                found.ok_or_else(|| Error::NoImage(reference.familiar()))
+            };
+            match find() {
+                Ok(found) => {
+                    shown.done(Origin::Made);
+                    let platform = found.image.config.platform();
+                    if platform.architecture() == key.platform.architecture() {
+                        Ok(found.image)
+                    } else {
+                        Err(Error::WrongPlatform {
+                            image: reference.familiar(),
+                            found: platform,
+                            wanted: key.platform.clone(),
+                        })
+                    }
+                }
+                Err(error) => {
+                    shown.failed(&error);
+                    Err(error)
+                }
+            }
+        }
+        BaseSource::Context(name) => match request.contexts.get(name) {
+            Some(NamedSource::Build(other)) => results.wait(other, &shared.cancel),
+            Some(NamedSource::OciLayout { folder, .. }) => Err(Error::Remote {
+                what: "OCI layout",
+                url: folder.display().to_string(),
+                reason: "named contexts of this kind aren't supported yet: load it into the store"
+                    .to_owned(),
+            }),
+            Some(NamedSource::Tree(_) | NamedSource::Image) | None => {
+                Err(Error::NoImage(name.clone()))
+            }
+        },
+    }
+}
+
+/// The root file systems of a graph's bases.
+fn bases(graph: &BuildGraph, images: &Images) -> Result<Vec<State>, Error> {
+    let state = |base: &crate::dockerfile::Base| {
+        let image = images.get(&base.key);
+        let image = image.ok_or_else(|| Error::NoImage(base.key.to_string()))?;
+        let diff_ids = image.config.rootfs.diff_ids.iter().rev().cloned();
+        Ok(State::of(
+            image.layers.iter().cloned().zip(diff_ids).collect(),
+        ))
+    };
+    graph.bases.iter().map(state).collect()
+}
+
+/// Opens the trees that the graph reads by name.
+fn named_contexts(
+    request: &BuildRequest,
+    graph: &BuildGraph,
+    shared: &Shared<'_>,
+) -> Result<HashMap<String, Opened>, Error> {
+    let mut opened = HashMap::new();
+    for name in &graph.contexts {
+        let Some(NamedSource::Tree(context)) = request.contexts.get(name) else {
+            return Err(Error::NoImage(name.clone()));
+        };
+        let mut tree = context::open(context, &shared.workshop)?;
+        // It has an ignore file of its own.
+        tree.own_ignore()?;
+        opened.insert(name.clone(), tree);
+    }
+    Ok(opened)
+}
+
+/// What a step came to.
+#[derive(Debug, Clone)]
+struct Done {
+    state: State,
+    record: StepRecord,
+    origin: Origin,
+}
+
+/// A graph at work.
+struct Building<'a> {
+    shared: &'a Shared<'a>,
+    request: &'a BuildRequest,
+    graph: &'a BuildGraph,
+    bases: Vec<State>,
+    context: Opened,
+    named: HashMap<String, Opened>,
+    /// What each step came to.
+    done: Mutex<Vec<Option<Done>>>,
+    changed: Condvar,
+    /// Ends all steps of this build.
+    cancel: Cancel,
+    failure: Mutex<Option<(Error, Option<FailedStep>)>>,
+}
+
+impl Building<'_> {
+    /// Makes every step; gives the result's root.
+    fn run(&self) -> Result<State, (Error, Option<FailedStep>)> {
+        std::thread::scope(|scope| {
+            for stage in 0..self.graph.stages.len() {
+                scope.spawn(move || self.stage(stage));
+            }
+        });
+        if let Some(failure) = lock(&self.failure).take() {
+            return Err(failure);
+        }
+        self.state(&self.graph.output)
+            .map_err(|error| (error, None))
+    }
+
+    fn stage(&self, stage: usize) {
+        for step in self.graph.steps.iter().filter(|step| step.stage == stage) {
+            let shown_name = self.name(step);
+            match self.step(step, &shown_name) {
+                Ok(done) => {
+                    if let Some(place) = lock(&self.done).get_mut(step.id.index()) {
+                        *place = Some(done);
+                    }
+                    self.changed.notify_all();
+                }
+                Err((error, output)) => {
+                    let mut failure = lock(&self.failure);
+                    // The first one that isn't a consequence of another.
+                    if failure.is_none() && !(error.is_cancelled() && self.cancel.is_set()) {
+                        let step = FailedStep {
+                            name: shown_name,
+                            span: step.span.clone(),
+                            output,
+                        };
+                        *failure = Some((error, Some(step)));
+                    } else {
+                        failure.get_or_insert((error, None));
+                    }
+                    self.cancel.set();
+                    self.changed.notify_all();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn step(&self, step: &Step, name: &str) -> Result<Done, (Error, Vec<u8>)> {
+        let early = |error| (error, Vec::new());
+        for input in step.inputs() {
+            self.state(input).map_err(early)?;
+        }
+        let parent = self.state(&step.parent).map_err(early)?;
+        if self.cancel.is_set() {
+            return Err(early(Error::Cancelled));
+        }
+        let info = self.graph.stages.get(step.stage);
+        let platform = info.map_or_else(crate::oci::Platform::host, |info| info.platform.clone());
+        let find = |source: &TreeSource| self.reading(source);
+        let trees = Trees {
+            context: &self.context,
+            find: &find,
+        };
+        let shown = self.shared.begin(&self.request.name, name.to_owned());
+        let mut tail = Vec::new();
+        let stepping = Stepping {
+            shared: self.shared,
+            request: self.request,
+            step,
+            parent: &parent,
+            trees: &trees,
+            platform: &platform,
+            epoch: self.graph.epoch,
+            cancel: &self.cancel,
+            vertex: shown.id,
+            tail: &mut tail,
+        };
+        match stepping.result() {
+            Ok((record, origin)) => {
+                shown.done(origin);
+                Ok(Done {
+                    state: parent.with(&record),
+                    record,
+                    origin,
+                })
+            }
+            Err(error) => {
+                shown.failed(&error);
+                Err((error, tail))
+            }
+        }
+    }
+
+    /// A step's name as docker's progress shows it.
+    fn name(&self, step: &Step) -> String {
+        let info = self.graph.stages.get(step.stage);
+        let total = info.map_or(0, |info| info.steps) + 1;
+        let name = info.map_or("", |info| info.name.as_str());
+        let number = step.number + 1;
+        let is_only = self.graph.stages.len() == 1 && name.starts_with("stage-");
+        if is_only {
+            format!("[{number}/{total}] {}", step.text)
+        } else {
+            format!("[{name} {number}/{total}] {}", step.text)
+        }
+    }
+
+    /// A root file system, when it is there.
+    fn state(&self, root: &Root) -> Result<State, Error> {
+        match root {
+            Root::Scratch => Ok(State::default()),
+            Root::Base(id) => {
+                let base = self.bases.get(id.index());
+                base.cloned()
+                    .ok_or_else(|| Error::NoImage("base".to_owned()))
+            }
+            Root::Context(name) => self.context_layer(name),
+            Root::Step(id) => {
+                let mut done = lock(&self.done);
+                loop {
+                    if let Some(Some(found)) = done.get(id.index()) {
+                        return Ok(found.state.clone());
+                    }
+                    if self.cancel.is_set() {
+                        return Err(Error::Cancelled);
+                    }
+                    done = look(&self.changed, done);
+                }
+            }
+        }
+    }
+
+    /// The tree that a source names, and what its files are known by.
+    fn reading(&self, source: &TreeSource) -> Result<Reading, Error> {
+        let opened = |opened: &Opened| Reading {
+            tree: opened.tree.clone(),
+            scope: opened
+                .is_folder
+                .then(|| format!("context {}", opened.root.display())),
+            layers: None,
+        };
+        match source {
+            TreeSource::Context => Ok(opened(&self.context)),
+            TreeSource::Root(Root::Context(name)) => {
+                let named = self.named.get(name);
+                let named = named.ok_or_else(|| Error::NoImage(name.clone()))?;
+                Ok(opened(named))
+            }
+            TreeSource::Root(root) => {
+                let state = self.state(root)?;
+                let lowers = self.shared.lowers(&state.layers)?;
+                let top = state.top().cloned();
+                Ok(Reading {
+                    scope: top.as_ref().map(|top| format!("layers {top}")),
+                    tree: Tree::Layers(lowers),
+                    layers: Some(top),
+                })
+            }
+        }
+    }
+
+    /// A named context as a root file system: its files are a layer.
+    fn context_layer(&self, name: &str) -> Result<State, Error> {
+        use crate::archive::{Merged, Overlay};
+        use crate::build::{copy, mounts, select};
+        let named = self.named.get(name);
+        let named = named.ok_or_else(|| Error::NoImage(name.to_owned()))?;
+        let root = self.shared.around.root;
+        let draft = self.shared.workshop.draft(root, &[])?;
+        let nothing = Merged::open::<&Path>([]).map_err(Error::io("open", draft.tree()))?;
+        let overlay = Overlay::open(&draft.tree(), &nothing).map_err(copy::Error::from)?;
+        let sources = select::sources(&named.tree, "", false)?;
+        mounts::copy_all(sources, overlay)?;
+        let layer = draft.commit(root, &[], self.graph.epoch)?;
+        Ok(layer.map_or_else(State::default, |layer| {
+            State::of(vec![(layer.chain_id, layer.diff_id)])
+        }))
+    }
+
+    /// Makes the image and what else was asked for.
+    fn finish(&self, state: &State) -> Result<Built, Error> {
+        let root = self.shared.around.root;
+        let done = lock(&self.done);
+        let records: Vec<Option<StepRecord>> = done
+            .iter()
+            .map(|done| done.as_ref().map(|done| done.record.clone()))
+            .collect();
+        let made = done
+            .iter()
+            .flatten()
+            .filter(|done| done.origin == Origin::Made)
+            .count();
+        drop(done);
+        if self.cancel.is_set() {
+            return Err(Error::Cancelled);
+        }
+        let shown = self
+            .shared
+            .begin(&self.request.name, "exporting to image".to_owned());
+        let write = || {
+            let created = result::image(root, self.request, self.graph, state, &records)?;
+            for export in &self.request.exports {
+                export::write(root, &created.image, &self.request.names, export)?;
+            }
+            Ok(created)
+        };
+        let created = match write() {
+            Ok(created) => created,
+            Err(error) => {
+                shown.failed(&error);
+                return Err(error);
+            }
+        };
+        shown.done(Origin::Made);
+        Ok(Built {
+            build: self.request.name.clone(),
+            image: created.image,
+            names: self.request.names.clone(),
+            renamed: created.renamed,
+            is_cached: made == 0,
+            steps: (records.len(), made),
+        })
+    }
+}

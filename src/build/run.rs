@@ -1,0 +1,522 @@
+//! One RUN step: a container upon the layers below, whose writes become the
+//! next layer.
+//!
+//! Knows how a step becomes a bundle and how its output and its end are waited
+//! for. What its mounts show was prepared before; what becomes of its writes
+//! is the caller's matter.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::build::Error;
+use crate::build::mounts::Prepared;
+use crate::build::network::{self, StepNetwork};
+use crate::build::request::Cancel;
+use crate::dockerfile::{Run, RunNetwork, RunSecurity, RunSettings};
+use crate::event::BuildStream;
+use crate::keeper::{self, Client};
+use crate::model::{
+    Bundle, BundleMount, CgroupSpec, ContainerId, ExtraHost, Namespace, Namespaces, Outcome,
+    ProcessSpec, Resources, Rlimit, RootFilesystem, Seccomp,
+};
+use crate::oci::DEFAULT_PATH;
+use crate::protocol::keeper::{
+    DescriptorRole, Message, ReplyBody, RequestBody, Spawn, SpawnState, Stdio,
+};
+use crate::runtime;
+use crate::sys::poll::{Interest, Poller};
+use crate::sys::{descriptor, time};
+use crate::topology::hosts;
+
+/// A step's host name, as docker's builder gives it.
+const HOSTNAME: &str = "buildkitsandbox";
+/// Docker's default size of `/dev/shm`.
+const SHM_BYTES: u64 = 64 << 20;
+/// How long a step may take to come up.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long its end is waited for after it was killed.
+const END_LIMIT: Duration = Duration::from_secs(20);
+/// How often it is looked whether the run is cancelled.
+const CANCEL_LOOK: Duration = Duration::from_millis(150);
+/// How long what it wrote last is waited for.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// Bytes taken from a pipe at once.
+const CHUNK_BYTES: usize = 32 << 10;
+/// Output that is kept for a failure's message.
+const TAIL_BYTES: usize = 16 << 10;
+/// Where the Dockerfile's own scripts appear.
+const SCRIPTS: &str = "/dev/pipes";
+
+/// Where a step runs.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The layers below, topmost first; never empty.
+    pub(crate) lowers: Vec<PathBuf>,
+    /// Takes the writes.
+    pub(crate) upper: PathBuf,
+    /// Paths that nothing has yet, on the same file system.
+    pub(crate) work: PathBuf,
+    pub(crate) mount_point: PathBuf,
+    /// A folder for small files that are mounted.
+    pub(crate) etc: PathBuf,
+    /// Its control group.
+    pub(crate) cgroup: String,
+}
+
+/// How a step ended that could be started.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// How.
+    pub(crate) outcome: Outcome,
+    /// Whether memory ran out.
+    pub(crate) oom_killed: bool,
+    /// The end of its output.
+    pub(crate) tail: Vec<u8>,
+}
+
+/// What every step of a build has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around<'a> {
+    /// Limits, hosts, shared memory.
+    pub(crate) settings: &'a RunSettings,
+    /// Ends it.
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// The files and folders of a step's own that are mounted over the image's.
+pub(crate) fn etc(
+    run: &Run,
+    place: &Place,
+    network: &StepNetwork,
+    settings: &RunSettings,
+    prepared: &mut Prepared,
+) -> Result<(), Error> {
+    let is_host = run.network == RunNetwork::Host;
+    let extra: Vec<ExtraHost> = settings
+        .extra_hosts
+        .iter()
+        .map(|(name, address)| ExtraHost {
+            name: name.clone(),
+            address: address.clone(),
+        })
+        .collect();
+    let text = if is_host {
+        let own = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+        hosts::host_hosts(&own, &extra)
+    } else {
+        hosts::hosts(HOSTNAME, None, &extra, &network.addresses, network.gateway)
+    };
+    create_folder(&place.etc)?;
+    let files = [
+        ("hosts", "/etc/hosts", text),
+        (
+            "resolv.conf",
+            "/etc/resolv.conf",
+            network::resolv_conf(is_host),
+        ),
+    ];
+    for (name, target, text) in files {
+        let path = place.etc.join(name);
+        write(&path, text.as_bytes(), 0o644)?;
+        prepared.bind(path, target, false);
+    }
+    if !run.files.is_empty() {
+        let folder = place.etc.join("pipes");
+        create_folder(&folder)?;
+        for file in &run.files {
+            crate::store::checked_component(&file.name)?;
+            write(&folder.join(&file.name), file.content.as_bytes(), 0o755)?;
+        }
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&folder, mode).map_err(|source| Error::Io {
+            action: "create",
+            path: folder.clone(),
+            source,
+        })?;
+        prepared.bind(folder, SCRIPTS, true);
+    }
+    Ok(())
+}
+
+fn create_folder(path: &Path) -> Result<(), Error> {
+    std::fs::create_dir(path).map_err(|source| Error::Io {
+        action: "create",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let written = std::fs::write(path, bytes).and_then(|()| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, mode)
+    });
+    written.map_err(|source| Error::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Runs a step to its end. `output` gets what it writes, as it comes.
+pub(crate) fn run(
+    run: &Run,
+    place: &Place,
+    network: Option<OwnedFd>,
+    prepared: &mut Prepared,
+    around: Around<'_>,
+    keeper: &mut Client,
+    output: &mut dyn FnMut(BuildStream, &[u8]),
+) -> Result<Ended, Error> {
+    create_folder(&place.work)?;
+    create_folder(&place.mount_point)?;
+    let id = crate::sys::random::bytes32().map_err(|source| Error::Io {
+        action: "draw random bytes for",
+        path: place.work.clone(),
+        source,
+    })?;
+    let id = ContainerId::from_random(id);
+    let bundle = bundle(
+        run,
+        &id,
+        place,
+        network.is_some(),
+        prepared,
+        around.settings,
+    );
+    runtime::cgroup::prepare(&bundle.cgroup, &[], bundle.privileged).map_err(Error::Cgroup)?;
+    let ended = attend(bundle, network, prepared, around.cancel, keeper, output);
+    // The group of a step that is cut off may need a moment more; the run's
+    // end takes it away.
+    let removed = runtime::cgroup::remove(&place.cgroup).map_err(Error::Cgroup);
+    let ended = ended?;
+    removed.map(|()| ended)
+}
+
+fn bundle(
+    run: &Run,
+    id: &ContainerId,
+    place: &Place,
+    joins_network: bool,
+    prepared: &Prepared,
+    settings: &RunSettings,
+) -> Bundle {
+    let privileged = run.security == RunSecurity::Insecure;
+    let paths = |defaults: Vec<String>| if privileged { Vec::new() } else { defaults };
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut mounts: Vec<BundleMount> = prepared.mounts.clone();
+    mounts.sort_by_key(|mount| Path::new(mount.target()).components().count());
+    Bundle {
+        id: id.clone(),
+        hostname: HOSTNAME.to_owned(),
+        domainname: None,
+        root: RootFilesystem {
+            lowers: place.lowers.clone(),
+            upper: place.upper.clone(),
+            work: place.work.clone(),
+            mount_point: place.mount_point.clone(),
+            read_only: false,
+            volatile: true,
+        },
+        process: process(run, prepared, settings, privileged),
+        namespaces: Namespaces {
+            pid: Namespace::New,
+            ipc: Namespace::New,
+            uts: Namespace::New,
+            cgroup: Namespace::New,
+            net: if joins_network {
+                Namespace::Join
+            } else {
+                Namespace::Host
+            },
+        },
+        mounts,
+        devices: Vec::new(),
+        device_rules: Vec::new(),
+        masked_paths: paths(runtime::default_masked_paths(cpus)),
+        read_only_paths: paths(runtime::default_read_only_paths()),
+        sysctls: if joins_network {
+            runtime::default_sysctls().into_iter().collect()
+        } else {
+            std::collections::BTreeMap::new()
+        },
+        cgroup: CgroupSpec {
+            path: place.cgroup.clone(),
+            resources: Resources::default(),
+        },
+        init: false,
+        privileged,
+        shm_bytes: settings.shm_bytes.unwrap_or(SHM_BYTES),
+    }
+}
+
+fn process(
+    run: &Run,
+    prepared: &Prepared,
+    settings: &RunSettings,
+    privileged: bool,
+) -> ProcessSpec {
+    let mut env: Vec<(String, String)> = Vec::new();
+    let declared = run.proxies.iter().chain(&run.env);
+    let declared = declared.map(|(name, value)| (name.clone(), value.clone()));
+    for (name, value) in declared.chain(prepared.env.iter().cloned()) {
+        env.retain(|(other, _)| *other != name);
+        env.push((name, value));
+    }
+    if !env.iter().any(|(name, _)| name == "PATH") {
+        env.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+    }
+    let limit = |value: &u64| i64::try_from(*value).unwrap_or(-1);
+    let capabilities = if privileged {
+        runtime::capabilities(&[], &[], true).unwrap_or_else(|_| runtime::default_capabilities())
+    } else {
+        runtime::default_capabilities()
+    };
+    ProcessSpec {
+        argv: run.argv.clone(),
+        env,
+        cwd: run.cwd.clone(),
+        user: run.user.clone(),
+        groups: Vec::new(),
+        tty: false,
+        capabilities,
+        seccomp: if privileged {
+            Seccomp::Unconfined
+        } else {
+            Seccomp::Default
+        },
+        no_new_privileges: false,
+        rlimits: settings
+            .ulimits
+            .iter()
+            .map(|(name, (soft, hard))| Rlimit {
+                name: name.clone(),
+                soft: limit(soft),
+                hard: limit(hard),
+            })
+            .collect(),
+        oom_score_adj: None,
+    }
+}
+
+const STDOUT: u64 = 0;
+const STDERR: u64 = 1;
+const KEEPER: u64 = 2;
+
+/// Starts the step and attends to it until it has ended.
+fn attend(
+    bundle: Bundle,
+    network: Option<OwnedFd>,
+    prepared: &mut Prepared,
+    cancel: &Cancel,
+    keeper: &mut Client,
+    output: &mut dyn FnMut(BuildStream, &[u8]),
+) -> Result<Ended, Error> {
+    let spawn = bundle.id.to_string();
+    let pipe = || descriptor::pipe().map_err(Error::Pipe);
+    let (stdout, stderr) = (pipe()?, pipe()?);
+    let mut descriptors: Vec<(DescriptorRole, OwnedFd)> = Vec::new();
+    descriptors.extend(network.map(|netns| (DescriptorRole::NetworkNamespace, netns)));
+    descriptors.push((DescriptorRole::Stdout, stdout.writer));
+    descriptors.push((DescriptorRole::Stderr, stderr.writer));
+    let (roles, descriptors) = descriptors.into_iter().unzip();
+    let request = RequestBody::Spawn(Box::new(Spawn {
+        id: spawn.clone(),
+        bundle,
+        stdio: Stdio::Pipes,
+        descriptors: roles,
+    }));
+    let (answer, _) = keeper
+        .ask(request, descriptors, START_LIMIT)
+        .map_err(Error::Keeper)?;
+    // Mounted by now, or never.
+    prepared.forget_secrets();
+    match answer {
+        ReplyBody::Spawned { .. } => {}
+        ReplyBody::SpawnFailed(failure) => return Err(Error::Start(failure)),
+        other => return Err(Error::Answer(format!("{other:?}"))),
+    }
+    let mut watch = Watch {
+        stdout: Stream::new(stdout.reader)?,
+        stderr: Stream::new(stderr.reader)?,
+        tail: VecDeque::new(),
+        end: None,
+    };
+    watch.until_end(&spawn, cancel, keeper, output)?;
+    let (outcome, oom_killed) = watch.end.ok_or(Error::Keeper(keeper::Error::Gone))?;
+    watch.drain(output);
+    let forgotten = keeper.ask(RequestBody::Forget { spawn }, Vec::new(), START_LIMIT);
+    forgotten.map_err(Error::Keeper)?;
+    if cancel.is_set() && !outcome.is_success() {
+        return Err(Error::Cancelled);
+    }
+    Ok(Ended {
+        outcome,
+        oom_killed,
+        tail: watch.tail.into(),
+    })
+}
+
+/// One of the step's streams.
+struct Stream {
+    pipe: Option<File>,
+}
+
+impl Stream {
+    fn new(pipe: OwnedFd) -> Result<Self, Error> {
+        descriptor::set_nonblocking(&pipe, true).map_err(Error::Pipe)?;
+        Ok(Self {
+            pipe: Some(pipe.into()),
+        })
+    }
+
+    /// Takes what is there; the pipe is gone after its end.
+    fn read(&mut self, take: &mut dyn FnMut(&[u8])) {
+        let Some(pipe) = &mut self.pipe else { return };
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            match pipe.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => {
+                    take(chunk.get(..count).unwrap_or_default());
+                    if count < chunk.len() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.pipe = None;
+    }
+}
+
+struct Watch {
+    stdout: Stream,
+    stderr: Stream,
+    tail: VecDeque<u8>,
+    end: Option<(Outcome, bool)>,
+}
+
+impl Watch {
+    fn until_end(
+        &mut self,
+        spawn: &str,
+        cancel: &Cancel,
+        keeper: &mut Client,
+        output: &mut dyn FnMut(BuildStream, &[u8]),
+    ) -> Result<(), Error> {
+        let mut poller = Poller::new().map_err(Error::Pipe)?;
+        for (stream, token) in [(&self.stdout, STDOUT), (&self.stderr, STDERR)] {
+            if let Some(pipe) = &stream.pipe {
+                poller
+                    .add(pipe, token, Interest::Read)
+                    .map_err(Error::Pipe)?;
+            }
+        }
+        poller
+            .add(keeper.as_fd(), KEEPER, Interest::Read)
+            .map_err(Error::Pipe)?;
+        let mut killed_at = None;
+        loop {
+            keeper.flush().map_err(Error::Keeper)?;
+            self.hear(spawn, keeper)?;
+            if self.end.is_some() {
+                return Ok(());
+            }
+            if cancel.is_set() {
+                let since = *killed_at.get_or_insert_with(|| {
+                    // Its failure is the keeper's end, which is met below.
+                    let _ = keeper.enqueue(kill(spawn), Vec::new());
+                    time::since_boot()
+                });
+                if time::since_boot().saturating_sub(since) > END_LIMIT {
+                    return Err(Error::Cancelled);
+                }
+                keeper.flush().map_err(Error::Keeper)?;
+            }
+            for event in poller.wait(Some(CANCEL_LOOK)).map_err(Error::Pipe)? {
+                if event.token != KEEPER {
+                    // A pipe at its end is closed, and so no longer waited for.
+                    self.take(event.token, output);
+                }
+            }
+        }
+    }
+
+    /// Takes the keeper's news.
+    fn hear(&mut self, wanted: &str, keeper: &mut Client) -> Result<(), Error> {
+        for (message, _) in keeper.read().map_err(Error::Keeper)? {
+            if let Message::State {
+                spawn,
+                state:
+                    SpawnState::Exited {
+                        outcome,
+                        oom_killed,
+                        ..
+                    },
+            } = message
+                && spawn == wanted
+            {
+                self.end = Some((outcome, oom_killed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a stream has.
+    fn take(&mut self, token: u64, output: &mut dyn FnMut(BuildStream, &[u8])) {
+        let (stream, kind) = if token == STDOUT {
+            (&mut self.stdout, BuildStream::Stdout)
+        } else {
+            (&mut self.stderr, BuildStream::Stderr)
+        };
+        let tail = &mut self.tail;
+        stream.read(&mut |bytes| {
+            output(kind, bytes);
+            tail.extend(bytes);
+            let excess = tail.len().saturating_sub(TAIL_BYTES);
+            tail.drain(..excess);
+        });
+    }
+
+    /// Takes what is left after the end. All who could write are gone, but for
+    /// what they themselves handed elsewhere.
+    fn drain(&mut self, output: &mut dyn FnMut(BuildStream, &[u8])) {
+        let until = time::since_boot() + DRAIN_LIMIT;
+        for token in [STDOUT, STDERR] {
+            loop {
+                self.take(token, output);
+                let stream = if token == STDOUT {
+                    &self.stdout
+                } else {
+                    &self.stderr
+                };
+                let Some(pipe) = &stream.pipe else { break };
+                let left = until.saturating_sub(time::since_boot());
+                if left.is_zero() {
+                    break;
+                }
+                let ready = crate::sys::poll::wait_readable(pipe, Some(left));
+                if !ready.unwrap_or(false) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn kill(spawn: &str) -> RequestBody {
+    RequestBody::Signal {
+        spawn: spawn.to_owned(),
+        signal: KILL,
+    }
+}
+
+/// SIGKILL, on every Linux.
+const KILL: i32 = 9;

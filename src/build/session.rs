@@ -1,0 +1,191 @@
+//! What a run of builds has on the host for its time: a folder of its own with
+//! a lock, a place in memory for secrets, a name for control groups.
+//!
+//! A killed run leaves its folder with a free lock; the next run takes away
+//! what stands in it: the bridge, the control groups, the secrets' place.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use crate::build::Error;
+use crate::network;
+use crate::runtime;
+use crate::store::{self, FileLock, Root, make_private_dir};
+use crate::sys::fs;
+
+/// The lock in a folder, held by its owner.
+const OWNER: &str = "owner";
+/// The lock that is held while a folder is made or swept.
+const DOOR: &str = ".tmp-door";
+/// Says which bridge is to be removed.
+const BRIDGE: &str = "bridge";
+/// Says where secrets were.
+const MEMORY: &str = "memory";
+/// Folders that are in memory on every system.
+const MEMORY_PLACES: [&str; 2] = ["/dev/shm", "/run"];
+
+/// What a run has on the host.
+#[derive(Debug)]
+pub(crate) struct Session {
+    folder: PathBuf,
+    cgroup: String,
+    memory: std::sync::OnceLock<PathBuf>,
+    _owner: FileLock,
+}
+
+impl Session {
+    /// Begins, after sweeping what killed runs have left.
+    pub(crate) fn open(root: &Root) -> Result<Self, Error> {
+        let dir = root.run_dir().join("builds");
+        make_private_dir(&dir)?;
+        let _door = FileLock::exclusive(&dir.join(DOOR))?;
+        sweep(root, &dir)?;
+        let mut number = 0_u32;
+        loop {
+            let name = format!("{}-{number}", std::process::id());
+            let folder = dir.join(&name);
+            match std::fs::create_dir(&folder) {
+                Ok(()) => {
+                    let owner = FileLock::exclusive(&folder.join(OWNER))?;
+                    return Ok(Self {
+                        cgroup: cgroup(root, &name),
+                        folder,
+                        memory: std::sync::OnceLock::new(),
+                        _owner: owner,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(source) => return Err(failed("create folder", &folder)(source)),
+            }
+        }
+    }
+
+    /// The folder below which its control groups are.
+    pub(crate) fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// A path in its folder.
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Says that a bridge goes with this run.
+    pub(crate) fn note_bridge(&self, name: &str) -> Result<(), Error> {
+        let path = self.place(BRIDGE);
+        std::fs::write(&path, name).map_err(failed("write", &path))
+    }
+
+    /// A folder in memory, for secrets.
+    pub(crate) fn memory(&self) -> Result<&Path, Error> {
+        if let Some(place) = self.memory.get() {
+            return Ok(place);
+        }
+        let place = if is_memory(&self.folder) {
+            self.place("secrets")
+        } else {
+            let above = MEMORY_PLACES.iter().map(Path::new);
+            let above = above.into_iter().find(|path| is_memory(path));
+            let above = above.ok_or(Error::NoMemory)?;
+            let name = self.cgroup.replace('/', "-");
+            let place = above.join(name);
+            // Noted first, so that nothing is left behind.
+            let note = self.place(MEMORY);
+            let text = place.as_os_str().as_encoded_bytes();
+            std::fs::write(&note, text).map_err(failed("write", &note))?;
+            place
+        };
+        make_private_dir(&place)?;
+        Ok(self.memory.get_or_init(|| place))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // What can't be removed here is swept by the next run.
+        let _ = clear(&self.folder, &self.cgroup);
+    }
+}
+
+fn cgroup(root: &Root, name: &str) -> String {
+    format!("{}/build-{name}", root.cgroup_base())
+}
+
+fn is_memory(path: &Path) -> bool {
+    fs::folder(path)
+        .and_then(|folder| fs::filesystem_magic(folder.as_fd()))
+        .is_ok_and(|magic| magic == fs::TMPFS_MAGIC)
+}
+
+/// Takes away what runs that nobody holds any more have left.
+///
+/// # Errors
+/// [`Error::Io`] when the folder can't be read.
+pub(crate) fn sweep(root: &Root, dir: &Path) -> Result<(), Error> {
+    for name in store::record::names(dir)? {
+        let folder = dir.join(&name);
+        let lock = folder.join(OWNER);
+        let is_dead = !lock.exists() || FileLock::try_exclusive(&lock)?.is_some();
+        if is_dead {
+            clear(&folder, &cgroup(root, &name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a run's folder, last, after what stands in it.
+fn clear(folder: &Path, cgroup: &str) -> Result<(), Error> {
+    if let Ok(bridge) = std::fs::read_to_string(folder.join(BRIDGE)) {
+        let names = [bridge];
+        network::bridge::retire(&names).map_err(Error::Network)?;
+        network::bridge::remove(&names).map_err(Error::Network)?;
+    }
+    if let Ok(place) = std::fs::read(folder.join(MEMORY)) {
+        use std::os::unix::ffi::OsStringExt as _;
+        let place = PathBuf::from(std::ffi::OsString::from_vec(place));
+        remove(&place)?;
+    }
+    // Groups in which something still ends are found by the next run.
+    runtime::cgroup::remove(cgroup).map_err(Error::Cgroup)?;
+    remove(folder)
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(failed("remove", path)),
+    }
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dead_are_swept_and_the_living_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("s"), &dir.path().join("r")).unwrap();
+        let living = Session::open(&root).unwrap();
+        let memory = living.memory().unwrap().to_owned();
+        assert!(is_memory(&memory));
+        let dead = root.run_dir().join("builds/1-0");
+        std::fs::create_dir(&dead).unwrap();
+        std::fs::write(dead.join("secret"), "x").unwrap();
+        let other = Session::open(&root).unwrap();
+        assert!(!dead.exists());
+        assert!(living.place(OWNER).exists() && other.place(OWNER).exists());
+        assert_ne!(living.cgroup(), other.cgroup());
+        let gone = living.folder.clone();
+        drop(living);
+        assert!(!gone.exists() && !memory.exists());
+    }
+}

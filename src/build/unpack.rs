@@ -1,0 +1,67 @@
+//! ADD of local archives: told by their content, unpacked to a tree.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _, Seek as _};
+
+use crate::archive::{self, Limits, TarReader};
+use crate::build::select::{self, Source};
+use crate::build::tree::{HostTree, Node, Tree};
+use crate::build::{Error, context};
+use crate::image::Workshop;
+use crate::sys::tree::Kind;
+
+/// First bytes of forms that aren't read here, with their names.
+const UNSUPPORTED: [(&[u8], &str); 2] = [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz")];
+
+/// What a source comes to: its own files, or those of the archive that it is.
+///
+/// # Errors
+/// [`Error::Compression`] for an archive in a form that isn't read here.
+pub(crate) fn unpacked(source: Source, workshop: &Workshop) -> Result<Vec<Source>, Error> {
+    let Node::Other(leaf) = &source.node else {
+        return Ok(vec![source]);
+    };
+    if leaf.stat.kind != Kind::File || leaf.stat.size == 0 {
+        return Ok(vec![source]);
+    }
+    let name = source.name.to_string_lossy().into_owned();
+    let mut file = leaf.open().map_err(Error::io("read", &name))?;
+    if !is_archive(&mut file, &name)? {
+        return Ok(vec![source]);
+    }
+    let place = workshop.place("unpacked");
+    std::fs::create_dir(&place).map_err(Error::io("create", &place))?;
+    context::extract(file, &place, &name)?;
+    let tree = Tree::Host(HostTree {
+        root: place,
+        ignore: std::sync::Arc::default(),
+        keeps_owners: true,
+    });
+    Ok(select::sources(&tree, "", false)?)
+}
+
+/// Whether a file is a tar in any form, by its first bytes.
+fn is_archive(file: &mut File, name: &str) -> Result<bool, Error> {
+    let mut first = Vec::new();
+    let failed = |source| Error::io("read", name)(source);
+    file.take(6).read_to_end(&mut first).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    let form = UNSUPPORTED
+        .iter()
+        .find(|(magic, _)| first.starts_with(magic));
+    if let Some((_, form)) = form {
+        return Err(Error::Compression {
+            name: name.to_owned(),
+            form,
+        });
+    }
+    let begins_well = {
+        let Ok((_, plain)) = archive::decoder(&*file) else {
+            return Ok(false);
+        };
+        let mut reader = TarReader::new(BufReader::new(plain), Limits::default());
+        matches!(reader.next_entry(), Ok(Some(_)))
+    };
+    file.rewind().map_err(failed)?;
+    Ok(begins_well)
+}

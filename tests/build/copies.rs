@@ -1,0 +1,234 @@
+//! COPY and ADD, rule by rule.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use rcompose::build::{Context, NamedSource};
+use rcompose::dockerfile::NamedContext;
+
+use crate::bench::{Bench, words};
+
+/// The topmost layer of a build of these lines, which end in one that copies.
+fn copied(bench: &Bench, lines: &str) -> Vec<String> {
+    let built = bench.build(&format!("FROM busybox\n{lines}\n"));
+    let built = built.unwrap_or_else(|failure| panic!("{lines}: {}", words(&failure)));
+    bench.top_layer(&built.image)
+}
+
+fn refused(bench: &Bench, lines: &str) -> String {
+    let built = bench.build(&format!("FROM busybox\n{lines}\n"));
+    words(&built.unwrap_err())
+}
+
+fn context() -> Bench {
+    let bench = Bench::new();
+    bench.write("a.txt", "a");
+    bench.write("b.txt", "b");
+    bench.write("dir/x", "x");
+    bench.write("dir/sub/y", "y");
+    let sub = bench.context.join("dir/sub");
+    std::fs::set_permissions(sub, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let y = bench.context.join("dir/sub/y");
+    std::os::unix::fs::chown(&y, Some(77), Some(88)).unwrap();
+    std::fs::set_permissions(y, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    symlink("nowhere", bench.context.join("dir/link")).unwrap();
+    bench
+}
+
+pub(crate) fn destinations_are_docker_s() {
+    let bench = context();
+    assert_eq!(copied(&bench, "COPY a.txt /new"), ["new 0:0 644"]);
+    assert_eq!(
+        copied(&bench, "COPY a.txt /new/"),
+        ["new 0:0 755", "new/a.txt 0:0 644"]
+    );
+    assert_eq!(
+        copied(&bench, "COPY dir /new"),
+        [
+            "new 0:0 755",
+            "new/link 0:0 777",
+            "new/sub 0:0 700",
+            "new/sub/y 0:0 4755",
+            "new/x 0:0 644"
+        ]
+    );
+    assert_eq!(
+        copied(&bench, "COPY a.txt /etc"),
+        ["etc 0:0 755", "etc/a.txt 0:0 644"]
+    );
+    assert_eq!(
+        copied(&bench, "WORKDIR /w/v\nCOPY *.txt ./"),
+        [
+            "w 0:0 755",
+            "w/v 0:0 755",
+            "w/v/a.txt 0:0 644",
+            "w/v/b.txt 0:0 644"
+        ]
+    );
+    let several = refused(&bench, "COPY a.txt b.txt /new");
+    assert!(
+        several.contains("must be a directory and end with a /"),
+        "{several}"
+    );
+    let onto = refused(&bench, "COPY dir /etc/passwd");
+    assert!(onto.contains("etc/passwd"), "{onto}");
+}
+
+pub(crate) fn owners_and_modes_can_be_given() {
+    let bench = context();
+    assert_eq!(
+        copied(&bench, "COPY --chown=joe --chmod=u=rwX,go=rX dir/sub /d/"),
+        ["d 1000:1001 755", "d/y 1000:1001 755"]
+    );
+    assert_eq!(
+        copied(&bench, "COPY --chown=5:wheel a.txt /x"),
+        ["x 5:10 644"]
+    );
+    assert_eq!(
+        copied(&bench, "COPY --chown=5 --chmod=0600 a.txt /x"),
+        ["x 5:5 600"]
+    );
+    let unknown = refused(&bench, "COPY --chown=ghost a.txt /x");
+    assert!(unknown.contains("ghost"), "{unknown}");
+    let from_stage = "RUN touch /mine && chown 3:4 /mine\nFROM busybox\nCOPY --from=0 /mine /m";
+    assert_eq!(copied(&bench, from_stage), ["m 3:4 644"]);
+}
+
+pub(crate) fn missing_sources_are_told() {
+    let bench = context();
+    bench.write(".dockerignore", "*.txt\n!b.txt\n");
+    let missing = refused(&bench, "COPY none /x");
+    assert!(missing.ends_with("\"/none\": not found"), "{missing}");
+    let ignored = refused(&bench, "COPY a.txt /x");
+    assert!(ignored.contains("excluded by the ignore file"), "{ignored}");
+    assert_eq!(
+        copied(&bench, "COPY *.txt /x/"),
+        ["x 0:0 755", "x/b.txt 0:0 644"]
+    );
+    let built = bench.build("FROM busybox\nCOPY *.none /x/\n").unwrap();
+    assert_eq!(
+        built.image.layers.len(),
+        1,
+        "a pattern that matches nothing copies nothing"
+    );
+}
+
+pub(crate) fn links_lead_inside_and_are_kept() {
+    let bench = context();
+    symlink("/etc/hostname", bench.context.join("out")).unwrap();
+    symlink("dir", bench.context.join("in")).unwrap();
+    let out = refused(&bench, "COPY out /x");
+    assert!(out.contains("not found"), "{out}");
+    assert_eq!(copied(&bench, "COPY in/x /x"), ["x 0:0 644"]);
+    assert_eq!(
+        copied(
+            &bench,
+            "RUN mkdir /real && ln -s real /alias\nCOPY a.txt /alias/"
+        ),
+        ["real 0:0 755", "real/a.txt 0:0 644"]
+    );
+    assert_eq!(
+        copied(
+            &bench,
+            "RUN mkdir /real && ln -s real /alias\nCOPY --link a.txt /alias/"
+        ),
+        ["alias 0:0 755", "alias/a.txt 0:0 644"]
+    );
+}
+
+pub(crate) fn parents_and_excludes_hold() {
+    let bench = context();
+    assert_eq!(
+        copied(&bench, "COPY --parents dir/sub/y /p/"),
+        [
+            "p 0:0 755",
+            "p/dir 0:0 755",
+            "p/dir/sub 0:0 700",
+            "p/dir/sub/y 0:0 4755"
+        ]
+    );
+    assert_eq!(
+        copied(&bench, "COPY --exclude=sub --exclude=link dir /p/"),
+        ["p 0:0 755", "p/x 0:0 644"]
+    );
+}
+
+pub(crate) fn archives_are_unpacked_by_add() {
+    let bench = context();
+    let tar = |arguments: &[&str]| {
+        let done = std::process::Command::new("tar")
+            .current_dir(&bench.context)
+            .args(arguments)
+            .status();
+        assert!(done.unwrap().success());
+    };
+    tar(&[
+        "--owner=7",
+        "--group=8",
+        "-czf",
+        "odd.name",
+        "dir/sub/y",
+        "a.txt",
+    ]);
+    assert_eq!(
+        copied(&bench, "ADD odd.name /u/"),
+        [
+            "u 0:0 755",
+            "u/a.txt 7:8 644",
+            "u/dir 0:0 755",
+            "u/dir/sub 0:0 755",
+            "u/dir/sub/y 7:8 4755"
+        ]
+    );
+    assert_eq!(
+        copied(&bench, "ADD --unpack=false odd.name /u/x"),
+        ["u 0:0 755", "u/x 0:0 644"]
+    );
+    assert_eq!(
+        copied(&bench, "COPY odd.name /u/x"),
+        ["u 0:0 755", "u/x 0:0 644"]
+    );
+    assert_eq!(copied(&bench, "ADD a.txt /x"), ["x 0:0 644"]);
+    bench.write("not.tar.gz", "plain text");
+    assert_eq!(copied(&bench, "ADD not.tar.gz /x"), ["x 0:0 644"]);
+    let built = bench
+        .build_with("FROM busybox\nCOPY dir/sub/y /y\n", |request| {
+            let archive = rcompose::build::ContextArchive::File(bench.context.join("odd.name"));
+            request.context = Context::Archive(archive);
+        })
+        .unwrap_or_else(|failure| panic!("{}", words(&failure)));
+    assert_eq!(bench.top_layer(&built.image), ["y 0:0 4755"]);
+}
+
+pub(crate) fn named_contexts_are_trees_and_stages() {
+    let bench = context();
+    let other = std::path::Path::new("/tmp/other");
+    std::fs::create_dir_all(other).unwrap();
+    std::fs::write(other.join("o"), "o").unwrap();
+    let with_other = |request: &mut rcompose::build::BuildRequest| {
+        request
+            .options
+            .contexts
+            .insert("other".to_owned(), NamedContext::Tree);
+        let tree = NamedSource::Tree(Context::Folder(other.to_owned()));
+        request.contexts.insert("other".to_owned(), tree);
+    };
+    let built = bench
+        .build_with(
+            "FROM busybox\nRUN --mount=type=bind,from=other,target=/m cat /m/o; ls -ln /m\n\
+             COPY --from=other o /o\n",
+            with_other,
+        )
+        .unwrap_or_else(|failure| panic!("{}", words(&failure)));
+    assert_eq!(bench.top_layer(&built.image), ["o 0:0 644"]);
+    assert!(bench.output().starts_with('o'), "{}", bench.output());
+    let rw = "FROM busybox\nRUN --mount=target=/m,rw echo new >/m/a.txt; cat /m/a.txt\n\
+              RUN --mount=target=/m cat /m/a.txt; echo 2>/dev/null >/m/a.txt || echo read-only\n";
+    bench
+        .build(rw)
+        .unwrap_or_else(|failure| panic!("{}", words(&failure)));
+    assert_eq!(bench.output(), "new\naread-only\n");
+    assert_eq!(
+        std::fs::read_to_string(bench.context.join("a.txt")).unwrap(),
+        "a"
+    );
+}

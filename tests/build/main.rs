@@ -1,0 +1,75 @@
+//! Builds against the kernel: real containers and real layers, each case in
+//! namespaces of its own. Needs root.
+//!
+//! This binary is every role: the keepers that builds start, they start from it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at the first surprise"
+)]
+
+#[expect(dead_code, reason = "the runtime's tests use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bench;
+mod copies;
+mod runs;
+mod steps;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).unwrap_or_default().as_str() {
+        "keeper" => return end(rcompose::keeper::run()),
+        "endless" => {
+            runs::endless();
+            return ExitCode::FAILURE;
+        }
+        _ => {}
+    }
+    let cases = cases![
+        steps, without "": {
+            stages_are_built_and_copied_from,
+            a_second_build_finds_everything,
+            an_equal_result_stops_the_change,
+            a_failing_program_is_told_and_leaves_nothing,
+            what_a_step_needs_only_to_run_is_not_in_its_layer,
+            secrets_stay_outside,
+            users_and_folders_are_the_images,
+            steps_are_confined,
+            scripts_stand_in_the_dockerfile,
+        }
+        runs, without "": {
+            independent_stages_run_together,
+            equal_steps_of_two_builds_run_once,
+            builds_stand_on_builds,
+            networks_are_as_asked,
+            cache_mounts_outlive_builds,
+            one_epoch_one_image,
+            a_killed_build_leaves_nothing_running,
+        }
+        copies, without "": {
+            destinations_are_docker_s,
+            owners_and_modes_can_be_given,
+            missing_sources_are_told,
+            links_lead_inside_and_are_kept,
+            parents_and_excludes_hold,
+            archives_are_unpacked_by_add,
+            named_contexts_are_trees_and_stages,
+        }
+    ];
+    support::isolated::main(cases, &[])
+}
+
+fn end<T, E: std::fmt::Debug>(result: Result<T, E>) -> ExitCode {
+    match result {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "{error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
