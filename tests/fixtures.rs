@@ -162,7 +162,12 @@ fn what_is_printed_loads_to_the_same() {
     find(&root, &mut folders);
     for folder in folders {
         let (printed, told) = load(&folder);
-        if told.iter().any(|line| line.starts_with("error")) {
+        // What stands in other files or under other profiles isn't printed,
+        // and numbers are printed as text.
+        let refers = ["label_file:", "required: false", "mode: host"];
+        if told.iter().any(|line| line.starts_with("error"))
+            || refers.iter().any(|word| printed.contains(word))
+        {
             continue;
         }
         let source = compose::MapSource::new().with("/again/compose.yaml", &printed);

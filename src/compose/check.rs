@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use crate::compose::attribute::{Attribute, Forms, Kind, Limit, Schema, Unique};
+use crate::compose::attribute::{Attribute, Forms, Kind, Limit, Schema, Short, Unique};
 use crate::compose::node::{Map, Node, Value};
 use crate::compose::place::Place;
 use crate::compose::problem::{Problem, Problems};
@@ -15,7 +15,26 @@ use crate::diagnostic;
 
 /// Checks a tree that was merged up to the file `name`.
 pub(crate) fn check(root: &mut Node, schema: &'static Schema, name: &str, problems: &mut Problems) {
+    if let Some((number, place)) = beyond_json(root) {
+        let message = format!("validating {name}: json: unsupported value: {number}");
+        let problem = Problem::error("bad-number", message, place)
+            .label("no JSON can hold this number")
+            .hint("put it in quotes if you mean the word");
+        problems.add(problem);
+    }
     Check { name, problems }.children(root, schema, &Trail::ROOT);
+}
+
+/// The first infinite number, or none at all.
+fn beyond_json(node: &Node) -> Option<(String, Place)> {
+    match &node.value {
+        Value::Float(number) if !number.is_finite() => {
+            Some((scalar::print_float(*number), node.place))
+        }
+        Value::List(items) => items.iter().find_map(beyond_json),
+        Value::Map(map) => map.iter().find_map(|(_, child)| beyond_json(child)),
+        _ => None,
+    }
 }
 
 struct Check<'a> {
@@ -31,7 +50,7 @@ impl Check<'_> {
                 self.wrong_form(node, row.named, trail);
                 return false;
             }
-            if !self.limit(node, row.limit, trail) {
+            if !self.limit(node, row, trail) {
                 return false;
             }
         }
@@ -47,6 +66,8 @@ impl Check<'_> {
                 let is_section = row.is_none_or(|row| row.kind == Kind::Section);
                 if is_section {
                     self.unknown_keys(map, schema, trail);
+                } else if row.is_some_and(|row| has_free_keys(row.short)) {
+                    self.empty_keys(map, trail);
                 }
                 map_retain(map, |key, child| {
                     let trail = trail.key(key);
@@ -89,8 +110,8 @@ impl Check<'_> {
                         (None, None) => true,
                     }
                 });
-                if row.is_some_and(|row| row.unique == Unique::Refused) {
-                    self.refuse_equal(items, trail);
+                if let Some(row) = row.filter(|row| row.unique == Unique::Refused) {
+                    self.refuse_equal(items, row, trail);
                 }
             }
             _ => {}
@@ -101,7 +122,9 @@ impl Check<'_> {
     fn loose(&mut self, node: &Node, forms: Forms, trail: &Trail<'_>) -> bool {
         let fits = fits(&node.value, forms);
         if !fits {
-            self.wrong_form(node, forms, trail);
+            // A list is the schema's last choice; the first one is named.
+            let first = forms.without(Forms::LIST);
+            self.wrong_form(node, first, trail);
         }
         fits
     }
@@ -118,19 +141,38 @@ impl Check<'_> {
         self.problems.add_at(&trail.numbered(), problem);
     }
 
-    fn limit(&mut self, node: &Node, limit: Limit, trail: &Trail<'_>) -> bool {
+    fn limit(&mut self, node: &Node, row: &Attribute, trail: &Trail<'_>) -> bool {
+        let limit = row.limit;
         let path = trail.numbered();
         let number = match node.value {
             Value::Int(number) => Some(number),
             _ => None,
         };
+        let amount = match node.value {
+            #[expect(clippy::cast_possible_truncation, reason = "only compared with limits")]
+            Value::Float(number) => Some(number as i64),
+            _ => number,
+        };
         let message = match (limit, &node.value) {
             (Limit::Words(words), Value::Text(text)) if !words.contains(&text.as_str()) => {
-                let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
-                format!("{path} value must be one of {}", words.join(", "))
+                let known: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
+                let among = if known.len() == 1 { "" } else { "one of " };
+                format!("{path} value must be {among}{}", known.join(", "))
             }
             (Limit::Pattern(pattern, matches), Value::Text(text)) if !matches(text) => {
                 format!("{path} '{text}' does not match pattern '{pattern}'")
+            }
+            // The reference tells what the other form would be.
+            (Limit::Minimum(least), _)
+                if row.named == Forms::TEXT && number.is_some_and(|n| n < least) =>
+            {
+                format!("{path} must be a string")
+            }
+            (Limit::Range(least, most), Value::Int(_) | Value::Float(_))
+                if row.named == Forms::TEXT
+                    && amount.is_some_and(|n| !(least..=most).contains(&n)) =>
+            {
+                format!("{path} must be a string")
             }
             (Limit::Minimum(least) | Limit::Range(least, _), _)
                 if number.is_some_and(|n| n < least) =>
@@ -143,6 +185,11 @@ impl Check<'_> {
             _ => return true,
         };
         let mut problem = self.problem("bad-value", &message, node.place);
+        problem = match limit {
+            Limit::Minimum(least) => problem.label(format!("must not be below {least}")),
+            Limit::Range(least, most) => problem.label(format!("must be from {least} to {most}")),
+            _ => problem,
+        };
         if let (Limit::Words(words), Value::Text(text)) = (limit, &node.value)
             && let Some(near) = diagnostic::nearest(text, words.iter().copied())
         {
@@ -200,7 +247,7 @@ impl Check<'_> {
         let path = trail.numbered();
         let is_service = schema
             .attribute()
-            .is_some_and(|row| row.path == "services.*");
+            .is_some_and(|row| matches!(row.path, "services.*" | "services.*.pre_start.[]"));
         for key in &unknown {
             let message = if is_service {
                 format!("{path}.{key} false schema")
@@ -251,7 +298,20 @@ impl Check<'_> {
         map.retain(|key, _| is_name(key));
     }
 
-    fn refuse_equal(&mut self, items: &mut Vec<Node>, trail: &Trail<'_>) {
+    /// A free key is at least one letter long.
+    fn empty_keys(&mut self, map: &mut Map, trail: &Trail<'_>) {
+        if let Some(place) = map.key_place("") {
+            let path = trail.numbered();
+            let message = format!("{path} additional properties '' not allowed");
+            let problem = self
+                .problem("bad-name", &message, place)
+                .label("a name is missing");
+            self.problems.add_at(&path, problem);
+            map.remove("");
+        }
+    }
+
+    fn refuse_equal(&mut self, items: &mut Vec<Node>, row: &Attribute, trail: &Trail<'_>) {
         let mut seen: Vec<(String, usize)> = Vec::new();
         let mut known = HashSet::new();
         let mut index = 0;
@@ -259,7 +319,8 @@ impl Check<'_> {
             let at = index;
             index += 1;
             let text = scalar::print(&item.value).unwrap_or_default();
-            if known.insert(text.clone()) {
+            // 1 and "1" are two.
+            if known.insert((item.as_text().is_some(), text.clone())) {
                 seen.push((text, at));
                 return true;
             }
@@ -267,8 +328,15 @@ impl Check<'_> {
                 .iter()
                 .find(|(other, _)| *other == text)
                 .map_or(0, |(_, at)| *at);
-            let message = format!("{} items at {first} and {at} are equal", trail.numbered());
-            let problem = self.problem("repeated-item", &message, item.place);
+            let path = trail.numbered();
+            let message = if row.named.has(Forms::LIST) {
+                format!("{path} items at {first} and {at} are equal")
+            } else {
+                format!("{path} must be a {}", words(row.named))
+            };
+            let problem = self
+                .problem("repeated-item", &message, item.place)
+                .label("this is in the list already");
             self.problems.add_at(&trail.numbered(), problem);
             false
         });
@@ -291,6 +359,13 @@ fn map_retain(map: &mut Map, mut keep: impl FnMut(&str, &mut Node) -> bool) {
         let dropped: HashSet<String> = dropped.into_iter().collect();
         map.retain(|key, _| !dropped.contains(key));
     }
+}
+
+fn has_free_keys(short: Short) -> bool {
+    matches!(
+        short,
+        Short::Pairs | Short::Labels | Short::Options | Short::Hosts
+    )
 }
 
 fn is_extension(key: &str, schema: &Schema) -> bool {

@@ -223,11 +223,12 @@ impl Check<'_> {
                 self.refers("volumes", "volume", volume.get("source"));
             }
         }
-        for config in self.service.items_at("configs") {
-            self.refers("configs", "config", config.get("source"));
-        }
-        for secret in self.service.items_at("secrets") {
-            self.refers("secrets", "secret", secret.get("source"));
+        for (section, kind) in [("configs", "config"), ("secrets", "secret")] {
+            for item in self.service.items_at(section) {
+                let nothing = Node::text("", item.place);
+                let source = item.get("source").unwrap_or(&nothing);
+                self.refers(section, kind, Some(source));
+            }
         }
         for (key, model) in self.service.entries_at("models") {
             let node = Node::text(key, model.place);
@@ -343,7 +344,7 @@ impl Check<'_> {
                 .is_some_and(|target| !target.is_empty());
             if !has_target && !matches!(action, "rebuild" | "restart") {
                 let text = format!(
-                    "services.{}.develop.watch: target is required for sync, sync+exec and sync+restart actions",
+                    "services.{}.develop.watch: target is required for non-rebuild actions",
                     self.name
                 );
                 self.invalid("no-watch-target", &text, watch.place, None);

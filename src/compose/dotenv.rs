@@ -35,12 +35,26 @@ pub(crate) fn parse(
     lookup: &dyn Fn(&str) -> Option<String>,
     unset: &mut dyn FnMut(&str),
 ) -> Result<Assignments, DotenvError> {
+    parse_after(text, lookup, &|_| None, unset)
+}
+
+/// The same; `earlier` comes after keys of the file itself.
+///
+/// # Errors
+/// At the first line that breaks the grammar.
+pub(crate) fn parse_after(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    earlier: &dyn Fn(&str) -> Option<String>,
+    unset: &mut dyn FnMut(&str),
+) -> Result<Assignments, DotenvError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.replace("\r\n", "\n");
     Parser {
         rest: &text,
         line: 1,
         lookup,
+        earlier,
         unset,
         out: Assignments::new(),
     }
@@ -112,6 +126,7 @@ struct Parser<'a> {
     rest: &'a str,
     line: u32,
     lookup: &'a dyn Fn(&str) -> Option<String>,
+    earlier: &'a dyn Fn(&str) -> Option<String>,
     unset: &'a mut dyn FnMut(&str),
     out: Assignments,
 }
@@ -126,7 +141,7 @@ impl<'a> Parser<'a> {
             }
             if is_inherited {
                 self.line += 1;
-                if let Some(value) = (self.lookup)(&key) {
+                if let Some(value) = (self.lookup)(&key).or_else(|| (self.earlier)(&key)) {
                     self.out.insert(key, Assignment { value, line });
                 }
                 continue;
@@ -236,7 +251,9 @@ impl<'a> Parser<'a> {
     fn expand(&mut self, value: &str) -> Result<String, DotenvError> {
         let out = &self.out;
         let lookup = |name: &str| {
-            (self.lookup)(name).or_else(|| out.get(name).map(|found| found.value.clone()))
+            (self.lookup)(name)
+                .or_else(|| out.get(name).map(|found| found.value.clone()))
+                .or_else(|| (self.earlier)(name))
         };
         template::substitute(value, &lookup, self.unset)
             .map(std::borrow::Cow::into_owned)

@@ -87,7 +87,7 @@ pub(crate) fn fold_environment(loader: &mut Loader<'_>, service: &mut Node, name
 
 /// Folds a service's `label_file` into its labels.
 pub(crate) fn fold_labels(loader: &mut Loader<'_>, service: &mut Node, name: &str) {
-    let Some(files) = service.remove("label_file") else {
+    let Some(files) = service.get("label_file").cloned() else {
         return;
     };
     let path = format!("services.{name}");
@@ -149,18 +149,19 @@ fn fold_file(
     let environment = &loader.environment;
     let lookup = |name: &str| {
         let own = || spot.own.and_then(|own| own.text_at(name));
-        let earlier = || folded.get(name).and_then(Node::as_text);
-        let value = environment.get(name).or_else(own).or_else(earlier);
-        value.map(str::to_owned)
+        environment.get(name).or_else(own).map(str::to_owned)
     };
+    let earlier = |name: &str| folded.get(name).and_then(Node::as_text).map(str::to_owned);
     let mut unset = Vec::new();
     let (parsed, verb) = match format {
         "" => (
-            dotenv::parse(&text, &lookup, &mut |name| unset.push(name.to_owned())),
+            dotenv::parse_after(&text, &lookup, &earlier, &mut |name| {
+                unset.push(name.to_owned());
+            }),
             "failed to read",
         ),
         "raw" => (
-            dotenv::parse_raw(&text, &lookup),
+            dotenv::parse_raw(&text, &|name| lookup(name).or_else(|| earlier(name))),
             "failed to parse env_file",
         ),
         other => {

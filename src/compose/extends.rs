@@ -163,13 +163,13 @@ fn merged(
     let trail = Trail::ROOT;
     let trail = trail.key("services");
     let schema = attribute::root().at("services.*");
-    merge::merge(
-        &mut base,
-        service,
-        schema,
-        &trail.key(name),
-        &mut loader.problems,
-    );
+    let before = loader.problems.count();
+    // The reference calls every service that extends another one `x`.
+    let trail = trail.key("x");
+    merge::merge(&mut base, service, schema, &trail, &mut loader.problems);
+    if loader.problems.count() > before {
+        loader.problems.taint(&path);
+    }
     Some(base)
 }
 

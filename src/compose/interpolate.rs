@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::compose::attribute::{Kind, Schema};
+use crate::compose::attribute::{Cast, Schema, Short};
 use crate::compose::environment::Environment;
 use crate::compose::node::{Mark, Node, Value};
 use crate::compose::place::Place;
@@ -31,21 +31,23 @@ pub(crate) fn interpolate(
 }
 
 /// Whether a cast failed, and in which words the reference says so.
-pub(crate) fn cast(kind: Kind, text: &str) -> Result<Option<Value>, String> {
-    match kind {
-        Kind::Int => text
-            .parse()
-            .map(|number| Some(Value::Int(number)))
-            .map_err(|_| format!("strconv.Atoi: parsing {text:?}: {}", number_fault(text))),
-        Kind::Float => text
+pub(crate) fn cast(cast: Cast, text: &str) -> Result<Option<Value>, String> {
+    let integer = |verb: &str| {
+        let parsed = text.parse().map(|number| Some(Value::Int(number)));
+        parsed.map_err(|_| format!("strconv.{verb}: parsing {text:?}: {}", number_fault(text)))
+    };
+    match cast {
+        Cast::None => Ok(None),
+        Cast::Int => integer("Atoi"),
+        Cast::Int64 => integer("ParseInt"),
+        Cast::Float => text
             .parse()
             .map(|number| Some(Value::Float(number)))
             .map_err(|_| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
-        Kind::Bool => match boolean(text) {
+        Cast::Bool => match boolean(text) {
             Some((value, _)) => Ok(Some(Value::Bool(value))),
             None => Err(format!("invalid boolean: {text}")),
         },
-        _ => Ok(None),
     }
 }
 
@@ -75,6 +77,14 @@ fn boolean(text: &str) -> Option<(bool, bool)> {
         "n" | "no" | "off" => Some((false, true)),
         _ => None,
     }
+}
+
+/// The warning about a boolean of YAML 1.1.
+pub(crate) fn old_boolean(text: &str, place: Place) -> Option<Problem> {
+    let (value, _) = boolean(text).filter(|(_, is_old)| *is_old)?;
+    let message =
+        format!("{text:?} for boolean is not supported by YAML 1.2, please use `{value}`");
+    Some(Problem::warning("old-boolean", message, place))
 }
 
 struct Walk<'a> {
@@ -122,9 +132,13 @@ impl Walk<'_> {
     }
 
     fn text(&mut self, text: &str, schema: Option<&'static Schema>, place: Place) -> Option<Value> {
-        let kind = schema.and_then(Schema::attribute).map(|row| row.kind);
-        let castable = matches!(kind, Some(Kind::Int | Kind::Float | Kind::Bool));
-        if !castable && !text.contains('$') {
+        let row = schema.and_then(Schema::attribute);
+        let wanted = row.map_or(Cast::None, |row| match row.short {
+            // The short form of a limit is a number of its own.
+            Short::Ulimit => Cast::Int,
+            _ => row.cast,
+        });
+        if wanted == Cast::None && !text.contains('$') {
             return None;
         }
         let mut unset = Vec::new();
@@ -140,25 +154,22 @@ impl Walk<'_> {
         for name in unset {
             self.tell_unset(&name, place);
         }
-        if let (Some(kind), true) = (kind, castable) {
-            match cast(kind, &value) {
-                Ok(Some(cast)) => {
-                    self.tell_old_boolean(kind, &value, place);
-                    return Some(cast);
-                }
-                Ok(None) => {}
-                Err(reason) => {
-                    let path = self.path.join(".");
-                    let message = format!(
-                        "error while interpolating {path}: failed to cast to expected type: {reason}"
-                    );
-                    let problem = Problem::error("bad-cast", message, place).label(expected(kind));
-                    self.problems.add_at(&path, problem);
-                    return None;
-                }
+        match cast(wanted, &value) {
+            Ok(Some(cast)) => {
+                self.tell_old_boolean(wanted, &value, place);
+                Some(cast)
+            }
+            Ok(None) => Some(Value::Text(value)),
+            Err(reason) => {
+                let path = self.path.join(".");
+                let message = format!(
+                    "error while interpolating {path}: failed to cast to expected type: {reason}"
+                );
+                let problem = Problem::error("bad-cast", message, place).label(expected(wanted));
+                self.problems.add_at(&path, problem);
+                None
             }
         }
-        Some(Value::Text(value))
     }
 
     fn tell_unset(&mut self, name: &str, place: Place) {
@@ -167,17 +178,11 @@ impl Walk<'_> {
         }
     }
 
-    fn tell_old_boolean(&mut self, kind: Kind, text: &str, place: Place) {
-        if kind == Kind::Bool && boolean(text).is_some_and(|(_, old)| old) {
-            let message =
-                format!("{text:?} for boolean is not supported by YAML 1.2, please use `true`");
-            let message = if boolean(text).is_some_and(|(value, _)| value) {
-                message
-            } else {
-                message.replace("`true`", "`false`")
-            };
-            self.problems
-                .add(Problem::warning("old-boolean", message, place));
+    fn tell_old_boolean(&mut self, cast: Cast, text: &str, place: Place) {
+        if cast == Cast::Bool
+            && let Some(problem) = old_boolean(text, place)
+        {
+            self.problems.add(problem);
         }
     }
 
@@ -204,10 +209,10 @@ impl Walk<'_> {
     }
 }
 
-fn expected(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Bool => "expected true or false",
-        Kind::Int => "expected a whole number",
-        _ => "expected a number",
+fn expected(cast: Cast) -> &'static str {
+    match cast {
+        Cast::Bool => "expected true or false",
+        Cast::Int | Cast::Int64 => "expected a whole number",
+        Cast::Float | Cast::None => "expected a number",
     }
 }

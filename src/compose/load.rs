@@ -26,7 +26,7 @@ use crate::compose::semantic;
 use crate::compose::source::Source;
 use crate::compose::trail::Trail;
 use crate::compose::unique;
-use crate::compose::yaml;
+use crate::compose::yaml::{self, scalar};
 
 /// How many files a load may read, counting repeated reads.
 pub(crate) const FILES_MAX: usize = 5_000;
@@ -92,9 +92,15 @@ impl<'a> Loader<'a> {
                 }
                 if document.as_map().is_none() {
                     let (code, text) = if document.is_null() {
-                        ("empty-file", "empty compose file")
+                        ("empty-file", "empty compose file".to_owned())
+                    } else if set.above.is_empty() && self.options.project_name.is_none() {
+                        // The reference looks for the project's name first.
+                        ("wrong-type", not_named(&document))
                     } else {
-                        ("wrong-type", "top-level object must be a mapping")
+                        (
+                            "wrong-type",
+                            "top-level object must be a mapping".to_owned(),
+                        )
                     };
                     self.problems.add(
                         Problem::error(code, text, document.place)
@@ -186,8 +192,12 @@ impl<'a> Loader<'a> {
         let mut services = Node::map(place);
         services.set(name, std::mem::replace(service, Node::null(place)));
         root.set("services", services);
-        check::check(&mut root, schema, "extended file", &mut self.problems);
-        canonical::canonicalize(&mut root, schema, self.templates(), &mut self.problems);
+        // Faults are told where the service ends up: a later value may mend them.
+        let mut faults = Problems::default();
+        check::check(&mut root.clone(), schema, "", &mut faults);
+        if !faults.has_errors() {
+            canonical::canonicalize(&mut root, schema, self.templates(), &mut self.problems);
+        }
         self.resolve_paths(&mut root, schema, folder);
         if let Some(found) = root
             .get_mut("services")
@@ -343,6 +353,24 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// The reference's words when it looks for `name:` in what is no mapping.
+fn not_named(document: &Node) -> String {
+    let tag = match &document.value {
+        Value::List(_) => "seq",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::Unsigned(_) => "int",
+        Value::Float(_) => "float",
+        Value::Time(_) => "timestamp",
+        Value::Text(_) | Value::Null | Value::Map(_) => "str",
+    };
+    let shown = match scalar::print(&document.value) {
+        Some(text) => format!(" `{text}`"),
+        None => String::new(),
+    };
+    let line = document.place.line;
+    format!("yaml: construct errors: line {line}: cannot construct !!{tag}{shown} into cli.named")
 }
 
 /// UTF-8, or UTF-16 with a byte order mark; the offset of the first bad byte

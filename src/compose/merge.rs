@@ -3,7 +3,7 @@
 //! Rules come from the table's merge column. Works on trees in any form,
 //! short or long; what makes list entries equal is `unique`'s affair.
 
-use crate::compose::attribute::{Merge, Schema};
+use crate::compose::attribute::{Merge, Schema, Unique};
 use crate::compose::node::{Entry, Map, Mark, Node, Value};
 use crate::compose::place::Place;
 use crate::compose::problem::{Problem, Problems};
@@ -34,10 +34,11 @@ pub(crate) fn merge(
         .and_then(Schema::attribute)
         .map_or(Merge::Deep, |row| row.merge);
     match rule {
-        Merge::Replace | Merge::Ulimit => replace(base, over),
+        Merge::Replace => replace(base, over),
+        Merge::Ulimit if base.as_map().is_none() || over.as_map().is_none() => replace(base, over),
         _ if over.is_null() => {}
         _ if base.is_null() => replace(base, over),
-        Merge::Deep => deep(base, over, schema, trail, problems),
+        Merge::Deep | Merge::Ulimit => deep(base, over, schema, trail, problems),
         Merge::Sequence => append(base, over, schema, sequence),
         Merge::Hosts => hosts(base, over),
         Merge::Keyed => {
@@ -83,10 +84,9 @@ fn deep(
     match (&mut base.value, over.value) {
         (Value::Map(base), Value::Map(over)) => merge_maps(base, over, schema, trail, problems),
         (Value::List(base), Value::List(over)) => {
-            // What the table doesn't know has no schema to refuse repetitions.
-            let folds = schema.is_none();
+            // An item that is there already adds nothing.
             for mut item in over {
-                if item.mark != Mark::Reset && !(folds && base.contains(&item)) {
+                if item.mark != Mark::Reset && !base.contains(&item) {
                     item.settle_marks();
                     base.push(item);
                 }
@@ -145,7 +145,15 @@ fn append(base: &mut Node, over: Node, schema: Option<&'static Schema>, to_list:
     let place = base.place;
     let earlier = std::mem::replace(base, Node::null(place));
     let mut items = to_list(earlier);
-    items.extend(to_list(over));
+    let is_pairs = schema
+        .and_then(Schema::attribute)
+        .is_some_and(|row| row.unique == Unique::Key);
+    for item in to_list(over) {
+        // The last of equal keys counts, even when its text is there already.
+        if is_pairs || !items.contains(&item) {
+            items.push(item);
+        }
+    }
     *base = Node::list(items, place);
     // One text stays one text only where a list of it means the same.
     debug_assert!(schema.is_some());
@@ -387,7 +395,12 @@ mod tests {
             (
                 "{ulimits: {a: {soft: 1, hard: 2}}}",
                 "{ulimits: {a: {soft: 3}}}",
-                r#"{"ulimits":{"a":{"soft":3}}}"#,
+                r#"{"ulimits":{"a":{"hard":2,"soft":3}}}"#,
+            ),
+            (
+                "{ulimits: {a: {soft: 1, hard: 2}}}",
+                "{ulimits: {a: 3}}",
+                r#"{"ulimits":{"a":3}}"#,
             ),
             (
                 "{extra_hosts: [a=1]}",

@@ -37,6 +37,7 @@ mod source;
 mod template;
 mod trail;
 mod unique;
+mod warn;
 mod yaml;
 
 pub use attribute::support_page;

@@ -99,7 +99,11 @@ pub(crate) fn fill_from(map: &mut Map, environment: &Environment) {
 fn implied_dependencies(service: &Node) -> Vec<(String, bool, Place)> {
     let mut found = Vec::new();
     for link in service.items_at("links") {
-        if let Some(name) = link.as_text().and_then(|text| text.split(':').next()) {
+        if let Some(text) = link.as_text() {
+            let name = match text.split_once(':') {
+                Some((name, alias)) if !alias.contains(':') => name,
+                _ => text,
+            };
             found.push((name.to_owned(), true, link.place));
         }
     }
@@ -156,10 +160,24 @@ fn inherit_for_hooks(service: &mut Node) {
         {
             hook.set("image", image.clone());
         }
-        if hook.get("networks").is_none()
-            && let Some(networks) = &networks
-        {
-            hook.set("networks", networks.clone());
+        if let Some(Value::Map(networks)) = networks.as_ref().map(|node| &node.value) {
+            join_too(hook, networks);
+        }
+    }
+}
+
+/// A hook joins its service's networks beside its own.
+fn join_too(hook: &mut Node, networks: &Map) {
+    let place = hook.place;
+    if hook.get("networks").and_then(Node::as_map).is_none() {
+        hook.set("networks", Node::map(place));
+    }
+    let Some(own) = hook.get_mut("networks").and_then(Node::as_map_mut) else {
+        return;
+    };
+    for (name, entry) in networks.entries() {
+        if own.get(name).is_none_or(Node::is_null) {
+            own.insert_entry(name.to_owned(), entry.clone());
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::compose::select::{self, Disabled};
 use crate::compose::settle;
 use crate::compose::source::Source;
 use crate::compose::template;
+use crate::compose::warn;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::{Project, ProjectName};
 
@@ -78,6 +79,7 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
     if !options.skip.interpolation {
         settle::settle(&mut root, attribute::root(), &mut loader.problems);
         disabled = select(&mut loader, &mut root);
+        warn::warn(&root, &mut loader.problems);
         if !loader.problems.has_errors() {
             project = lower::lower(&loader, &root, &disabled, &name, &mut unsupported);
         }

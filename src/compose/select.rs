@@ -16,6 +16,10 @@ pub(crate) struct Disabled {
 /// their own profiles with them.
 pub(crate) fn apply_profiles(root: &mut Node, profiles: &[String], asked: &[String]) -> Disabled {
     let mut active: BTreeSet<String> = profiles.iter().cloned().collect();
+    if active.is_empty() {
+        // What an unset COMPOSE_PROFILES stands for.
+        active.insert(String::new());
+    }
     for name in asked {
         let own = root
             .get("services")
@@ -79,6 +83,18 @@ pub(crate) fn apply_selection(
         kept.insert(name);
     }
     let out = take_out(root, |name, _| kept.contains(name));
+    // A dependency that may be missing and is missing is none.
+    let Some(services) = root.get_mut("services").and_then(Node::as_map_mut) else {
+        return;
+    };
+    for service in services.values_mut() {
+        if let Some(dependencies) = service.get_mut("depends_on").and_then(Node::as_map_mut) {
+            dependencies.retain(|name, dependency| {
+                let is_required = dependency.get("required").and_then(Node::as_bool) != Some(false);
+                is_required || kept.contains(name)
+            });
+        }
+    }
     for (name, entry) in out.services.into_entries() {
         disabled.services.insert_entry(name, entry);
     }
@@ -96,15 +112,6 @@ fn take_out(root: &mut Node, keep: impl Fn(&str, &Node) -> bool) -> Disabled {
         disabled.services.insert_entry(name, entry.clone());
     }
     services.retain(|name, _| !disabled.services.contains(name));
-    // A dependency that may be missing and is missing is none.
-    for service in services.values_mut() {
-        if let Some(dependencies) = service.get_mut("depends_on").and_then(Node::as_map_mut) {
-            dependencies.retain(|name, dependency| {
-                let is_required = dependency.get("required").and_then(Node::as_bool) != Some(false);
-                is_required || !disabled.services.contains(name)
-            });
-        }
-    }
     disabled
 }
 
@@ -118,9 +125,6 @@ pub(crate) fn prune(root: &mut Node) {
         };
         keys(service, "networks", networks);
         keys(service, "models", models);
-        for hook in service.items_at("pre_start") {
-            keys(hook, "networks", networks);
-        }
         for volume in service.items_at("volumes") {
             if volume.text_at("type") == Some("volume") {
                 volumes.extend(volume.text_at("source").map(str::to_owned));
@@ -137,11 +141,6 @@ pub(crate) fn prune(root: &mut Node) {
             secrets.extend(refs("secrets").map(str::to_owned));
             configs.extend(refs("configs").map(str::to_owned));
         }
-        let spec = service.get("credential_spec");
-        configs.extend(
-            spec.and_then(|spec| spec.text_at("config"))
-                .map(str::to_owned),
-        );
     }
     for (section, used) in ["networks", "volumes", "secrets", "configs", "models"]
         .iter()

@@ -16,7 +16,7 @@ pub(crate) fn check(root: &Node, problems: &mut Problems) {
             let trail = above.key(key);
             if matches!(section, "configs" | "secrets") {
                 sources(resource, section, &trail, problems);
-            } else {
+            } else if section == "volumes" {
                 external(resource, &trail, problems);
             }
         }
@@ -84,9 +84,9 @@ fn sources(resource: &Node, section: &str, trail: &Trail<'_>, problems: &mut Pro
         [] if resource.get("external").and_then(Node::as_bool) == Some(true) => return,
         [] => format!("{path}: one of {} must be set", kinds.join("|")),
         [_] => return,
-        several => format!(
+        _ => format!(
             "{path}: {} attributes are mutually exclusive",
-            several.join("|")
+            kinds.join("|")
         ),
     };
     let problem = Problem::error("bad-source", message, resource.place).hint(format!(

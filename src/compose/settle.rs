@@ -4,7 +4,7 @@
 //! The last stage that can find fault with a single value. What it leaves can
 //! be lowered and printed without a further check.
 
-use crate::compose::attribute::{Kind, Schema, Short};
+use crate::compose::attribute::{Attribute, Cast, Kind, Schema, Short};
 use crate::compose::canonical::words;
 use crate::compose::interpolate;
 use crate::compose::merge;
@@ -27,7 +27,7 @@ impl Settle<'_> {
     fn node(&mut self, node: &mut Node, schema: &'static Schema, trail: &Trail<'_>) {
         if let Some(row) = schema.attribute() {
             self.special(node, row.short, trail);
-            self.scalar(node, row.kind, trail);
+            self.scalar(node, row, trail);
         }
         match &mut node.value {
             Value::Map(map) => {
@@ -74,7 +74,8 @@ impl Settle<'_> {
         };
         let place = node.place;
         let Some(found) = words::split(text) else {
-            let message = format!("{}: invalid command line string", trail.numbered());
+            let path = bracket_path(&trail.indexed());
+            let message = format!("'{path}' invalid command line string");
             let problem = Problem::error("bad-command", message, place)
                 .label("a quote or bracket is left open, or brackets stand outside quotes")
                 .hint("no shell reads this line: write a list, or `sh -c '…'`");
@@ -96,13 +97,14 @@ impl Settle<'_> {
 
     fn hosts(&mut self, node: &mut Node, trail: &Trail<'_>) {
         let place = node.place;
+        let path = bracket_path(&trail.indexed());
         let items = merge::host_list(std::mem::replace(node, Node::null(place)));
         let mut hosts: Vec<Node> = Vec::with_capacity(items.len());
         for item in items {
             let text = scalar::print(&item.value).unwrap_or_default();
             let Some((host, addresses)) = text.split_once('=').or_else(|| text.split_once(':'))
             else {
-                let message = format!("invalid additional host, missing IP: {text}");
+                let message = format!("'{path}' invalid additional host, missing IP: {text}");
                 self.problems.add_at(
                     &trail.numbered(),
                     Problem::error("bad-host", message, item.place),
@@ -110,7 +112,7 @@ impl Settle<'_> {
                 continue;
             };
             if host.is_empty() || host.contains([':', '=']) {
-                let message = format!("bad host name '{host}'");
+                let message = format!("'{path}' bad host name '{host}'");
                 self.problems.add_at(
                     &trail.numbered(),
                     Problem::error("bad-host", message, item.place),
@@ -146,13 +148,25 @@ impl Settle<'_> {
         }
     }
 
-    fn scalar(&mut self, node: &mut Node, kind: Kind, trail: &Trail<'_>) {
+    fn scalar(&mut self, node: &mut Node, row: &Attribute, trail: &Trail<'_>) {
+        let kind = row.kind;
         if matches!(node.value, Value::List(_) | Value::Map(_) | Value::Null) {
             return;
         }
         let result = match kind {
-            Kind::Text => Ok(scalar::print(&node.value).map(Value::Text)),
-            Kind::Bool | Kind::Int => cast(node, kind),
+            Kind::Text => text(node),
+            Kind::Int if row.cast == Cast::None && node.as_text().is_some() => {
+                Err(unconvertible("uint16", "string"))
+            }
+            Kind::Bool | Kind::Int => {
+                if let (Kind::Bool, Some(text)) = (kind, node.as_text())
+                    && let Some(problem) = interpolate::old_boolean(text, node.place)
+                {
+                    self.problems.add(problem);
+                }
+                cast(node, kind)
+            }
+            Kind::Unsigned => unsigned(node),
             Kind::Float => cast(node, kind).map(|value| {
                 value.map(|value| match value {
                     Value::Float(number) => Value::Float(single(number)),
@@ -173,7 +187,7 @@ impl Settle<'_> {
                 let message = if reason.starts_with('\'') {
                     reason
                 } else {
-                    format!("'{}' {reason}", bracket_path(&trail.indexed()))
+                    format!("'{}' {reason}", decoder_path(row, trail))
                 };
                 let problem = Problem::error("bad-value", message, node.place);
                 self.problems.add_at(&trail.numbered(), problem);
@@ -185,14 +199,50 @@ impl Settle<'_> {
 
 type Settled = Result<Option<Value>, String>;
 
+/// Go's decoder, where a value can't become what it must be.
+fn unconvertible(expected: &str, got: &str) -> String {
+    format!("expected type '{expected}', got unconvertible type '{got}'")
+}
+
+fn text(node: &Node) -> Settled {
+    match &node.value {
+        Value::Time(_) => Err(unconvertible("string", "time.Time")),
+        value => Ok(scalar::print(value).map(Value::Text)),
+    }
+}
+
+fn unsigned(node: &Node) -> Settled {
+    let settled = cast(node, Kind::Int)?;
+    match settled.as_ref().unwrap_or(&node.value) {
+        Value::Int(number) if *number < 0 => Err(format!(
+            "cannot parse value as 'uint64': {number} overflows uint"
+        )),
+        _ => Ok(settled),
+    }
+}
+
+/// A float cut to an integer; out of range is the least one, as on the
+/// reference's machines.
+fn cut(number: f64) -> i64 {
+    #[expect(clippy::cast_precision_loss, reason = "only a bound")]
+    let bound = i64::MAX as f64;
+    if !(-bound..bound).contains(&number) {
+        return i64::MIN;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "in range")]
+    let cut = number as i64;
+    cut
+}
+
 fn cast(node: &Node, kind: Kind) -> Settled {
+    let function = match kind {
+        Kind::Bool => Cast::Bool,
+        Kind::Float => Cast::Float,
+        _ => Cast::Int,
+    };
     match (&node.value, kind) {
-        (Value::Text(text), _) => interpolate::cast(kind, text),
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "Go cuts and saturates alike"
-        )]
-        (Value::Float(number), Kind::Int) => Ok(Some(Value::Int(*number as i64))),
+        (Value::Text(text), _) => interpolate::cast(function, text),
+        (Value::Float(number), Kind::Int) => Ok(Some(Value::Int(cut(*number)))),
         #[expect(clippy::cast_precision_loss, reason = "Go's float64()")]
         (Value::Int(number), Kind::Float) => Ok(Some(Value::Float(*number as f64))),
         (Value::Unsigned(number), Kind::Int) => Err(format!("{number} is out of range")),
@@ -213,18 +263,16 @@ fn bytes(node: &Node) -> Settled {
             Some(bytes) => Ok(Some(Value::Int(bytes))),
             None => Err(format!("invalid size: '{text}'")),
         },
-        #[expect(clippy::cast_possible_truncation, reason = "Go cuts alike")]
-        Value::Float(number) => Ok(Some(Value::Int(*number as i64))),
+        // The reference takes whole numbers and text, and no float.
+        Value::Float(_) => Ok(Some(Value::Int(0))),
         _ => Ok(None),
     }
 }
 
 fn duration(node: &Node) -> Settled {
     let text = scalar::print(&node.value).unwrap_or_default();
-    match units::parse_duration(&text) {
-        Some(nanoseconds) => Ok(Some(Value::Text(units::print_duration(nanoseconds)))),
-        None => Err(format!("time: invalid duration {text:?}")),
-    }
+    let nanoseconds = units::parse_duration(&text).map_err(|fault| fault.in_words(&text))?;
+    Ok(Some(Value::Text(units::print_duration(nanoseconds))))
 }
 
 fn mode(node: &Node) -> Settled {
@@ -239,12 +287,7 @@ fn mode(node: &Node) -> Settled {
 
 fn mode_number(node: &Node) -> Settled {
     match &node.value {
-        Value::Text(text) => match scalar::integer(text) {
-            Some(number) => Ok(Some(number)),
-            None => Err(format!(
-                "strconv.ParseUint: parsing {text:?}: invalid syntax"
-            )),
-        },
+        Value::Text(_) => Err(unconvertible("uint32", "string")),
         _ => Ok(None),
     }
 }
@@ -262,6 +305,21 @@ fn count(node: &Node, trail: &Trail<'_>) -> Settled {
                 )
             }),
         _ => Ok(None),
+    }
+}
+
+/// The decoder's path of a value: fields without names of their own show
+/// Go's.
+fn decoder_path(row: &Attribute, trail: &Trail<'_>) -> String {
+    let path = bracket_path(&trail.indexed());
+    match path.rsplit_once('.') {
+        Some((above, last)) if row.is_device_limit() => {
+            let mut letters = last.chars();
+            let first = letters.next().map(|c| c.to_ascii_uppercase());
+            let last: String = first.into_iter().chain(letters).collect();
+            format!("{above}.{last}")
+        }
+        _ => path,
     }
 }
 

@@ -39,6 +39,11 @@ impl<'a> Trail<'a> {
         }
     }
 
+    /// The step above; the root's is itself.
+    pub(crate) fn above(&self) -> Trail<'a> {
+        self.above.copied().unwrap_or(Trail::ROOT)
+    }
+
     /// `services.a.ports.0`
     pub(crate) fn numbered(&self) -> String {
         self.print(&|out, index| {

@@ -66,9 +66,17 @@ fn collapse(items: &mut Vec<Node>, rule: Unique, trail: &Trail<'_>, problems: &m
 fn key(item: &Node, rule: Unique, trail: &Trail<'_>) -> Result<Option<String>, String> {
     Ok(match rule {
         Unique::None | Unique::Refused => None,
-        Unique::Key => scalar::print(&item.value)
-            .map(|text| text.split('=').next().unwrap_or_default().to_owned()),
-        Unique::Text => scalar::print(&item.value),
+        Unique::Key => match item.as_text() {
+            Some(text) => Some(text.split('=').next().unwrap_or_default().to_owned()),
+            None => {
+                let path = trail.bracketed();
+                return Err(format!("{path}: unexpected type {}", go_type(&item.value)));
+            }
+        },
+        Unique::Expose => match &item.value {
+            Value::Text(_) | Value::Int(_) => scalar::print(&item.value),
+            value => return Err(unsupported(value, trail)),
+        },
         Unique::Port => return port_key(item, trail),
         Unique::VolumeTarget => return volume_key(item, trail),
         Unique::DeviceTarget => match item.as_text() {
@@ -77,32 +85,52 @@ fn key(item: &Node, rule: Unique, trail: &Trail<'_>) -> Result<Option<String>, S
                 let source = parts.next().unwrap_or_default();
                 Some(parts.next().unwrap_or(source).to_owned())
             }
+            None if item.as_map().is_some_and(|map| !map.contains("target")) => {
+                let path = trail.bracketed();
+                return Err(format!("service device {path} is missing a mount target"));
+            }
             None => item.text_at("target").map(str::to_owned),
         },
-        Unique::SecretTarget => mount_key(item, "/run/secrets"),
-        Unique::ConfigTarget => mount_key(item, ""),
-        Unique::EnvFilePath => item
-            .as_text()
-            .or_else(|| item.text_at("path"))
-            .map(str::to_owned),
+        Unique::SecretTarget => return mount_key(item, "/run/secrets", trail),
+        Unique::ConfigTarget => return mount_key(item, "", trail),
+        Unique::EnvFilePath => {
+            if item.as_map().is_some_and(|map| !map.contains("path")) {
+                let path = trail.bracketed();
+                return Err(format!("environment path attribute {path} is missing"));
+            }
+            let path = item.as_text().or_else(|| item.text_at("path"));
+            path.map(str::to_owned)
+        }
     })
 }
 
 fn port_key(item: &Node, trail: &Trail<'_>) -> Result<Option<String>, String> {
+    if matches!(item.value, Value::Float(_)) {
+        let path = trail.above();
+        return Err(format!(
+            "{}: invalid type float64 for port",
+            path.numbered()
+        ));
+    }
     if item.as_map().is_none() {
         return Ok(scalar::print(&item.value));
     }
     let text = |key: &str| item.get(key).and_then(|node| scalar::print(&node.value));
+    // The same port as text and as a number is published twice.
+    let published = match item.get("published").map(|node| &node.value) {
+        Some(Value::Int(number)) => format!("#{number}"),
+        _ => text("published").unwrap_or_default(),
+    };
     let Some(target) = text("target") else {
         return Err(format!(
-            "service port {} is missing a target port",
+            "service ports {} is missing a target port",
             trail.bracketed()
         ));
     };
     Ok(Some(format!(
         "{}:{}:{}/{}",
         text("host_ip").unwrap_or_else(|| "0.0.0.0".to_owned()),
-        text("published").unwrap_or_default(),
+        published,
         target,
         text("protocol").unwrap_or_else(|| "tcp".to_owned()),
     )))
@@ -127,12 +155,42 @@ fn volume_key(item: &Node, trail: &Trail<'_>) -> Result<Option<String>, String> 
     }
 }
 
-fn mount_key(item: &Node, folder: &str) -> Option<String> {
+fn mount_key(item: &Node, folder: &str, trail: &Trail<'_>) -> Result<Option<String>, String> {
     if let Some(name) = item.as_text() {
-        return Some(format!("{folder}/{name}"));
+        return Ok(Some(format!("{folder}/{name}")));
     }
-    match item.text_at("target") {
-        Some(target) => Some(target.to_owned()),
-        None => Some(format!("{folder}/{}", item.text_at("source")?)),
+    if item.as_map().is_none() {
+        return Err(unsupported(&item.value, trail));
+    }
+    let own = item.text_at("target").map(str::to_owned);
+    let default = || {
+        item.text_at("source")
+            .map(|source| format!("{folder}/{source}"))
+    };
+    Ok(own.or_else(default))
+}
+
+/// The reference's words, which are about another attribute.
+fn unsupported(value: &Value, trail: &Trail<'_>) -> String {
+    let kind = go_type(value);
+    let shown = match value {
+        Value::Null => "<nil>".to_owned(),
+        value => format!("{kind}={}", scalar::print(value).unwrap_or_default()),
+    };
+    let path = trail.bracketed();
+    format!("{path}: unsupported expose value %!s({shown})")
+}
+
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Unsigned(_) => "uint64",
+        Value::Float(_) => "float64",
+        Value::Text(_) => "string",
+        Value::Time(_) => "time.Time",
+        Value::List(_) => "[]interface {}",
+        Value::Map(_) => "map[string]interface {}",
     }
 }

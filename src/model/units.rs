@@ -38,35 +38,72 @@ pub(crate) fn parse_bytes(text: &str) -> Option<i64> {
     Some(bytes as i64)
 }
 
-/// `1m30s`, `1.5h`, `2d`, `1w` …; None when it is no duration.
-pub(crate) fn parse_duration(text: &str) -> Option<i64> {
+/// Why a text is no duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DurationFault<'a> {
+    /// It doesn't look like one, or is too long.
+    Invalid,
+    /// A number stands without its unit.
+    MissingUnit,
+    /// What stands where a unit should.
+    UnknownUnit(&'a str),
+}
+
+impl DurationFault<'_> {
+    /// The reference's words about a text.
+    pub(crate) fn in_words(self, text: &str) -> String {
+        match self {
+            Self::Invalid => format!("time: invalid duration {text:?}"),
+            Self::MissingUnit => format!("time: missing unit in duration {text:?}"),
+            Self::UnknownUnit(unit) => format!("time: unknown unit {unit:?} in duration {text:?}"),
+        }
+    }
+}
+
+/// `1m30s`, `1.5h`, `2d`, `1w` … in nanoseconds.
+///
+/// # Errors
+/// Why it is no duration.
+pub(crate) fn parse_duration(text: &str) -> Result<i64, DurationFault<'_>> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     if rest == "0" {
-        return Some(0);
+        return Ok(0);
     }
     if rest.is_empty() {
-        return None;
+        return Err(DurationFault::Invalid);
     }
     let mut total: i128 = 0;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, after) = rest.split_at(end);
+        if !number.contains(|c: char| c.is_ascii_digit()) || number.matches('.').count() > 1 {
+            return Err(DurationFault::Invalid);
+        }
         let unit_end = after
             .find(|c: char| c.is_ascii_digit() || c == '.')
             .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
-        total = total.checked_add(nanoseconds(number, unit.trim())?)?;
-        rest = after.trim_start();
+        let scale = match unit {
+            "" => return Err(DurationFault::MissingUnit),
+            unit => scale(unit).ok_or(DurationFault::UnknownUnit(unit))?,
+        };
+        total = nanoseconds(number, scale)
+            .and_then(|part| total.checked_add(part))
+            .ok_or(DurationFault::Invalid)?;
+        rest = after;
     }
     let total = if negative { -total } else { total };
-    i64::try_from(total).ok()
+    i64::try_from(total).map_err(|_| DurationFault::Invalid)
 }
 
-fn nanoseconds(number: &str, unit: &str) -> Option<i128> {
-    let scale: i128 = match unit {
+/// Nanoseconds of a unit.
+fn scale(unit: &str) -> Option<i128> {
+    Some(match unit {
         "ns" => 1,
         "us" | "µs" | "μs" => 1_000,
         "ms" => 1_000_000,
@@ -76,9 +113,12 @@ fn nanoseconds(number: &str, unit: &str) -> Option<i128> {
         "d" => 86_400 * 1_000_000_000,
         "w" => 604_800 * 1_000_000_000,
         _ => return None,
-    };
+    })
+}
+
+fn nanoseconds(number: &str, scale: i128) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() || whole.len() > 18 {
+    if whole.len() > 18 {
         return None;
     }
     let whole: i128 = if whole.is_empty() {
@@ -133,7 +173,7 @@ fn decimal(value: u64, scale: u64) -> String {
 
 /// A printed duration as a value; None when it is negative or no duration.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
-    let nanoseconds = u64::try_from(parse_duration(text)?).ok()?;
+    let nanoseconds = u64::try_from(parse_duration(text).ok()?).ok()?;
     Some(Duration::from_nanos(nanoseconds))
 }
 
@@ -187,12 +227,22 @@ mod tests {
         for (text, printed) in cases {
             assert_eq!(
                 parse_duration(text).map(print_duration).as_deref(),
-                Some(printed),
+                Ok(printed),
                 "{text}"
             );
         }
-        for text in ["", "10", "s", "1x", "1 fortnight", "-", "."] {
-            assert_eq!(parse_duration(text), None, "{text}");
+        let faults = [
+            ("", "time: invalid duration \"\""),
+            ("s", "time: invalid duration \"s\""),
+            ("-", "time: invalid duration \"-\""),
+            (".", "time: invalid duration \".\""),
+            ("10", "time: missing unit in duration \"10\""),
+            ("1x", "time: unknown unit \"x\" in duration \"1x\""),
+            ("10 s", "time: unknown unit \" s\" in duration \"10 s\""),
+        ];
+        for (text, words) in faults {
+            let fault = parse_duration(text).expect_err(text);
+            assert_eq!(fault.in_words(text), words);
         }
     }
 
@@ -201,7 +251,7 @@ mod tests {
         fn a_printed_duration_reads_back(nanoseconds in any::<i64>()) {
             prop_assume!(nanoseconds != i64::MIN);
             let text = print_duration(nanoseconds);
-            prop_assert_eq!(parse_duration(&text), Some(nanoseconds));
+            prop_assert_eq!(parse_duration(&text), Ok(nanoseconds));
         }
 
         #[test]

@@ -77,6 +77,11 @@ impl Args {
         {
             return Err(Failure::usage(format!("unsupported format {format:?}")).into());
         }
+        if self.no_interpolate && !self.names.is_empty() {
+            output::notice(
+                "warning: service filtering is not applied when --no-interpolate is set, the full model will be rendered",
+            );
+        }
         let mut options = context.discover()?.options;
         self.apply(&mut options, context);
         if self.asks_for_variables() {

@@ -42,7 +42,9 @@ pub(crate) static ROWS: &[Attribute] = &[
         .forms(Forms::MAP.or(Forms::LIST))
         .named(Forms::MAP)
         .items(Forms::TEXT)
+        .values(Forms::TEXT.or(Forms::LIST))
         .merge(Merge::Hosts)
+        .unique(Unique::Refused)
         .short(Short::Hosts),
     text("services.*.build.isolation").carried("Windows"),
     text("services.*.build.network"),

@@ -1,9 +1,8 @@
 //! `deploy` and device requests.
 
-use crate::compose::attribute::Short;
 use crate::compose::attribute::{
-    Attribute, Forms, Kind, Limit, Print, bytes, duration, float, integer, labels, list, number,
-    pairs, row, section, text, texts,
+    Attribute, Cast, Forms, Kind, Limit, Print, Short, bytes, duration, float, integer, labels,
+    list, number, pairs, row, section, text, texts,
 };
 
 const SWARM: &str = "swarm";
@@ -13,10 +12,10 @@ const fn count(path: &'static str) -> Attribute {
 }
 
 pub(crate) static ROWS: &[Attribute] = &[
-    text("services.*.deploy.mode").carried(SWARM),
+    text("services.*.deploy.mode").carried(SWARM).warned("deploy.mode is only honored in Swarm mode"),
     integer("services.*.deploy.replicas").print(Print::Present),
-    labels("services.*.deploy.labels").carried(SWARM),
-    section("services.*.deploy.update_config").carried(SWARM),
+    labels("services.*.deploy.labels").carried(SWARM).warned("deploy.labels are only applied to Swarm services"),
+    section("services.*.deploy.update_config").carried(SWARM).warned("deploy.update_config only applies to rolling updates in Swarm mode"),
     integer("services.*.deploy.update_config.parallelism").print(Print::Present).carried(SWARM),
     duration("services.*.deploy.update_config.delay").carried(SWARM),
     text("services.*.deploy.update_config.failure_action").carried(SWARM),
@@ -25,7 +24,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.deploy.update_config.order")
         .limit(Limit::Words(&["start-first", "stop-first"]))
         .carried(SWARM),
-    section("services.*.deploy.rollback_config").carried(SWARM),
+    section("services.*.deploy.rollback_config").carried(SWARM).warned("deploy.rollback_config only applies to rolling updates in Swarm mode"),
     integer("services.*.deploy.rollback_config.parallelism").print(Print::Present).carried(SWARM),
     duration("services.*.deploy.rollback_config.delay").carried(SWARM),
     text("services.*.deploy.rollback_config.failure_action").carried(SWARM),
@@ -36,13 +35,13 @@ pub(crate) static ROWS: &[Attribute] = &[
         .carried(SWARM),
     section("services.*.deploy.resources").print(Print::Always),
     section("services.*.deploy.resources.limits"),
-    float("services.*.deploy.resources.limits.cpus"),
+    float("services.*.deploy.resources.limits.cpus").cast(Cast::None),
     bytes("services.*.deploy.resources.limits.memory").forms(Forms::TEXT),
     integer("services.*.deploy.resources.limits.pids"),
     section("services.*.deploy.resources.reservations"),
-    float("services.*.deploy.resources.reservations.cpus").carried(SWARM),
+    float("services.*.deploy.resources.reservations.cpus").cast(Cast::None).carried(SWARM),
     bytes("services.*.deploy.resources.reservations.memory").forms(Forms::TEXT),
-    list("services.*.deploy.resources.reservations.devices").carried("no device drivers"),
+    list("services.*.deploy.resources.reservations.devices").carried("no device drivers").warned("has no effect, since there are no device drivers"),
     section("services.*.deploy.resources.reservations.devices.[]")
         .limit(Limit::Required(&["capabilities"]))
         .carried(""),
@@ -68,13 +67,13 @@ pub(crate) static ROWS: &[Attribute] = &[
     duration("services.*.deploy.restart_policy.delay").print(Print::Present).carried(SWARM),
     integer("services.*.deploy.restart_policy.max_attempts").print(Print::Present),
     duration("services.*.deploy.restart_policy.window").print(Print::Present).carried(SWARM),
-    section("services.*.deploy.placement").print(Print::Always).carried(SWARM),
+    section("services.*.deploy.placement").print(Print::Always).carried(SWARM).warned("deploy.placement is only honored by the Swarm scheduler"),
     texts("services.*.deploy.placement.constraints").carried(SWARM),
     list("services.*.deploy.placement.preferences").carried(SWARM),
     section("services.*.deploy.placement.preferences.[]").carried(SWARM),
     text("services.*.deploy.placement.preferences.[].spread").carried(SWARM),
     integer("services.*.deploy.placement.max_replicas_per_node").carried(SWARM),
-    text("services.*.deploy.endpoint_mode").carried(SWARM),
+    text("services.*.deploy.endpoint_mode").carried(SWARM).warned("deploy.endpoint_mode only applies to Swarm's routing mesh"),
     section("services.*.gpus.[]").carried(""),
     texts("services.*.gpus.[].capabilities").carried(""),
     text("services.*.gpus.[].driver").carried(""),

@@ -1,8 +1,7 @@
 //! Commands at the turns of a container's life.
 
-use crate::compose::attribute::Merge;
 use crate::compose::attribute::{
-    Attribute, Forms, Print, Short, boolean, command, pairs, section, table, text,
+    Attribute, Forms, Limit, Merge, Print, Short, boolean, command, pairs, section, table, text,
 };
 
 pub(crate) static ROWS: &[Attribute] = &[
@@ -22,13 +21,13 @@ pub(crate) static ROWS: &[Attribute] = &[
         .short(Short::Networks),
     section("services.*.pre_start.[].networks.*").forms(Forms::MAP.or(Forms::NULL)),
     boolean("services.*.pre_start.[].per_replica"),
-    section("services.*.post_start.[]"),
+    section("services.*.post_start.[]").limit(Limit::Required(&["command"])),
     command("services.*.post_start.[].command"),
     text("services.*.post_start.[].user"),
     boolean("services.*.post_start.[].privileged"),
     text("services.*.post_start.[].working_dir"),
     pairs("services.*.post_start.[].environment"),
-    section("services.*.pre_stop.[]"),
+    section("services.*.pre_stop.[]").limit(Limit::Required(&["command"])),
     command("services.*.pre_stop.[].command"),
     text("services.*.pre_stop.[].user"),
     boolean("services.*.pre_stop.[].privileged"),

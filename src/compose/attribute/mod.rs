@@ -35,6 +35,8 @@ pub(crate) struct Attribute {
     pub(crate) limit: Limit,
     /// What it is once settled.
     pub(crate) kind: Kind,
+    /// What text becomes as soon as its variables have values.
+    pub(crate) cast: Cast,
     /// How its short forms become the long one.
     pub(crate) short: Short,
     /// How a later file's value meets an earlier one.
@@ -49,6 +51,8 @@ pub(crate) struct Attribute {
     pub(crate) support: Support,
     /// A word for the support page.
     pub(crate) note: &'static str,
+    /// What a load says when it is used, though it has no effect.
+    pub(crate) warning: &'static str,
 }
 
 /// A set of YAML forms.
@@ -70,6 +74,10 @@ impl Forms {
 
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     pub(crate) fn has(self, other: Self) -> bool {
@@ -101,6 +109,8 @@ pub(crate) enum Kind {
     Text,
     Bool,
     Int,
+    /// An integer that may not be negative.
+    Unsigned,
     /// A 32-bit float, as the reference keeps it.
     Float,
     /// A number of bytes; JSON has it as text.
@@ -120,6 +130,20 @@ pub(crate) enum Kind {
     /// A mapping with free keys.
     Table,
     List,
+}
+
+/// What text becomes at interpolation, and which of Go's functions words its
+/// faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cast {
+    /// It stays text.
+    None,
+    /// `strconv.Atoi`.
+    Int,
+    /// `strconv.ParseInt`.
+    Int64,
+    Float,
+    Bool,
 }
 
 /// How short forms become long ones.
@@ -180,7 +204,7 @@ pub(crate) enum Merge {
     Build,
     /// Merged when the driver is the same, else replaced.
     Logging,
-    /// The later limit wins as a whole.
+    /// Two mappings are merged; else the later limit wins as a whole.
     Ulimit,
     /// Entries are matched by subnet.
     Ipam,
@@ -192,8 +216,8 @@ pub(crate) enum Unique {
     None,
     /// Text up to the first `=`.
     Key,
-    /// The whole text.
-    Text,
+    /// Published ports as they stand.
+    Expose,
     /// Two equal items are an error.
     Refused,
     Port,
@@ -263,6 +287,12 @@ const fn row(path: &'static str, forms: Forms, kind: Kind) -> Attribute {
         value: Forms::ANY,
         limit: Limit::None,
         kind,
+        cast: match kind {
+            Kind::Int | Kind::Unsigned => Cast::Int,
+            Kind::Float => Cast::Float,
+            Kind::Bool => Cast::Bool,
+            _ => Cast::None,
+        },
         short: Short::None,
         merge: Merge::Deep,
         unique: Unique::None,
@@ -270,6 +300,7 @@ const fn row(path: &'static str, forms: Forms, kind: Kind) -> Attribute {
         print: Print::NonZero,
         support: Support::Enforced,
         note: "",
+        warning: "",
     }
 }
 
@@ -373,6 +404,12 @@ const fn list(path: &'static str) -> Attribute {
 }
 
 impl Attribute {
+    /// Whether it is one of the limits of `blkio_config`, whose fields the
+    /// reference gives no names.
+    pub(crate) fn is_device_limit(&self) -> bool {
+        self.path.starts_with("services.*.blkio_config.") && self.path.contains(".[].")
+    }
+
     const fn forms(mut self, forms: Forms) -> Self {
         self.forms = forms;
         self.named = forms;
@@ -401,6 +438,11 @@ impl Attribute {
 
     const fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
+        self
+    }
+
+    const fn cast(mut self, cast: Cast) -> Self {
+        self.cast = cast;
         self
     }
 
@@ -438,6 +480,11 @@ impl Attribute {
     const fn rejected(mut self, note: &'static str) -> Self {
         self.support = Support::Rejected;
         self.note = note;
+        self
+    }
+
+    const fn warned(mut self, warning: &'static str) -> Self {
+        self.warning = warning;
         self
     }
 

@@ -1,7 +1,7 @@
 //! Items of `ports`, `volumes`, `secrets` and `configs` of a service.
 
 use crate::compose::attribute::{
-    Attribute, Base, Forms, Kind, Limit, Print, Short, boolean, bytes, labels, row, section, text,
+    Attribute, Base, Forms, Kind, Limit, Print, boolean, bytes, labels, row, section, text,
 };
 
 const fn mode(path: &'static str) -> Attribute {
@@ -24,8 +24,7 @@ pub(crate) static ROWS: &[Attribute] = &[
         "services.*.ports.[].published",
         Forms::TEXT.or(Forms::INT),
         Kind::Text,
-    )
-    .short(Short::Stringly),
+    ),
     text("services.*.ports.[].protocol"),
     text("services.*.ports.[].app_protocol").carried("kept with the port"),
     section("services.*.volumes.[]")

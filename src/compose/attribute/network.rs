@@ -1,13 +1,13 @@
 //! Networks, at the top level and at a service.
 
 use crate::compose::attribute::{
-    Attribute, Forms, Kind, Merge, Print, Short, Unique, boolean, labels, list, options, row,
+    Attribute, Cast, Forms, Kind, Merge, Print, Short, Unique, boolean, labels, list, options, row,
     section, table, text, texts,
 };
 
 /// An integer that may not be text.
 const fn plain_number(path: &'static str) -> Attribute {
-    row(path, Forms::NUMBER, Kind::Int)
+    row(path, Forms::NUMBER, Kind::Int).cast(Cast::None)
 }
 
 pub(crate) static ROWS: &[Attribute] = &[

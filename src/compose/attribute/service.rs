@@ -2,14 +2,20 @@
 //! with many attributes have files of their own.
 
 use crate::compose::attribute::{
-    Attribute, Base, Forms, Kind, Limit, Merge, Print, Short, Unique, boolean, bytes, command,
-    duration, float, integer, labels, list, number, options, pairs, row, section, table, text,
-    text_or_texts, texts,
+    Attribute, Base, Cast, Forms, Kind, Limit, Merge, Print, Short, Unique, boolean, bytes,
+    command, duration, float, integer, labels, list, number, options, pairs, row, section, table,
+    text, text_or_texts, texts,
 };
 
 /// A number that may be text, with limits of the schema's own.
 const fn limited(path: &'static str, limit: Limit) -> Attribute {
     integer(path).named(Forms::TEXT).limit(limit)
+}
+
+const fn device_rate(path: &'static str) -> Attribute {
+    bytes(path)
+        .forms(Forms::INT.or(Forms::TEXT))
+        .print(Print::Always)
 }
 
 fn is_container_name(text: &str) -> bool {
@@ -31,22 +37,31 @@ fn is_pull_policy(text: &str) -> bool {
         "daily",
         "weekly",
     ];
-    WORDS.iter().any(|word| text.contains(word))
-        || text.split("every_").skip(1).any(|rest| {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            digits > 0
-                && rest
-                    .as_bytes()
-                    .get(digits)
-                    .is_some_and(|unit| b"wdhms".contains(unit))
-        })
+    WORDS.contains(&text) || text.strip_prefix("every_").is_some_and(is_spans)
+}
+
+/// Digits and a unit, once or more.
+fn is_spans(mut text: &str) -> bool {
+    loop {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let mut rest = text.get(digits..).unwrap_or_default().chars();
+        if digits == 0 || !rest.next().is_some_and(|unit| "wdhms".contains(unit)) {
+            return false;
+        }
+        text = rest.as_str();
+        if text.is_empty() {
+            return true;
+        }
+    }
 }
 
 pub(crate) static ROWS: &[Attribute] = &[
     section("services.*"),
     texts("services.*.profiles").unique(Unique::Key),
     labels("services.*.annotations").carried("kept with the container"),
-    boolean("services.*.attach").print(Print::Present),
+    boolean("services.*.attach")
+        .cast(Cast::None)
+        .print(Print::Present),
     section("services.*.build")
         .forms(Forms::TEXT.or(Forms::MAP))
         .named(Forms::TEXT)
@@ -54,32 +69,36 @@ pub(crate) static ROWS: &[Attribute] = &[
         .short(Short::Build),
     section("services.*.develop").forms(Forms::MAP.or(Forms::NULL)),
     section("services.*.blkio_config"),
-    integer("services.*.blkio_config.weight"),
+    integer("services.*.blkio_config.weight").cast(Cast::None),
     list("services.*.blkio_config.weight_device"),
     section("services.*.blkio_config.weight_device.[]"),
-    text("services.*.blkio_config.weight_device.[].path"),
-    integer("services.*.blkio_config.weight_device.[].weight"),
+    text("services.*.blkio_config.weight_device.[].path").print(Print::Always),
+    integer("services.*.blkio_config.weight_device.[].weight")
+        .cast(Cast::None)
+        .print(Print::Always),
     list("services.*.blkio_config.device_read_bps"),
     section("services.*.blkio_config.device_read_bps.[]"),
-    text("services.*.blkio_config.device_read_bps.[].path"),
-    bytes("services.*.blkio_config.device_read_bps.[].rate").forms(Forms::INT.or(Forms::TEXT)),
+    text("services.*.blkio_config.device_read_bps.[].path").print(Print::Always),
+    device_rate("services.*.blkio_config.device_read_bps.[].rate"),
     list("services.*.blkio_config.device_read_iops"),
     section("services.*.blkio_config.device_read_iops.[]"),
-    text("services.*.blkio_config.device_read_iops.[].path"),
-    bytes("services.*.blkio_config.device_read_iops.[].rate").forms(Forms::INT.or(Forms::TEXT)),
+    text("services.*.blkio_config.device_read_iops.[].path").print(Print::Always),
+    device_rate("services.*.blkio_config.device_read_iops.[].rate"),
     list("services.*.blkio_config.device_write_bps"),
     section("services.*.blkio_config.device_write_bps.[]"),
-    text("services.*.blkio_config.device_write_bps.[].path"),
-    bytes("services.*.blkio_config.device_write_bps.[].rate").forms(Forms::INT.or(Forms::TEXT)),
+    text("services.*.blkio_config.device_write_bps.[].path").print(Print::Always),
+    device_rate("services.*.blkio_config.device_write_bps.[].rate"),
     list("services.*.blkio_config.device_write_iops"),
     section("services.*.blkio_config.device_write_iops.[]"),
-    text("services.*.blkio_config.device_write_iops.[].path"),
-    bytes("services.*.blkio_config.device_write_iops.[].rate").forms(Forms::INT.or(Forms::TEXT)),
+    text("services.*.blkio_config.device_write_iops.[].path").print(Print::Always),
+    device_rate("services.*.blkio_config.device_write_iops.[].rate"),
     texts("services.*.cap_add").unique(Unique::Key),
     texts("services.*.cap_drop").unique(Unique::Key),
     text("services.*.cgroup_parent"),
     text("services.*.cgroup").limit(Limit::Words(&["host", "private"])),
-    limited("services.*.cpu_count", Limit::Minimum(0)).carried("Windows"),
+    limited("services.*.cpu_count", Limit::Minimum(0))
+        .cast(Cast::Int64)
+        .carried("Windows"),
     row(
         "services.*.cpu_percent",
         Forms::INT.or(Forms::TEXT),
@@ -88,13 +107,17 @@ pub(crate) static ROWS: &[Attribute] = &[
     .named(Forms::TEXT)
     .limit(Limit::Range(0, 100))
     .carried("Windows"),
-    number("services.*.cpu_period"),
-    number("services.*.cpu_quota"),
-    number("services.*.cpu_rt_period").note("cgroup v1"),
-    number("services.*.cpu_rt_runtime").note("cgroup v1"),
+    number("services.*.cpu_period").cast(Cast::Int64),
+    number("services.*.cpu_quota").cast(Cast::Int64),
+    number("services.*.cpu_rt_period")
+        .cast(Cast::Int64)
+        .note("cgroup v1"),
+    number("services.*.cpu_rt_runtime")
+        .cast(Cast::Int64)
+        .note("cgroup v1"),
     float("services.*.cpus"),
     text("services.*.cpuset"),
-    number("services.*.cpu_shares"),
+    number("services.*.cpu_shares").cast(Cast::Int64),
     command("services.*.command"),
     list("services.*.configs")
         .short(Short::FileRefs)
@@ -103,7 +126,9 @@ pub(crate) static ROWS: &[Attribute] = &[
         "[a-zA-Z0-9][a-zA-Z0-9_.-]+",
         is_container_name,
     )),
-    section("services.*.credential_spec").carried("Windows"),
+    section("services.*.credential_spec")
+        .carried("Windows")
+        .warned("credential_spec is only supported when running Windows containers under Swarm"),
     text("services.*.credential_spec.config").carried("Windows"),
     text("services.*.credential_spec.file").carried("Windows"),
     text("services.*.credential_spec.registry").carried("Windows"),
@@ -113,6 +138,7 @@ pub(crate) static ROWS: &[Attribute] = &[
         .named(Forms::LIST)
         .items(Forms::TEXT)
         .merge(Merge::Keyed)
+        .unique(Unique::Refused)
         .short(Short::DependsOn),
     section("services.*.depends_on.*").limit(Limit::Required(&["condition"])),
     text("services.*.depends_on.*.condition").limit(Limit::Words(&[
@@ -153,6 +179,12 @@ pub(crate) static ROWS: &[Attribute] = &[
         .carried("no external providers yet; the service is skipped with a warning"),
     text("services.*.provider.type").carried(""),
     table("services.*.provider.options")
+        .values(
+            Forms::TEXT
+                .or(Forms::NUMBER)
+                .or(Forms::BOOL)
+                .or(Forms::LIST),
+        )
         .short(Short::MultiOptions)
         .carried(""),
     pairs("services.*.environment"),
@@ -172,7 +204,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     list("services.*.expose")
         .items(Forms::TEXT.or(Forms::NUMBER))
         .short(Short::Stringly)
-        .unique(Unique::Key),
+        .unique(Unique::Expose),
     section("services.*.extends")
         .forms(Forms::TEXT.or(Forms::MAP))
         .named(Forms::TEXT)
@@ -186,17 +218,21 @@ pub(crate) static ROWS: &[Attribute] = &[
         .forms(Forms::MAP.or(Forms::LIST))
         .named(Forms::MAP)
         .items(Forms::TEXT)
+        .values(Forms::TEXT.or(Forms::LIST))
         .merge(Merge::Hosts)
+        .unique(Unique::Refused)
         .short(Short::Hosts),
     list("services.*.group_add")
         .items(Forms::TEXT.or(Forms::NUMBER))
         .short(Short::Stringly)
-        .unique(Unique::Text),
+        .unique(Unique::Refused),
     list("services.*.gpus")
         .forms(Forms::TEXT.or(Forms::LIST))
         .named(Forms::TEXT)
+        .limit(Limit::Words(&["all"]))
         .short(Short::Gpus)
-        .carried("no device drivers"),
+        .carried("no device drivers")
+        .warned("has no effect, since there are no device drivers"),
     text("services.*.hostname"),
     section("services.*.healthcheck"),
     list("services.*.healthcheck.test")
@@ -207,7 +243,9 @@ pub(crate) static ROWS: &[Attribute] = &[
         .short(Short::HealthTest),
     duration("services.*.healthcheck.timeout").print(Print::Present),
     duration("services.*.healthcheck.interval").print(Print::Present),
-    number("services.*.healthcheck.retries").print(Print::Present),
+    number("services.*.healthcheck.retries")
+        .kind(Kind::Unsigned)
+        .print(Print::Present),
     duration("services.*.healthcheck.start_period").print(Print::Present),
     duration("services.*.healthcheck.start_interval").print(Print::Present),
     boolean("services.*.healthcheck.disable"),
@@ -218,8 +256,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     labels("services.*.labels"),
     text_or_texts("services.*.label_file")
         .merge(Merge::Sequence)
-        .base(Base::Folder)
-        .print(Print::Never),
+        .base(Base::Folder),
     texts("services.*.links").unique(Unique::Key),
     section("services.*.logging").merge(Merge::Logging),
     text("services.*.logging.driver").note("`json-file`, `local` and `none`; others are carried"),
@@ -236,6 +273,7 @@ pub(crate) static ROWS: &[Attribute] = &[
         .named(Forms::LIST)
         .items(Forms::TEXT)
         .merge(Merge::Keyed)
+        .unique(Unique::Refused)
         .short(Short::Models)
         .carried("no model runner"),
     section("services.*.models.*")
@@ -251,18 +289,19 @@ pub(crate) static ROWS: &[Attribute] = &[
         .named(Forms::LIST)
         .items(Forms::TEXT)
         .merge(Merge::Keyed)
+        .unique(Unique::Refused)
         .short(Short::Networks),
     boolean("services.*.oom_kill_disable").note("cgroup v1"),
-    limited("services.*.oom_score_adj", Limit::Range(-1000, 1000)),
+    limited("services.*.oom_score_adj", Limit::Range(-1000, 1000)).cast(Cast::Int64),
     row("services.*.pid", Forms::TEXT.or(Forms::NULL), Kind::Text),
-    number("services.*.pids_limit"),
+    number("services.*.pids_limit").cast(Cast::Int64),
     text("services.*.platform"),
     list("services.*.ports")
         .short(Short::Ports)
         .unique(Unique::Port),
     boolean("services.*.privileged"),
     text("services.*.pull_policy").limit(Limit::Pattern(
-        "always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+",
+        "^(always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+)$",
         is_pull_policy,
     )),
     text("services.*.pull_refresh_after"),
@@ -273,14 +312,15 @@ pub(crate) static ROWS: &[Attribute] = &[
     list("services.*.secrets")
         .short(Short::FileRefs)
         .unique(Unique::SecretTarget),
-    texts("services.*.security_opt").unique(Unique::Text),
+    texts("services.*.security_opt").unique(Unique::Refused),
     bytes("services.*.shm_size"),
     boolean("services.*.stdin_open"),
     duration("services.*.stop_grace_period").print(Print::Present),
     text("services.*.stop_signal"),
     options("services.*.storage_opt")
         .values(Forms::ANY)
-        .carried(""),
+        .carried("no quota on root file systems")
+        .warned("has no effect, since there is no quota on root file systems"),
     labels("services.*.sysctls"),
     text_or_texts("services.*.tmpfs")
         .merge(Merge::Sequence)
@@ -297,9 +337,11 @@ pub(crate) static ROWS: &[Attribute] = &[
     integer("services.*.ulimits.*.hard"),
     boolean("services.*.use_api_socket")
         .forms(Forms::BOOL)
-        .carried("there is no engine socket"),
+        .cast(Cast::None)
+        .carried("there is no engine socket")
+        .warned("has no effect, since there is no engine socket"),
     text("services.*.user"),
-    text("services.*.userns_mode").carried(""),
+    text("services.*.userns_mode").carried("containers share the host's user namespace"),
     text("services.*.uts"),
     list("services.*.volumes")
         .short(Short::Volumes)

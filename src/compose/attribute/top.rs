@@ -1,8 +1,8 @@
 //! Top-level elements other than services and networks.
 
 use crate::compose::attribute::{
-    Attribute, Base, Forms, Limit, Print, Short, boolean, integer, labels, list, options, section,
-    table, text, text_or_texts, texts,
+    Attribute, Base, Cast, Forms, Limit, Print, Short, boolean, integer, labels, list, options,
+    section, table, text, text_or_texts, texts,
 };
 
 /// `external` may be a boolean, text, or the old `{name}`.
@@ -40,13 +40,14 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("secrets.*.name"),
     text("secrets.*.file").base(Base::MaybeUnix),
     text("secrets.*.environment"),
-    text("secrets.*.content")
-        .print(Print::Never)
-        .rejected("`config` shows no secret"),
     external("secrets.*.external").note("external secrets are refused when a container is made"),
-    labels("secrets.*.labels").carried(""),
+    labels("secrets.*.labels")
+        .carried("swarm")
+        .warned("secrets[].labels are only applied to Swarm secret objects"),
     text("secrets.*.driver").carried("swarm"),
-    options("secrets.*.driver_opts").carried("swarm"),
+    options("secrets.*.driver_opts")
+        .carried("swarm")
+        .warned("secrets[].driver_opts is only honored by Swarm secret drivers"),
     text("secrets.*.template_driver").carried("swarm"),
     table("configs").limit(Limit::Names),
     section("configs.*"),
@@ -55,12 +56,17 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("configs.*.environment"),
     text("configs.*.content"),
     external("configs.*.external").note("external configs are refused when a container is made"),
-    labels("configs.*.labels").carried(""),
+    labels("configs.*.labels")
+        .carried("swarm")
+        .warned("configs[].labels are only applied to Swarm config objects"),
     text("configs.*.template_driver").carried("swarm"),
     table("models"),
-    section("models.*"),
+    section("models.*").limit(Limit::Required(&["model"])),
     text("models.*.name").carried("no model runner"),
     text("models.*.model").carried("no model runner"),
-    integer("models.*.context_size").carried("no model runner"),
+    integer("models.*.context_size")
+        .forms(Forms::INT)
+        .cast(Cast::None)
+        .carried("no model runner"),
     texts("models.*.runtime_flags").carried("no model runner"),
 ];

@@ -55,6 +55,12 @@ pub(crate) fn lower(
             project.services.insert(service.name.clone(), service);
         }
     }
+    // A dependency that may be missing and is missing is none.
+    let enabled: std::collections::HashSet<_> = project.services.keys().cloned().collect();
+    for service in project.services.values_mut() {
+        let dependencies = &mut service.depends_on;
+        dependencies.retain(|name, found| found.required || enabled.contains(name));
+    }
     project.disabled_services = disabled
         .services
         .keys()

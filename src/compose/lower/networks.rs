@@ -102,7 +102,8 @@ impl Lower<'_> {
     pub(super) fn ports(&mut self, node: &Node) -> Vec<PublishedPort> {
         let mut ports = Vec::new();
         for item in node.items_at("ports") {
-            ports.extend(self.port(item));
+            // A file may publish a port twice: as text and as a number.
+            ports.extend(self.port(item).filter(|port| !ports.contains(port)));
         }
         ports
     }

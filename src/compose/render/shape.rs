@@ -5,6 +5,7 @@ use serde_json::{Map as Object, Number, Value as Json};
 
 use crate::compose::attribute::{self, Attribute, Kind, Print, Schema};
 use crate::compose::node::{Node, Value};
+use crate::compose::yaml::scalar;
 
 /// What the shape is for: the two differ in what they leave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,8 @@ pub(crate) fn plain(node: &Node) -> Json {
         Value::Int(number) => Json::from(*number),
         Value::Unsigned(number) => Json::from(*number),
         Value::Float(number) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
-        Value::Text(text) | Value::Time(text) => Json::String(text.clone()),
+        Value::Text(text) => Json::String(text.clone()),
+        Value::Time(text) => Json::String(scalar::time_in_json(text)),
         Value::List(items) => Json::Array(items.iter().map(plain).collect()),
         Value::Map(map) => {
             let pairs = map.sorted().into_iter();
@@ -104,6 +106,7 @@ fn always(
         (None, Kind::Section) => section(None, schema, format),
         (None, Kind::Table) => Json::Object(Object::new()),
         (None, Kind::Int) => Json::from(0),
+        (None, Kind::Bytes) => Json::String("0".to_owned()),
         (None, _) => Json::String(String::new()),
     }
 }
@@ -169,9 +172,7 @@ fn section(node: Option<&Node>, schema: &'static Schema, format: Format) -> Json
 /// The reference has no names for the fields of device limits in JSON, so
 /// their Go names show.
 fn printed_key(key: &str, schema: &Schema, format: Format) -> String {
-    let is_device_limit = schema.attribute().is_some_and(|row| {
-        row.path.starts_with("services.*.blkio_config.") && row.path.contains(".[].")
-    });
+    let is_device_limit = schema.attribute().is_some_and(Attribute::is_device_limit);
     if is_device_limit && format == Format::Json {
         let mut chars = key.chars();
         let first = chars.next().map(|c| c.to_ascii_uppercase());

@@ -342,7 +342,8 @@ impl<'a> Builder<'a> {
                     self.error("yaml-tag", &message, place)
                 })?
             }
-            Some(_) if mark_of(tag) == Mark::Plain => Value::Text(text.to_owned()),
+            // Also below `!override`: the reference types no scalar with a tag of its own.
+            Some(_) => Value::Text(text.to_owned()),
             _ if style == ScalarStyle::Plain => scalar::resolve(text),
             _ => Value::Text(text.to_owned()),
         };
@@ -413,7 +414,8 @@ impl<'a> Builder<'a> {
     }
 
     fn syntax_error(&self, error: &ScanError) -> Box<Problem> {
-        syntax::problem(self.file, self.name, error)
+        let open = self.stack.last().map(|frame| frame.place);
+        syntax::problem(self.file, self.name, error, open)
     }
 
     /// The line on which the open document's root begins.
@@ -457,8 +459,13 @@ impl<'a> Builder<'a> {
 }
 
 fn absorb(map: &mut Map, from: Map) {
-    for (key, entry) in from.into_entries() {
-        if !map.contains(&key) {
+    for (key, mut entry) in from.into_entries() {
+        // `!reset` takes earlier files' value away and sets none: what `<<`
+        // brings in stands in its place.
+        if map.get(&key).is_some_and(|own| own.mark == Mark::Reset) {
+            entry.node.mark = Mark::Override;
+            map.insert_entry(key, entry);
+        } else if !map.contains(&key) {
             map.insert_entry(key, entry);
         }
     }
@@ -494,24 +501,18 @@ mod syntax {
 
     use serde_yaml::granit_parser::{ErrorKind, ScanError, Span};
 
+    use crate::compose::place::Place;
     use crate::compose::problem::Problem;
 
-    pub(super) fn problem(file: u32, name: &str, error: &ScanError) -> Box<Problem> {
+    /// `open` is where the innermost open collection begins.
+    pub(super) fn problem(
+        file: u32,
+        name: &str,
+        error: &ScanError,
+        open: Option<Place>,
+    ) -> Box<Problem> {
         let place = super::place(file, Span::empty(*error.marker()));
-        let what = match error.kind() {
-            ErrorKind::UnexpectedCharacter { .. }
-            | ErrorKind::TabNotAllowed
-            | ErrorKind::TabInBlockIndentation => format!(
-                "go-yaml load error in scanner (while scanning for the next token) at L{}.C{}: found character that cannot start any token",
-                place.line, place.column
-            ),
-            _ => format!(
-                "go-yaml load error in parser at L{}.C{}: {}",
-                place.line,
-                place.column,
-                error.info()
-            ),
-        };
+        let what = format!("go-yaml load error in {}", what(error, place, open));
         let problem = Problem::error(
             "yaml-syntax",
             format!("failed to parse {name}: yaml: {what}"),
@@ -522,6 +523,49 @@ mod syntax {
             Some(hint) => problem.hint(hint),
             None => problem,
         })
+    }
+
+    fn what(error: &ScanError, place: Place, open: Option<Place>) -> String {
+        let (line, column) = (place.line, place.column);
+        let here = format!("L{line}.C{column}");
+        let since = match open {
+            None => here.clone(),
+            Some(open) if open.line == line => format!("L{line}.C{}-C{column}", open.column),
+            Some(open) => format!("L{}.C{}-{here}", open.line, open.column),
+        };
+        let parsing = |what: &str, missing: &str| {
+            format!("parser (while parsing a {what}) at {since}: did not find expected {missing}")
+        };
+        let next = |column: u32| {
+            format!(
+                "scanner (while scanning for the next token) at L{line}.C{column}: found character that cannot start any token"
+            )
+        };
+        match error.kind() {
+            ErrorKind::UnexpectedCharacter { .. } => next(column),
+            // The marker stands behind the tab.
+            ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
+                next(column.saturating_sub(1).max(1))
+            }
+            ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::UnexpectedEofFlowSequence => {
+                parsing("flow sequence", "',' or ']'")
+            }
+            ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::UnexpectedEofFlowMapping => {
+                parsing("flow mapping", "',' or '}'")
+            }
+            ErrorKind::ExpectedBlockMappingKey => parsing("block mapping", "key"),
+            ErrorKind::ExpectedBlockSequenceEntry => parsing("block collection", "'-' indicator"),
+            ErrorKind::ExpectedNodeContent => format!(
+                "parser (while parsing a block node) at {here}: did not find expected node content"
+            ),
+            ErrorKind::MappingValueNotAllowed => {
+                format!("scanner at {here}: mapping values are not allowed in this context")
+            }
+            ErrorKind::BlockSequenceEntryNotAllowed => {
+                format!("scanner at {here}: block sequence entries are not allowed in this context")
+            }
+            _ => format!("parser at {here}: {}", error.info()),
+        }
     }
 
     fn hint(kind: &ErrorKind) -> Option<&'static str> {

@@ -233,6 +233,18 @@ pub(crate) fn print(value: &Value) -> Option<String> {
     }
 }
 
+/// A date as Go's JSON has it, from the form in which `%v` prints it.
+pub(crate) fn time_in_json(printed: &str) -> String {
+    let mut parts = printed.split(' ');
+    let (Some(day), Some(time), Some(zone)) = (parts.next(), parts.next(), parts.next()) else {
+        return printed.to_owned();
+    };
+    match zone.split_at_checked(3) {
+        Some(("+00", "00")) | None => format!("{day}T{time}Z"),
+        Some((hours, minutes)) => format!("{day}T{time}{hours}:{minutes}"),
+    }
+}
+
 /// A float in Go's shortest form: an exponent below 1e-4 and from 1e21 on.
 pub(crate) fn print_float(number: f64) -> String {
     if number.is_nan() {

@@ -229,13 +229,13 @@ impl Parser<'_> {
         };
         let time = units::parse_duration(&word.text);
         let message = match time {
-            Some(0) => return 0,
-            Some(time) if time >= PROBE_TIME_MIN => return u64::try_from(time).unwrap_or(0),
-            Some(_) => format!(
+            Ok(0) => return 0,
+            Ok(time) if time >= PROBE_TIME_MIN => return u64::try_from(time).unwrap_or(0),
+            Ok(_) => format!(
                 "interval {:?} of --{name} cannot be less than 1ms",
                 word.text
             ),
-            None => format!("{:?} of --{name} is no duration", word.text),
+            Err(_) => format!("{:?} of --{name} is no duration", word.text),
         };
         self.refuse(
             "invalid-flag-value",
