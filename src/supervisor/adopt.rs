@@ -33,6 +33,8 @@ impl Host {
         for record in found.records {
             self.enter(record);
         }
+        // Before anybody is answered: lookups are waiting at the sockets.
+        self.refresh_zone();
         let ids: Vec<ContainerId> = self
             .table
             .borrow()

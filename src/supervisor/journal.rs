@@ -32,6 +32,18 @@ pub(crate) fn open(path: &Path) {
         .finish();
     // Set once in a process.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    trace_panics();
+}
+
+/// Has panics in the log too, of tasks and threads that nobody waits for.
+fn trace_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(message, place, "panic");
+        usual(panic);
+    }));
 }
 
 /// Keeps one older log.

@@ -26,6 +26,8 @@ enum Fatal {
     Runtime(#[source] std::io::Error),
     #[error("the keeper's end of the conversation")]
     Keeper(#[source] keeper::Error),
+    #[error("the conversation with the keeper ended")]
+    Link(#[source] tokio::task::JoinError),
     #[error("adopt the project")]
     Adopt(#[source] Error),
     #[error("the keeper has no control socket on its shelf")]
@@ -38,6 +40,8 @@ enum Fatal {
 /// keeper, which started this process.
 #[must_use]
 pub fn run(birth: keeper::SupervisorBirth) -> ExitCode {
+    // It was started from a descriptor, whose number would be its name.
+    let _ = sys::birth::set_name("rcompose-super");
     journal::open(&birth.state_dir.join("supervisor.log"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -69,12 +73,13 @@ async fn live(birth: keeper::SupervisorBirth) -> Result<(), Fatal> {
     let _followed = Task::spawn(neighbours::follow(Rc::clone(&host)));
     let server = Task::spawn(server::serve(Rc::clone(&host), listener));
     tokio::select! {
-        () = until_idle(&host) => {}
+        () = until_idle(&host) => tracing::info!("nothing runs and nobody asks: it leaves"),
         ended = connection => {
             // The link gives up only when no keeper can be had.
             return match ended {
                 Ok(Err(error)) => Err(Fatal::Keeper(error)),
-                Ok(Ok(())) | Err(_) => Ok(()),
+                Ok(Ok(())) => Ok(()),
+                Err(error) => Err(Fatal::Link(error)),
             };
         }
     }

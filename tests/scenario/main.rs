@@ -23,6 +23,8 @@ mod plan;
 #[cfg(test)]
 mod runtime;
 #[cfg(test)]
+mod storms;
+#[cfg(test)]
 mod supervisor;
 #[cfg(test)]
 mod support;

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Interrupt(String),
     Join(String),
     Kill(Vec<String>),
+    /// The same, where there may be none.
+    KillSome(Vec<String>),
 }
 
 /// Nothing; the checks look at what is there.
@@ -76,6 +78,11 @@ pub(crate) fn join(name: &str) -> Command {
 /// `kill -9` of every process whose arguments have all these words.
 pub(crate) fn kill(words: &[&str]) -> Command {
     Command::Kill(words.iter().map(|&word| word.to_owned()).collect())
+}
+
+/// The same as [`kill`], if there are any at the moment.
+pub(crate) fn kill_some(words: &[&str]) -> Command {
+    Command::KillSome(words.iter().map(|&word| word.to_owned()).collect())
 }
 
 /// What a command gave.
@@ -135,13 +142,12 @@ impl Command {
                 .expect("it was started")
                 .join(),
             Self::Kill(words) => {
-                let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                let found = processes_with(&words);
-                assert!(
-                    !found.is_empty(),
-                    "no process has {words:?} in its arguments"
-                );
-                found.iter().for_each(|&pid| signal(pid, Signal::SIGKILL));
+                let killed = kill_all(&words);
+                assert!(killed > 0, "no process has {words:?} in its arguments");
+                Output::default()
+            }
+            Self::KillSome(words) => {
+                kill_all(&words);
                 Output::default()
             }
         }
@@ -237,6 +243,13 @@ fn exit_code(status: process::ExitStatus) -> i32 {
     status
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+fn kill_all(words: &[String]) -> usize {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let found = processes_with(&words);
+    found.iter().for_each(|&pid| signal(pid, Signal::SIGKILL));
+    found.len()
 }
 
 fn signal(pid: u32, signal: Signal) {

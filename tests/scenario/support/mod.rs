@@ -15,7 +15,7 @@ pub(crate) use check::{
     processes, says, shell_says, state,
 };
 pub(crate) use command::{
-    Command, background, interrupt, join, kill, look, rcompose, shell, shell_in_world,
+    Command, background, interrupt, join, kill, kill_some, look, rcompose, shell, shell_in_world,
 };
 pub(crate) use leftovers::Snapshot;
 pub(crate) use scenario::scenario;
