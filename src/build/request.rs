@@ -194,7 +194,8 @@ impl fmt::Debug for Surroundings<'_> {
 #[derive(Debug, Clone, Default)]
 pub struct Cancel {
     own: Arc<AtomicBool>,
-    above: Option<Arc<AtomicBool>>,
+    /// Those that it is a part of, the next one first.
+    above: Vec<Arc<AtomicBool>>,
 }
 
 impl Cancel {
@@ -203,18 +204,38 @@ impl Cancel {
         self.own.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was set, or the one that it was made of.
+    /// Whether it was set, or one that it is a part of.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        let above = self.above.as_ref();
-        self.own.load(Ordering::Relaxed) || above.is_some_and(|above| above.load(Ordering::Relaxed))
+        let mut all = std::iter::once(&self.own).chain(&self.above);
+        all.any(|flag| flag.load(Ordering::Relaxed))
     }
 
     /// One for a part of the work: it can end alone, and ends with this one.
     pub(crate) fn part(&self) -> Self {
         Self {
             own: Arc::default(),
-            above: Some(Arc::clone(&self.own)),
+            above: std::iter::once(&self.own)
+                .chain(&self.above)
+                .map(Arc::clone)
+                .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_ends_with_all_that_it_is_a_part_of() {
+        let whole = Cancel::default();
+        let half = whole.part();
+        let quarter = half.part();
+        quarter.set();
+        assert!(quarter.is_set() && !half.is_set());
+        let other = half.part();
+        whole.set();
+        assert!(half.is_set() && other.is_set());
     }
 }

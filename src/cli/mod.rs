@@ -8,6 +8,7 @@
 mod args;
 mod attach;
 mod attached;
+mod build;
 mod commands;
 mod context;
 mod docker_config;

@@ -382,7 +382,7 @@ pub(crate) fn require_images(
         return Ok(());
     }
     let hint = if builds {
-        "this version builds no images: build elsewhere, save it, and load the archive with `rcompose image load -i ARCHIVE`"
+        "build it with `rcompose build`, or leave --no-build out"
     } else {
         "pull it with `rcompose pull`, load an archive with `rcompose image load -i ARCHIVE`, or import a root file system with `rcompose image import`"
     };

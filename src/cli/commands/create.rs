@@ -5,6 +5,7 @@ use crate::cli::commands::values::Scale;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::images::Choice;
+use crate::cli::images::decide::BuildWish;
 use crate::cli::session;
 use crate::plan::UpOptions;
 
@@ -59,7 +60,8 @@ impl Args {
             assume_yes: self.yes,
             ..UpOptions::default()
         };
-        let choice = Choice::new(self.pull.as_deref(), self.quiet_pull)?;
+        let choice = Choice::new(self.pull.as_deref(), self.quiet_pull)?
+            .with_build(BuildWish::of_flags(self.build, self.no_build), false);
         session::bring_up(context, options, &choice, "create")?;
         Ok(Exit::SUCCESS)
     }

@@ -5,6 +5,8 @@
 //! its own only when it talks to a supervisor.
 
 pub(crate) mod attach;
+pub(crate) mod build;
+pub(crate) mod builder;
 pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod down;
@@ -51,6 +53,10 @@ use crate::cli::exit::Exit;
 /// A command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Build or rebuild services
+    Build(build::Args),
+    /// Manage what builds keep
+    Builder(builder::Args),
     /// Parse, resolve and render compose file in canonical format
     #[command(alias = "convert")]
     Config(config::Args),
@@ -124,6 +130,8 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Self::Build(args) => args.run(context),
+            Self::Builder(args) => args.run(context),
             Self::Config(args) => args.run(context),
             Self::Images(args) => args.run(context),
             Self::Image(args) => args.run(context),

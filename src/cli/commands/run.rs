@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use crate::cli::commands::exec::{environment, random_id};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::images::decide::BuildWish;
 use crate::cli::images::{self, Choice};
 use crate::cli::output::{self, progress::Progress};
 use crate::cli::process::{self, Wish};
@@ -186,7 +187,9 @@ impl Args {
         } else {
             project.services.keys().collect()
         };
-        let choice = Choice::new(self.pull.as_deref(), self.quiet_pull || self.quiet)?;
+        let quiet = self.quiet_build || self.quiet;
+        let choice = Choice::new(self.pull.as_deref(), self.quiet_pull || self.quiet)?
+            .with_build(BuildWish::of_flags(self.build, false), quiet);
         images::supply(context, project, &needed, &choice)?;
         session::require_images(&root, project, &needed)
     }

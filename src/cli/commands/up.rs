@@ -12,6 +12,7 @@ use crate::cli::commands::values::Scale;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::images::Choice;
+use crate::cli::images::decide::BuildWish;
 use crate::cli::output::logs::Dress;
 use crate::cli::session::{self, Interrupts};
 use crate::model::{Project, ServiceName, Signal};
@@ -139,7 +140,10 @@ impl Args {
         let options = self.options(context)?;
         let choice = Choice {
             frozen: self.frozen,
-            ..Choice::new(self.pull.as_deref(), self.quiet_pull)?
+            ..Choice::new(self.pull.as_deref(), self.quiet_pull)?.with_build(
+                BuildWish::of_flags(self.build, self.no_build),
+                self.quiet_build,
+            )
         };
         let is_detached = self.detach || self.wait || self.no_start || context.settings.dry_run;
         if is_detached {

@@ -33,6 +33,29 @@ pub(crate) enum Presence {
     },
 }
 
+/// Which images are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum BuildWish {
+    /// Those that are missing, and those whose policy says so.
+    #[default]
+    Missing,
+    /// All that can be.
+    Always,
+    /// None.
+    Never,
+}
+
+impl BuildWish {
+    /// What `--build` and `--no-build` come to.
+    pub(crate) fn of_flags(build: bool, no_build: bool) -> Self {
+        match (build, no_build) {
+            (true, _) => Self::Always,
+            (false, true) => Self::Never,
+            (false, false) => Self::Missing,
+        }
+    }
+}
+
 /// Images that are mounted have no policy of their own.
 pub(crate) const MOUNTED: &ImageSource = &ImageSource::Pull {
     reference: String::new(),
@@ -40,12 +63,22 @@ pub(crate) const MOUNTED: &ImageSource = &ImageSource::Pull {
 };
 
 /// Decides about an image. `flag` is `--pull`, which stands for every policy.
-pub(crate) fn step(source: &ImageSource, flag: Option<&PullPolicy>, presence: &Presence) -> Step {
+/// `wish` is `--build` or `--no-build`.
+pub(crate) fn step(
+    source: &ImageSource,
+    flag: Option<&PullPolicy>,
+    wish: BuildWish,
+    presence: &Presence,
+) -> Step {
     let (policy, is_built) = match source {
         ImageSource::Pull { policy, .. } => (policy, false),
         ImageSource::Build { policy, .. } => (policy, true),
         ImageSource::Provider { .. } => return Step::Use,
     };
+    if is_built && wish == BuildWish::Always {
+        return Step::Build;
+    }
+    let is_built = is_built && wish != BuildWish::Never;
     let policy = flag.unwrap_or(policy);
     let fetch = if is_built {
         Step::PullOrBuild
@@ -89,7 +122,8 @@ mod tests {
     }
 
     fn steps(source: &ImageSource, flag: Option<PullPolicy>) -> [Step; 3] {
-        [Presence::Absent, NEW, OLD].map(|presence| step(source, flag.as_ref(), &presence))
+        [Presence::Absent, NEW, OLD]
+            .map(|presence| step(source, flag.as_ref(), BuildWish::Missing, &presence))
     }
 
     #[test]
@@ -129,5 +163,24 @@ mod tests {
             steps(&always, Some(PullPolicy::Never)),
             [Step::Missing, Step::Use, Step::Use]
         );
+    }
+
+    #[test]
+    fn builds_are_asked_for_or_forbidden() {
+        let step = |policy: PullPolicy, wish, presence| step(&built(policy), None, wish, &presence);
+        let always = BuildWish::of_flags(true, false);
+        assert_eq!(step(PullPolicy::Missing, always, NEW), Step::Build);
+        assert_eq!(step(PullPolicy::Always, always, NEW), Step::Build);
+        let never = BuildWish::of_flags(false, true);
+        assert_eq!(step(PullPolicy::Build, never, NEW), Step::Use);
+        assert_eq!(
+            step(PullPolicy::Missing, never, Presence::Absent),
+            Step::Pull
+        );
+        assert_eq!(
+            step(PullPolicy::Never, never, Presence::Absent),
+            Step::Missing
+        );
+        assert_eq!(BuildWish::of_flags(false, false), BuildWish::Missing);
     }
 }

@@ -17,12 +17,14 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+use crate::cli::build;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind, Silent};
-use crate::cli::images::decide::{Presence, Step};
+use crate::cli::images::decide::{BuildWish, Presence, Step};
 use crate::cli::images::transfer::Transfer;
 use crate::cli::output;
 use crate::cli::session;
+use crate::cli::settings::ProgressMode;
 use crate::image::{self, Wanted};
 use crate::model::{ImageSource, Mount, Project, PullPolicy, Service, ServiceName};
 use crate::oci::{Platform, Reference};
@@ -37,6 +39,10 @@ pub(crate) struct Choice {
     pub(crate) quiet_pull: bool,
     /// `--frozen`: only what `rcompose.lock` says.
     pub(crate) frozen: bool,
+    /// `--build` and `--no-build`.
+    pub(crate) build: BuildWish,
+    /// `--quiet-build`.
+    pub(crate) quiet_build: bool,
 }
 
 impl Choice {
@@ -56,8 +62,15 @@ impl Choice {
         Ok(Self {
             pull,
             quiet_pull,
-            frozen: false,
+            ..Self::default()
         })
+    }
+
+    /// Adds what `--build`, `--no-build` and `--quiet-build` say.
+    pub(crate) fn with_build(mut self, wish: BuildWish, quiet: bool) -> Self {
+        self.build = wish;
+        self.quiet_build = quiet;
+        self
     }
 }
 
@@ -70,14 +83,14 @@ struct Need {
     services: Vec<ServiceName>,
 }
 
-/// Sees to it that the images are there which these services need, as far as
-/// they can be pulled; gives the services whose images are to be built.
+/// Sees to it that the images are there which these services need: pulled, or
+/// built.
 pub(crate) fn supply(
     context: &Context,
     project: &Project,
     services: &[&ServiceName],
     choice: &Choice,
-) -> anyhow::Result<Vec<ServiceName>> {
+) -> anyhow::Result<()> {
     let root = session::open_root(context)?;
     let needs = needs(&root, project, services, choice)?;
     let mut to_build = BTreeSet::new();
@@ -96,7 +109,20 @@ pub(crate) fn supply(
     for need in pull(context, &root, &to_pull, choice)? {
         to_build.extend(need.services.iter().cloned());
     }
-    Ok(to_build.into_iter().collect())
+    let to_build: Vec<ServiceName> = to_build.into_iter().collect();
+    if to_build.is_empty() || context.settings.dry_run {
+        return Ok(());
+    }
+    let requests = build::of_services(context, project, &to_build, &build::Wishes::default())?;
+    let mode = match choice.quiet_build {
+        true => ProgressMode::Quiet,
+        false => context.settings.progress,
+    };
+    let outcome = build::run(context, &requests, mode)?;
+    if !choice.quiet_build {
+        build::tell_built(context, &outcome, mode);
+    }
+    Ok(())
 }
 
 fn missing(reference: &Reference, service: &str) -> anyhow::Error {
@@ -130,7 +156,7 @@ fn needs(
             let reference = parse(&text)?;
             let platform = platform(service)?;
             let presence = presence(root, &reference, platform.as_ref())?;
-            let step = decide::step(source, choice.pull.as_ref(), &presence);
+            let step = decide::step(source, choice.pull.as_ref(), choice.build, &presence);
             let key = (reference.to_string(), service.platform.clone());
             let need = needs.entry(key).or_insert_with(|| Need {
                 reference,

@@ -3,6 +3,7 @@
 //! Commands hand in values; streams, colours, widths and the wording of
 //! failures are decided here.
 
+pub(crate) mod build;
 pub(crate) mod diagnostics;
 pub(crate) mod listing;
 pub(crate) mod logs;
@@ -30,6 +31,11 @@ pub(crate) fn print(text: &str) -> Result<(), Closed> {
 /// Writes a line to stderr. A closed stderr leaves nobody to tell.
 pub(crate) fn notice(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Writes a line about something that stops nothing.
+pub(crate) fn warn(text: &str) {
+    notice(&format!("warning: {text}"));
 }
 
 /// Writes an error with its causes and what to do.

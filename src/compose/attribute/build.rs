@@ -9,7 +9,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.build.context").base(Base::Context),
     text("services.*.build.dockerfile"),
     text("services.*.build.dockerfile_inline"),
-    texts("services.*.build.entitlements").carried(""),
+    texts("services.*.build.entitlements"),
     pairs("services.*.build.args"),
     row(
         "services.*.build.provenance",
@@ -30,8 +30,8 @@ pub(crate) static ROWS: &[Attribute] = &[
         .kind(Kind::SshKeys)
         .base(Base::AfterEquals),
     labels("services.*.build.labels"),
-    texts("services.*.build.cache_from").carried("the build cache is ours"),
-    texts("services.*.build.cache_to").carried("the build cache is ours"),
+    texts("services.*.build.cache_from").note("type=local"),
+    texts("services.*.build.cache_to").note("type=local"),
     boolean("services.*.build.no_cache"),
     text_or_texts("services.*.build.no_cache_filter"),
     pairs("services.*.build.additional_contexts")
@@ -75,7 +75,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     integer("services.*.build.ulimits.*.soft"),
     integer("services.*.build.ulimits.*.hard"),
     texts("services.*.build.platforms"),
-    boolean("services.*.build.privileged").carried("builds run confined"),
+    boolean("services.*.build.privileged"),
     list("services.*.develop.watch"),
     section("services.*.develop.watch.[]").limit(Limit::Required(&["path", "action"])),
     text("services.*.develop.watch.[].path").base(Base::Watched),

@@ -1,5 +1,6 @@
 //! `image`: the images of this engine, in the docker client's words.
 
+mod build;
 mod export;
 mod history;
 mod import;
@@ -31,6 +32,8 @@ pub(crate) struct Args {
 /// What to do with images.
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
+    /// Build an image from a Dockerfile
+    Build(Box<build::Args>),
     /// Export an image's merged root file system as a tar archive
     Export(export::Args),
     /// Show the history of an image
@@ -63,6 +66,7 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
+            Command::Build(args) => args.run(context),
             Command::Export(args) => args.run(context),
             Command::History(args) => args.run(context),
             Command::Import(args) => args.run(context),

@@ -1,0 +1,40 @@
+//! Builds as the commands ask for them: from flags and Compose sections to
+//! requests, and from requests to images, drawn and told.
+
+mod bases;
+mod carry;
+mod request;
+mod section;
+mod source;
+mod tell;
+mod values;
+
+pub(crate) use carry::{Outcome, run};
+pub(crate) use request::{
+    Wishes, add_epoch, build_args, caches, entitlement, of_services, pull, set_network,
+};
+pub(crate) use source::{context, context_of_stdin, dockerfile, dockerfile_of_stdin, named};
+pub(crate) use tell::{bake, tell_built, tell_check, tell_warnings};
+pub(crate) use values::{host, output, secret, ssh, ulimit};
+
+use crate::cli::exit::Failure;
+use crate::cli::settings::ProgressMode;
+
+/// `--progress` of a build: buildx's words.
+pub(crate) fn progress(
+    text: Option<&str>,
+    otherwise: ProgressMode,
+) -> Result<ProgressMode, Failure> {
+    Ok(match text {
+        None => otherwise,
+        Some("auto") => ProgressMode::Auto,
+        Some("plain") => ProgressMode::Plain,
+        Some("tty") => ProgressMode::Tty,
+        Some("rawjson" | "json") => ProgressMode::Json,
+        Some("quiet" | "none") => ProgressMode::Quiet,
+        Some(other) => {
+            return Err(Failure::usage(format!("invalid progress mode {other:?}"))
+                .with_hint("use auto, plain, tty, rawjson or quiet"));
+        }
+    })
+}
