@@ -15,6 +15,34 @@ use crate::sys::tree::{self, Kind, Stat};
 /// Deepest tree copied.
 const DEPTH_MAX: usize = 256;
 
+/// Who owns what a copy makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Whoever owned the original.
+    Original,
+    /// This user and group.
+    Given(u32, u32),
+}
+
+/// What a copy does about what is in its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InTheWay {
+    /// It goes, with all that is in it.
+    Replaced,
+    /// A file takes a file's place and a folder is filled; a folder in a
+    /// file's way, or the other way round, is an error.
+    OfTheSameKind,
+}
+
+/// How a copy is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyRules {
+    /// Who owns it.
+    pub owner: Owner,
+    /// What may be replaced.
+    pub in_the_way: InTheWay,
+}
+
 /// Copies what is in `from`, and its own attributes, into the folder `to`.
 ///
 /// Names that are there already stay if they look the same (kind, length,
@@ -24,13 +52,48 @@ const DEPTH_MAX: usize = 256;
 /// # Errors
 /// [`Error::Write`] with the first name that failed.
 pub fn copy_tree(from: &Folder, to: BorrowedFd<'_>) -> Result<(), Error> {
-    let root = to.try_clone_to_owned().map_err(Error::write("open", "."))?;
-    let mut copy = Copy {
-        root,
-        linked: HashMap::new(),
-        own: tree::own_ids(),
+    let rules = CopyRules {
+        owner: Owner::Original,
+        in_the_way: InTheWay::Replaced,
     };
-    copy.folder(from, to, Path::new(""), 0)
+    Copy::to(to, rules)?.folder(from, to, Path::new(""), 0)
+}
+
+/// Copies what is in `from` into the folder `to`, by other rules than
+/// [`copy_tree`]; the folder's own attributes stay as they are.
+///
+/// # Errors
+/// [`Error::Write`] with the first name that failed.
+pub fn copy_content(from: &Folder, to: BorrowedFd<'_>, rules: CopyRules) -> Result<(), Error> {
+    Copy::to(to, rules)?.content_of(from, to, Path::new(""), 0)
+}
+
+/// Copies a file, or a folder with all that is in it, to a name in the folder `to`.
+///
+/// # Errors
+/// [`Error::Write`] with the first name that failed.
+pub fn copy_entry(
+    from: &Found,
+    to: BorrowedFd<'_>,
+    name: &OsStr,
+    rules: CopyRules,
+) -> Result<(), Error> {
+    let path = Path::new(name);
+    let failed = |source| Error::write("copy", path)(source);
+    let mut copy = Copy::to(to, rules)?;
+    match from {
+        Found::Folder(folder) => {
+            let target = copy.make_folder(to, name).map_err(failed)?;
+            copy.folder(folder, target.as_fd(), path, 0)
+        }
+        Found::File {
+            parent,
+            name: source,
+            stat,
+        } => copy
+            .file((parent.as_fd(), source), stat, (to, name), path)
+            .map_err(failed),
+    }
 }
 
 /// Copies a tree that overlay wrote into an empty folder: overlay's marks come
@@ -39,13 +102,11 @@ pub fn copy_tree(from: &Folder, to: BorrowedFd<'_>) -> Result<(), Error> {
 /// # Errors
 /// As [`copy_tree`].
 pub fn copy_upper(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Error> {
-    let root = to.try_clone_to_owned().map_err(Error::write("open", "."))?;
-    let mut copy = Copy {
-        root,
-        linked: HashMap::new(),
-        own: tree::own_ids(),
+    let rules = CopyRules {
+        owner: Owner::Original,
+        in_the_way: InTheWay::Replaced,
     };
-    copy.upper(from, to, Path::new(""), 0)
+    Copy::to(to, rules)?.upper(from, to, Path::new(""), 0)
 }
 
 struct Copy {
@@ -54,10 +115,37 @@ struct Copy {
     /// Where files with several names went, by device and inode.
     linked: HashMap<(u64, u64), PathBuf>,
     own: (u32, u32),
+    rules: CopyRules,
 }
 
 impl Copy {
+    fn to(to: BorrowedFd<'_>, rules: CopyRules) -> Result<Self, Error> {
+        let root = to.try_clone_to_owned().map_err(Error::write("open", "."))?;
+        Ok(Self {
+            root,
+            linked: HashMap::new(),
+            own: tree::own_ids(),
+            rules,
+        })
+    }
+
     fn folder(
+        &mut self,
+        from: &Folder,
+        to: BorrowedFd<'_>,
+        path: &Path,
+        depth: usize,
+    ) -> Result<(), Error> {
+        self.content_of(from, to, path, depth)?;
+        let copy_attributes = || {
+            let top = from.top()?;
+            let attributes = self.owned(Attributes::of(top.as_fd())?);
+            attributes.apply(to, self.own)
+        };
+        copy_attributes().map_err(Error::write("set the attributes of", path))
+    }
+
+    fn content_of(
         &mut self,
         from: &Folder,
         to: BorrowedFd<'_>,
@@ -76,20 +164,16 @@ impl Copy {
             match from.child(&name).map_err(failed)? {
                 None => {}
                 Some(Found::Folder(child)) => {
-                    let target = make_folder(to, &name).map_err(failed)?;
+                    let target = self.make_folder(to, &name).map_err(failed)?;
                     self.folder(&child, target.as_fd(), &path, depth + 1)?;
                 }
                 Some(Found::File { parent, name, stat }) => {
-                    self.file(parent.as_fd(), &name, &stat, to, &path)
+                    self.file((parent.as_fd(), &name), &stat, (to, &name), &path)
                         .map_err(failed)?;
                 }
             }
         }
-        let copy_attributes = || {
-            let top = from.top()?;
-            Attributes::of(top.as_fd())?.apply(to, self.own)
-        };
-        copy_attributes().map_err(Error::write("set the attributes of", path))
+        Ok(())
     }
 
     /// A folder of overlay's writes, mark by mark.
@@ -110,11 +194,12 @@ impl Copy {
             let path = path.join(&name);
             let failed = |source| Error::write("copy", &path)(source);
             if kind == Kind::Dir {
-                let target = make_folder(to, &name).map_err(failed)?;
+                let target = self.make_folder(to, &name).map_err(failed)?;
                 let source = tree::open_dir(from, &name).map_err(failed)?;
                 self.upper(source.as_fd(), target.as_fd(), &path, depth + 1)?;
             } else if let Some(stat) = tree::stat(from, &name).map_err(failed)? {
-                self.file(from, &name, &stat, to, &path).map_err(failed)?;
+                self.file((from, &name), &stat, (to, &name), &path)
+                    .map_err(failed)?;
             }
         }
         let copy_attributes = || {
@@ -128,15 +213,37 @@ impl Copy {
 
     fn file(
         &mut self,
-        from: BorrowedFd<'_>,
-        name: &OsStr,
+        (from, from_name): (BorrowedFd<'_>, &OsStr),
         stat: &Stat,
-        to: BorrowedFd<'_>,
+        (to, name): (BorrowedFd<'_>, &OsStr),
         path: &Path,
     ) -> io::Result<()> {
+        let stat = &Stat {
+            uid: self.owner(stat).0,
+            gid: self.owner(stat).1,
+            ..*stat
+        };
         match tree::stat(to, name)? {
             Some(there) if is_same(&there, stat) => return self.remember(stat, path),
-            Some(_) => tree::remove_tree(to, name)?,
+            Some(there) if there.kind == Kind::Dir => {
+                if self.rules.in_the_way == InTheWay::OfTheSameKind {
+                    return Err(io::Error::other(
+                        "cannot overwrite directory with non-directory",
+                    ));
+                }
+                tree::remove_tree(to, name)?;
+            }
+            Some(_) => match tree::remove_file(to, name) {
+                // Something is mounted there: only its content can change.
+                Err(error)
+                    if error.kind() == io::ErrorKind::ResourceBusy && stat.kind == Kind::File =>
+                {
+                    let mut source = tree::open_file(from, from_name)?;
+                    let mut target = tree::overwrite_file(to, name)?;
+                    return io::copy(&mut source, &mut target).map(drop);
+                }
+                removed => removed?,
+            },
             None => {}
         }
         if stat.has_other_names
@@ -148,15 +255,15 @@ impl Copy {
             return tree::link(parent.as_fd(), first_name, to, name);
         }
         match stat.kind {
-            Kind::File => self.content(from, name, to)?,
+            Kind::File => self.content((from, from_name), (to, name))?,
             Kind::Symlink => {
-                tree::make_symlink(to, name, &tree::read_link(from, name)?)?;
-                tree::set_owner(to, name, stat.uid, stat.gid)?;
+                tree::make_symlink(to, name, &tree::read_link(from, from_name)?)?;
+                self.own_name(to, name, stat)?;
                 tree::set_modified(to, name, stat.modified)?;
             }
             Kind::CharDevice | Kind::BlockDevice | Kind::Fifo | Kind::Other => {
                 tree::make_node(to, name, stat.kind, stat.node)?;
-                tree::set_owner(to, name, stat.uid, stat.gid)?;
+                self.own_name(to, name, stat)?;
                 tree::set_node_mode(to, name, stat.mode)?;
                 tree::set_modified(to, name, stat.modified)?;
             }
@@ -166,12 +273,60 @@ impl Copy {
         self.remember(stat, path)
     }
 
-    fn content(&self, from: BorrowedFd<'_>, name: &OsStr, to: BorrowedFd<'_>) -> io::Result<()> {
-        let mut source: File = tree::open_file(from, name)?;
+    /// Gives a name to its owner; a caller without the right keeps it.
+    fn own_name(&self, to: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> io::Result<()> {
+        if (stat.uid, stat.gid) == self.own {
+            return Ok(());
+        }
+        tree::set_owner(to, name, stat.uid, stat.gid)
+    }
+
+    fn content(
+        &self,
+        (from, from_name): (BorrowedFd<'_>, &OsStr),
+        (to, name): (BorrowedFd<'_>, &OsStr),
+    ) -> io::Result<()> {
+        let mut source: File = tree::open_file(from, from_name)?;
         let mut target = tree::create_file(to, name)?;
         // copy_file_range(2) underneath: no copy at all where blocks can be shared.
         io::copy(&mut source, &mut target)?;
-        Attributes::of(source.as_fd())?.apply(target.as_fd(), self.own)
+        self.owned(Attributes::of(source.as_fd())?)
+            .apply(target.as_fd(), self.own)
+    }
+
+    fn make_folder(&self, to: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+        match tree::stat(to, name)? {
+            Some(there) if there.kind == Kind::Dir => {}
+            Some(_) if self.rules.in_the_way == InTheWay::OfTheSameKind => {
+                return Err(io::Error::other(
+                    "cannot overwrite non-directory with directory",
+                ));
+            }
+            Some(_) => {
+                tree::remove_tree(to, name)?;
+                tree::make_dir(to, name)?;
+            }
+            None => tree::make_dir(to, name)?,
+        }
+        tree::open_dir(to, name)
+    }
+
+    fn owner(&self, stat: &Stat) -> (u32, u32) {
+        match self.rules.owner {
+            Owner::Original => (stat.uid, stat.gid),
+            Owner::Given(uid, gid) => (uid, gid),
+        }
+    }
+
+    fn owned(&self, attributes: Attributes) -> Attributes {
+        match self.rules.owner {
+            Owner::Original => attributes,
+            Owner::Given(uid, gid) => Attributes {
+                uid,
+                gid,
+                ..attributes
+            },
+        }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it ends two fallible ways")]
@@ -182,18 +337,6 @@ impl Copy {
         }
         Ok(())
     }
-}
-
-fn make_folder(to: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
-    match tree::stat(to, name)? {
-        Some(there) if there.kind == Kind::Dir => {}
-        Some(_) => {
-            tree::remove_tree(to, name)?;
-            tree::make_dir(to, name)?;
-        }
-        None => tree::make_dir(to, name)?,
-    }
-    tree::open_dir(to, name)
 }
 
 fn is_same(one: &Stat, other: &Stat) -> bool {
@@ -300,5 +443,49 @@ mod tests {
             fs::write(to.join("users"), "kept").unwrap();
         }
         assert_eq!(fs::read_to_string(to.join("users")).unwrap(), "kept");
+    }
+
+    #[test]
+    fn kinds_in_the_way_and_owners_follow_the_rules() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = merged(
+            dir.path(),
+            vec![Tar::new().dir("d").file("d/f", "new").file("f", "1")],
+        );
+        let to = dir.path().join("to");
+        fs::create_dir_all(to.join("f")).unwrap();
+        fs::write(to.join("d"), "a file").unwrap();
+        let target = tree::open_root(&to).unwrap();
+        let rules = CopyRules {
+            owner: Owner::Given(5, 6),
+            in_the_way: InTheWay::OfTheSameKind,
+        };
+        for (name, words) in [
+            ("f", "cannot overwrite directory with non-directory"),
+            ("d", "cannot overwrite non-directory with directory"),
+        ] {
+            let found = tree.at(Path::new(name)).unwrap().unwrap();
+            let error = copy_entry(&found, target.as_fd(), OsStr::new(name), rules).unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert_eq!(cause, words);
+        }
+        assert!(to.join("f").is_dir() && to.join("d").is_file());
+        let found = tree.at(Path::new("d")).unwrap().unwrap();
+        copy_entry(&found, target.as_fd(), OsStr::new("other"), rules).unwrap();
+        let made = fs::metadata(to.join("other/f")).unwrap();
+        assert_eq!((made.uid(), made.gid()), (5, 6));
+        let Found::Folder(folder) = &found else {
+            panic!("a folder")
+        };
+        copy_content(
+            folder,
+            target.as_fd(),
+            CopyRules {
+                in_the_way: InTheWay::Replaced,
+                ..rules
+            },
+        )
+        .unwrap();
+        assert_eq!(fs::read_to_string(to.join("f")).unwrap(), "new");
     }
 }

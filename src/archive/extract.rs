@@ -306,7 +306,7 @@ impl Extractor {
     }
 }
 
-fn attributes(entry: &Entry) -> Result<Attributes, Error> {
+pub(super) fn attributes(entry: &Entry) -> Result<Attributes, Error> {
     let kept = entry
         .xattrs
         .iter()

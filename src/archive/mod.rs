@@ -24,12 +24,13 @@ mod settle;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod upper;
 
 use std::io;
 use std::time::Duration;
 
-pub use copy::{copy_tree, copy_upper};
+pub use copy::{CopyRules, InTheWay, Owner, copy_content, copy_entry, copy_tree, copy_upper};
 pub use decode::decoder;
 pub use encode::Gzip;
 pub use extract::Extractor;
@@ -42,6 +43,7 @@ pub use overlay::{Overlay, Ownership};
 pub use pack::Packer;
 pub use reader::{Entry, TarReader};
 pub use settle::settle;
+pub use unpack::unpack;
 pub use upper::{UpperLayer, UpperRules, record_upper};
 
 /// How much an archive may ask for. A limit reached is an error that names it.

@@ -81,6 +81,19 @@ impl<W: Write> Packer<W> {
         self.folder(from, prefix, &mut linked, 0)
     }
 
+    /// Adds a file, or a folder with everything in it, under the name `path`.
+    ///
+    /// # Errors
+    /// [`Error::Write`] with the first name that failed.
+    pub fn entry(&mut self, found: &Found, path: &Path) -> Result<(), Error> {
+        match found {
+            Found::Folder(folder) => self.tree(folder, path),
+            Found::File { parent, name, stat } => self
+                .file(parent.as_fd(), name, stat, path, &mut HashMap::new())
+                .map_err(Error::write("pack", path)),
+        }
+    }
+
     /// Ends the archive.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ mod session;
 mod settings;
 mod sightings;
 mod source;
+mod target;
 mod terminal;
 
 use std::ffi::OsString;

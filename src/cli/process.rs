@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::session;
-use crate::cli::terminal::{self, DetachKeys, Outcome, Pipes, Relay};
+use crate::cli::terminal::{self, Outcome, Pipes, Relay};
 use crate::model::Signal;
 use crate::protocol::control::{Request, Streams};
 use crate::supervisor::client::{Answer, Client, Notice};
@@ -17,7 +17,7 @@ use crate::sys::descriptor;
 
 /// Time to carry the last output over when the process has ended; what it
 /// left running may hold its streams open for ever.
-const DRAIN: Duration = Duration::from_secs(2);
+pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 /// Size of a terminal whose user has none.
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 80;
@@ -128,7 +128,7 @@ pub(crate) async fn converse(
             };
             let begun = match (wish, terminal, ours.take()) {
                 (Wish::Terminal { with_stdin }, Some(master), _) => {
-                    Relay::terminal(master, with_stdin, DetachKeys::none()).map(Some)
+                    Relay::terminal(master, with_stdin).map(Some)
                 }
                 (Wish::Pipes { .. }, _, Some(pipes)) => Ok(Some(Relay::pipes(pipes))),
                 (Wish::Terminal { .. } | Wish::Pipes { .. } | Wish::Detached, _, _) => Ok(None),
@@ -142,7 +142,7 @@ pub(crate) async fn converse(
     };
     forward.abort();
     if let Some(relay) = relay
-        && relay.finish(DRAIN) == Outcome::TimedOut
+        && relay.finish(DRAIN).await == Outcome::TimedOut
     {
         tracing::debug!("something still holds the process's streams open");
     }
@@ -157,19 +157,25 @@ pub(crate) async fn converse(
 
 /// Passes the user's signals on; with a terminal Ctrl-C is a byte of its
 /// input and never a signal here.
-fn forward_signals(
+pub(crate) fn forward_signals(
     to: mpsc::Sender<i32>,
     has_terminal: bool,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    let mut quit = signal(SignalKind::quit()).context("listen for SIGQUIT")?;
+    let mut first = signal(SignalKind::user_defined1()).context("listen for SIGUSR1")?;
+    let mut second = signal(SignalKind::user_defined2()).context("listen for SIGUSR2")?;
     Ok(tokio::task::spawn_local(async move {
         loop {
             let number = tokio::select! {
                 _ = interrupt.recv(), if !has_terminal => Signal::INT.number(),
                 _ = terminate.recv() => Signal::TERM.number(),
                 _ = hangup.recv() => Signal::HUP.number(),
+                _ = quit.recv(), if !has_terminal => Signal::QUIT.number(),
+                _ = first.recv() => Signal::USR1.number(),
+                _ = second.recv() => Signal::USR2.number(),
             };
             if to.send(number).await.is_err() {
                 return;

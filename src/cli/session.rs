@@ -270,13 +270,16 @@ fn nothing_there(command: &Command, name: &ProjectName) -> anyhow::Result<()> {
             ))
             .into()),
         },
-        Command::Stop(_) | Command::Kill(_) | Command::Restart(_) | Command::Up(_) => {
-            Err(Failure::project(format!(
-                "no container found for project {:?}: not found",
-                name.as_str()
-            ))
-            .into())
-        }
+        Command::Stop(_)
+        | Command::Kill(_)
+        | Command::Restart(_)
+        | Command::Pause(_)
+        | Command::Unpause(_)
+        | Command::Up(_) => Err(Failure::project(format!(
+            "no container found for project {:?}: not found",
+            name.as_str()
+        ))
+        .into()),
     }
 }
 
@@ -313,6 +316,8 @@ pub(crate) fn dry_run(
         Command::Restart(options) => plan::restart(&subject, options),
         Command::Kill(options) => plan::kill(&subject, options),
         Command::Remove(options) => plan::rm(&subject, options),
+        Command::Pause(options) => plan::pause(&subject, options),
+        Command::Unpause(options) => plan::unpause(&subject, options),
     }
     .map_err(|error| Failure::project(error.to_string()))?;
     let progress = Progress::start(&context.settings, context.terminal, title);

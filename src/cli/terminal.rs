@@ -5,12 +5,13 @@
 //! because a user's stdin may be a file, which no event loop can wait for.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal as _, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
 use crate::sys::terminal::{self, Raw, Size};
 
@@ -19,10 +20,11 @@ const CHUNK: usize = 32 << 10;
 /// A running relay. Dropping it gives the user's terminal back.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    /// The terminal's master; None for pipes.
-    master: Option<OwnedFd>,
+    /// Passes changes of the user's terminal's size on.
+    size: Option<JoinHandle<()>>,
     raw: Option<Raw>,
-    ends: Receiver<End>,
+    /// At most one message of each stream comes.
+    ends: UnboundedReceiver<End>,
     outputs_open: usize,
 }
 
@@ -56,104 +58,123 @@ enum End {
 
 impl Relay {
     /// Relays a terminal: the user's goes raw when stdin is one, and its size
-    /// is passed on.
+    /// is passed on. To be called on a local set.
     ///
     /// # Errors
     /// When descriptors can't be duplicated or the terminal refuses.
-    pub(crate) fn terminal(
-        master: OwnedFd,
-        with_stdin: bool,
-        detach: DetachKeys,
-    ) -> io::Result<Self> {
-        let stdin = io::stdin();
-        let raw = if with_stdin && terminal::size(stdin.as_fd()).is_some() {
-            Some(Raw::enter(stdin.as_fd())?)
-        } else {
-            None
-        };
-        let (sender, ends) = channel();
+    pub(crate) fn terminal(master: OwnedFd, with_stdin: bool) -> io::Result<Self> {
+        let raw = enter_raw(with_stdin)?;
+        let (sender, ends) = unbounded_channel();
         if with_stdin {
             let to = File::from(master.try_clone()?);
-            spawn_input(to, detach, sender.clone());
+            spawn_input(to, DetachKeys::none(), sender.clone());
         }
         spawn_output(File::from(master.try_clone()?), io::stdout(), sender);
-        let relay = Self {
-            master: Some(master),
+        Ok(Self {
+            size: Some(follow_size(master)),
             raw,
             ends,
             outputs_open: 1,
-        };
-        relay.pass_size();
-        Ok(relay)
+        })
+    }
+
+    /// Relays the streams of a container that others may be attached to, too:
+    /// a copy of its output comes in pipes; what the user types goes into its
+    /// stdin, or its terminal if it has one. To be called on a local set.
+    ///
+    /// # Errors
+    /// When descriptors can't be duplicated or the terminal refuses.
+    pub(crate) fn attached(
+        pipes: Pipes,
+        master: Option<OwnedFd>,
+        detach: DetachKeys,
+    ) -> io::Result<Self> {
+        let raw = enter_raw(master.is_some() && pipes.stdin.is_some())?;
+        let (sender, ends) = unbounded_channel();
+        if let Some(input) = pipes.stdin {
+            spawn_input(File::from(input), detach, sender.clone());
+        }
+        spawn_output(File::from(pipes.stdout), io::stdout(), sender.clone());
+        spawn_output(File::from(pipes.stderr), io::stderr(), sender);
+        Ok(Self {
+            size: master.map(follow_size),
+            raw,
+            ends,
+            outputs_open: 2,
+        })
     }
 
     /// Relays three pipes.
     pub(crate) fn pipes(pipes: Pipes) -> Self {
-        let (sender, ends) = channel();
+        let (sender, ends) = unbounded_channel();
         if let Some(stdin) = pipes.stdin {
             spawn_input(File::from(stdin), DetachKeys::none(), sender.clone());
         }
         spawn_output(File::from(pipes.stdout), io::stdout(), sender.clone());
         spawn_output(File::from(pipes.stderr), io::stderr(), sender);
         Self {
-            master: None,
+            size: None,
             raw: None,
             ends,
             outputs_open: 2,
         }
     }
 
-    /// Passes each change of the user's terminal's size on, for ever.
-    pub(crate) async fn follow_size(&self) {
-        let Ok(mut changes) = signal(SignalKind::window_change()) else {
-            return std::future::pending().await;
-        };
-        while changes.recv().await.is_some() {
-            self.pass_size();
+    /// Waits until all output is carried over or the user detaches. May be
+    /// dropped and called again.
+    pub(crate) async fn ended(&mut self) -> Outcome {
+        while self.outputs_open > 0 {
+            match self.ends.recv().await {
+                Some(End::Output) => self.outputs_open -= 1,
+                Some(End::Detached) => return Outcome::Detached,
+                None => break,
+            }
         }
-        std::future::pending().await
+        Outcome::Drained
     }
 
     /// Waits until all output is carried over, at most for a time. To be
     /// called when the process has ended: what it left running may hold its
     /// streams open for ever.
-    pub(crate) fn finish(mut self, patience: Duration) -> Outcome {
-        let deadline = Instant::now() + patience;
-        let outcome = loop {
-            if self.outputs_open == 0 {
-                break Outcome::Drained;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.ends.recv_timeout(left) {
-                Ok(End::Output) => self.outputs_open -= 1,
-                Ok(End::Detached) => break Outcome::Detached,
-                Err(RecvTimeoutError::Timeout) => break Outcome::TimedOut,
-                Err(RecvTimeoutError::Disconnected) => break Outcome::Drained,
-            }
-        };
-        drop(self.raw.take());
-        outcome
+    pub(crate) async fn finish(mut self, patience: Duration) -> Outcome {
+        let ended = tokio::time::timeout(patience, self.ended()).await;
+        ended.unwrap_or(Outcome::TimedOut)
     }
+}
 
-    /// Whether the user has typed the detach keys.
-    pub(crate) fn is_detached(&mut self) -> bool {
-        while let Ok(end) = self.ends.try_recv() {
-            match end {
-                End::Output => self.outputs_open = self.outputs_open.saturating_sub(1),
-                End::Detached => return true,
-            }
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(size) = &self.size {
+            size.abort();
         }
-        false
+        drop(self.raw.take());
     }
+}
 
-    fn pass_size(&self) {
-        if let Some(master) = &self.master
-            && let Some(size) = size()
-        {
+/// Takes the user's terminal out of line mode, if it is one and wanted.
+fn enter_raw(is_wanted: bool) -> io::Result<Option<Raw>> {
+    let stdin = io::stdin();
+    let has_terminal = is_wanted && stdin.is_terminal();
+    has_terminal.then(|| Raw::enter(stdin.as_fd())).transpose()
+}
+
+/// Passes the user's terminal's size on, now and at each change.
+fn follow_size(master: OwnedFd) -> JoinHandle<()> {
+    let pass = move || {
+        if let Some(size) = size() {
             // A terminal that has just gone has no size to set.
             let _ = terminal::set_size(master.as_fd(), size);
         }
-    }
+    };
+    pass();
+    tokio::task::spawn_local(async move {
+        let Ok(mut changes) = signal(SignalKind::window_change()) else {
+            return;
+        };
+        while changes.recv().await.is_some() {
+            pass();
+        }
+    })
 }
 
 /// The size of the user's terminal, whichever stream shows it.
@@ -163,7 +184,7 @@ pub(crate) fn size() -> Option<Size> {
         .or_else(|| terminal::size(io::stderr().as_fd()))
 }
 
-fn spawn_output(mut from: File, mut to: impl Write + Send + 'static, ends: Sender<End>) {
+fn spawn_output(mut from: File, mut to: impl Write + Send + 'static, ends: UnboundedSender<End>) {
     std::thread::spawn(move || {
         let mut chunk = vec![0; CHUNK];
         // A terminal whose last process has gone answers EIO: an end, too. When
@@ -178,7 +199,7 @@ fn spawn_output(mut from: File, mut to: impl Write + Send + 'static, ends: Sende
     });
 }
 
-fn spawn_input(mut to: File, mut detach: DetachKeys, ends: Sender<End>) {
+fn spawn_input(mut to: File, mut detach: DetachKeys, ends: UnboundedSender<End>) {
     std::thread::spawn(move || {
         let mut chunk = vec![0; CHUNK];
         let mut stdin = io::stdin().lock();
@@ -303,6 +324,12 @@ mod tests {
         assert_eq!(keys.take(b"\x10\x11"), (b"\x10\x11".to_vec(), false));
     }
 
+    fn finish(relay: Relay, patience: Duration) -> Outcome {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(relay.finish(patience))
+    }
+
     #[test]
     fn pipes_are_drained_and_then_it_ends() {
         let (out_reader, out_writer) = io::pipe().unwrap();
@@ -313,7 +340,7 @@ mod tests {
             stderr: err_reader.into(),
         });
         drop((out_writer, err_writer));
-        assert_eq!(relay.finish(Duration::from_secs(10)), Outcome::Drained);
+        assert_eq!(finish(relay, Duration::from_secs(10)), Outcome::Drained);
     }
 
     #[test]
@@ -325,6 +352,6 @@ mod tests {
             stdout: out_reader.into(),
             stderr: err_reader.into(),
         });
-        assert_eq!(relay.finish(Duration::from_millis(1)), Outcome::TimedOut);
+        assert_eq!(finish(relay, Duration::from_millis(1)), Outcome::TimedOut);
     }
 }

@@ -182,6 +182,8 @@ async fn perform<W: World>(
         (Operation::StopContainer(op), Some(id)) => world.stop_container(id, op).await,
         (Operation::KillContainer(op), Some(id)) => world.kill_container(id, op).await,
         (Operation::RestartContainer(op), Some(id)) => world.restart_container(id, op).await,
+        (Operation::PauseContainer(op), Some(id)) => world.pause_container(id, op).await,
+        (Operation::UnpauseContainer(op), Some(id)) => world.unpause_container(id, op).await,
         (Operation::RemoveContainer(op), Some(id)) => world.remove_container(id, op).await,
         (Operation::RenameContainer(op), Some(id)) => world.rename_container(id, op).await,
         // `resolve` gives every other operation its container.
@@ -262,9 +264,9 @@ mod tests {
     use super::*;
     use crate::model::Readiness;
     use crate::plan::{
-        AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, RemoveContainer,
-        RemoveNetwork, RemoveVolume, RenameContainer, Replica, RestartContainer, StartContainer,
-        StopContainer,
+        AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, PauseContainer,
+        RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, Replica, RestartContainer,
+        StartContainer, StopContainer, UnpauseContainer,
     };
 
     #[derive(Debug, thiserror::Error)]
@@ -349,6 +351,20 @@ mod tests {
             op: &RestartContainer,
         ) -> Result<Outcome, Refused> {
             self.see(format!("restart {}", op.container.name)).await
+        }
+        async fn pause_container(
+            &self,
+            _: &ContainerId,
+            op: &PauseContainer,
+        ) -> Result<Outcome, Refused> {
+            self.see(format!("pause {}", op.container.name)).await
+        }
+        async fn unpause_container(
+            &self,
+            _: &ContainerId,
+            op: &UnpauseContainer,
+        ) -> Result<Outcome, Refused> {
+            self.see(format!("unpause {}", op.container.name)).await
         }
         async fn remove_container(
             &self,

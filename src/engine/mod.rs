@@ -3,11 +3,13 @@
 //! [`observe`] reads what exists, [`create`] and [`bundle`] lower a service
 //! and an image to what the runtime starts, and [`execute`] runs a plan's
 //! operations against a [`World`], each the moment that what it waits for is
-//! done. [`networks`] makes and removes bridges with their records. Nothing is decided here; `plan` did.
+//! done. [`networks`] makes and removes bridges with their records; [`files`]
+//! reaches into containers. Nothing is decided here; `plan` did.
 
 pub mod bundle;
 pub mod create;
 pub mod execute;
+pub mod files;
 pub mod networks;
 pub mod observe;
 mod world;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::event::Progress;
 use crate::model::ContainerId;
 use crate::plan::{
-    AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, RemoveContainer,
-    RemoveNetwork, RemoveVolume, RenameContainer, RestartContainer, StartContainer, StopContainer,
+    AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, PauseContainer,
+    RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, RestartContainer,
+    StartContainer, StopContainer, UnpauseContainer,
 };
 
 /// How an operation ended well.
@@ -75,6 +76,18 @@ pub trait World {
         &self,
         id: &ContainerId,
         op: &RestartContainer,
+    ) -> impl Future<Output = Result<Outcome, Self::Error>>;
+    /// Freezes a container.
+    fn pause_container(
+        &self,
+        id: &ContainerId,
+        op: &PauseContainer,
+    ) -> impl Future<Output = Result<Outcome, Self::Error>>;
+    /// Lets a frozen container go on.
+    fn unpause_container(
+        &self,
+        id: &ContainerId,
+        op: &UnpauseContainer,
     ) -> impl Future<Output = Result<Outcome, Self::Error>>;
     /// Deletes a container.
     fn remove_container(

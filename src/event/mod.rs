@@ -196,6 +196,12 @@ statuses! {
     Paused = "Paused", Done;
     Unpausing = "Unpausing", Working;
     Unpaused = "Unpaused", Done;
+    Copying = "Copying", Working;
+    Copied = "Copied", Done;
+    Exporting = "Exporting", Working;
+    Exported = "Exported", Done;
+    Committing = "Committing", Working;
+    Committed = "Committed", Done;
     Error = "Error", Failed;
     Warning = "Warning", Warned;
 }

@@ -109,6 +109,7 @@ impl Client {
             | RequestBody::Shelf
             | RequestBody::ReplaceSupervisor
             | RequestBody::Shutdown
+            | RequestBody::Tee { .. }
             | RequestBody::Adopt(_) => {}
         }
         Ok(())
@@ -316,6 +317,7 @@ fn spawn_of(body: &RequestBody) -> Option<SpawnId> {
         | RequestBody::Shelf
         | RequestBody::Forget { .. }
         | RequestBody::ReplaceSupervisor
+        | RequestBody::Tee { .. }
         | RequestBody::Shutdown => None,
     }
 }

@@ -35,6 +35,7 @@ impl Service {
             RequestBody::Forget { spawn } => self.forget(&spawn),
             RequestBody::ReplaceSupervisor => self.replace_supervisor(descriptors),
             RequestBody::Shutdown => self.shut_down(),
+            RequestBody::Tee { spawn } => self.tee(spawn, descriptors),
         };
         self.reply(id, reply, Vec::new());
     }
@@ -110,6 +111,21 @@ impl Service {
             Err(error) if error.raw_os_error() == Some(3) => ReplyBody::Done,
             Err(error) => failed(format!("signal {signal} to spawn {spawn}: {error}")),
         }
+    }
+
+    fn tee(&mut self, spawn: SpawnId, descriptors: Vec<OwnedFd>) -> ReplyBody {
+        match self.spawns.get(&spawn) {
+            Some(spawned) if spawned.log().is_none() => {
+                return failed(format!("the output of spawn {spawn} isn't logged"));
+            }
+            Some(spawned) if !spawned.is_over() => {}
+            Some(_) | None => return failed(format!("spawn {spawn} doesn't run")),
+        }
+        if self.writer.link().is_none() {
+            return failed("the log writer is being started again".to_owned());
+        }
+        self.writer.tell(&ToWriter::Tee { spawn }, descriptors);
+        ReplyBody::Done
     }
 
     fn put(&mut self, name: String, descriptors: Vec<OwnedFd>) -> ReplyBody {

@@ -106,6 +106,14 @@ impl Journal {
         self.file.read_exact_at(buffer, self.start)
     }
 
+    /// Reads the last `count` bytes that were taken.
+    pub(crate) fn latest(&self, count: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.resize(count, 0);
+        let count = u64::try_from(count).map_err(io::Error::other)?;
+        self.file
+            .read_exact_at(buffer, self.end.saturating_sub(count))
+    }
+
     pub(crate) fn has_pending(&self) -> bool {
         self.end > self.start
     }

@@ -29,6 +29,12 @@ impl Signal {
     pub const HUP: Self = Self(1);
     /// What Ctrl-C sends.
     pub const INT: Self = Self(2);
+    /// What Ctrl-\ sends.
+    pub const QUIT: Self = Self(3);
+    /// Means what the process wants it to mean.
+    pub const USR1: Self = Self(10);
+    /// Means what the process wants it to mean.
+    pub const USR2: Self = Self(12);
 
     /// The signal with this number; None when there is none.
     #[must_use]

@@ -131,6 +131,8 @@ fn sentence(plan: &Plan, operation: &Operation) -> String {
             )
         }
         Operation::RestartContainer(op) => format!("restart container {}", op.container.name),
+        Operation::PauseContainer(op) => format!("freeze container {}", op.container.name),
+        Operation::UnpauseContainer(op) => format!("thaw container {}", op.container.name),
         Operation::RemoveContainer(op) => {
             let volumes = if op.anonymous_volumes {
                 " with its anonymous volumes"

@@ -34,12 +34,13 @@ pub use error::Error;
 pub use explain::{describe, explain};
 pub use operation::{
     AwaitGate, Container, ContainerRef, CreateContainer, CreateNetwork, CreateVolume,
-    KillContainer, Operation, RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer,
-    Replica, RestartContainer, StartContainer, StopContainer, WhenUsed,
+    KillContainer, Operation, PauseContainer, RemoveContainer, RemoveNetwork, RemoveVolume,
+    RenameContainer, Replica, RestartContainer, StartContainer, StopContainer, UnpauseContainer,
+    WhenUsed,
 };
 pub use options::{
-    DownOptions, ImageIds, KillOptions, Orphans, Recreate, RestartOptions, RmOptions, RunOptions,
-    StartOptions, StopOptions, UpOptions,
+    DownOptions, ImageIds, KillOptions, Orphans, PauseOptions, Recreate, RestartOptions, RmOptions,
+    RunOptions, StartOptions, StopOptions, UpOptions,
 };
 pub use progress::{Words, reason, words};
 pub use reconcile::{reconcile, scale};
@@ -47,4 +48,4 @@ pub use revive::{restart, start};
 pub use run::run;
 pub use schedule::{Completion, Progressed, Schedule, Undo};
 pub use subject::Subject;
-pub use teardown::{down, kill, rm, stop};
+pub use teardown::{down, kill, pause, rm, stop, unpause};

@@ -33,6 +33,10 @@ pub enum Operation {
     KillContainer(KillContainer),
     /// Stops and starts a container.
     RestartContainer(RestartContainer),
+    /// Freezes a container's processes.
+    PauseContainer(PauseContainer),
+    /// Lets a frozen container's processes go on.
+    UnpauseContainer(UnpauseContainer),
     /// Deletes a container that doesn't run.
     RemoveContainer(RemoveContainer),
     /// Gives a container another name.
@@ -51,6 +55,8 @@ impl Operation {
             Self::StopContainer(op) => Some(&op.container),
             Self::KillContainer(op) => Some(&op.container),
             Self::RestartContainer(op) => Some(&op.container),
+            Self::PauseContainer(op) => Some(&op.container),
+            Self::UnpauseContainer(op) => Some(&op.container),
             Self::RemoveContainer(op) => Some(&op.container),
             Self::RenameContainer(op) => Some(&op.container),
             Self::CreateNetwork(_)
@@ -207,6 +213,20 @@ pub struct RestartContainer {
     pub container: Container,
     /// Grace period of this time; the container's own when absent.
     pub timeout: Option<Duration>,
+}
+
+/// Freezes a container's processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseContainer {
+    /// Which.
+    pub container: Container,
+}
+
+/// Lets a frozen container's processes go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpauseContainer {
+    /// Which.
+    pub container: Container,
 }
 
 /// Deletes a container that doesn't run.

@@ -95,6 +95,14 @@ pub struct StopOptions {
     pub timeout: Option<Duration>,
 }
 
+/// Options of `pause` and `unpause`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PauseOptions {
+    /// Services that were named; all when empty.
+    pub services: Vec<ServiceName>,
+}
+
 /// Options of `start`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

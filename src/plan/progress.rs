@@ -67,6 +67,8 @@ pub fn words(node: &Node) -> Words {
         Operation::StopContainer(op) => container(&op.container.name, S::Stopping, S::Stopped),
         Operation::KillContainer(op) => container(&op.container.name, S::Killing, S::Killed),
         Operation::RestartContainer(op) => container(&op.container.name, S::Restarting, S::Started),
+        Operation::PauseContainer(op) => container(&op.container.name, S::Pausing, S::Paused),
+        Operation::UnpauseContainer(op) => container(&op.container.name, S::Unpausing, S::Unpaused),
         Operation::RemoveContainer(op) => container(&op.container.name, S::Removing, S::Removed),
         Operation::RenameContainer(op) => {
             let names = vec![op.to.to_string()];

@@ -1,4 +1,5 @@
-//! What takes containers down: `down`, `stop`, `kill` and `rm`.
+//! What takes containers down or makes them stand still: `down`, `stop`,
+//! `kill`, `pause` and `rm`.
 //!
 //! These work without a Compose file: services are then taken from the
 //! containers' own records. A failure stops nothing that isn't about the same
@@ -17,9 +18,10 @@ use crate::plan::emit::existing;
 use crate::plan::error::Error;
 use crate::plan::fate::is_alive;
 use crate::plan::operation::{
-    KillContainer, Operation, RemoveContainer, RemoveNetwork, RemoveVolume, StopContainer, WhenUsed,
+    Container, KillContainer, Operation, PauseContainer, RemoveContainer, RemoveNetwork,
+    RemoveVolume, StopContainer, UnpauseContainer, WhenUsed,
 };
-use crate::plan::options::{DownOptions, KillOptions, RmOptions, StopOptions};
+use crate::plan::options::{DownOptions, KillOptions, PauseOptions, RmOptions, StopOptions};
 use crate::plan::progress;
 use crate::plan::subject::Subject;
 
@@ -108,6 +110,44 @@ pub fn kill(subject: &Subject<'_>, options: &KillOptions) -> Result<Plan, Error>
     }
     if plan.is_empty() {
         plan.warn("no container to kill");
+    }
+    Ok(plan)
+}
+
+/// Plans the freezing of running containers. One that is frozen already is
+/// among them: whoever carries it out says so.
+///
+/// # Errors
+/// When a named service doesn't exist.
+pub fn pause(subject: &Subject<'_>, options: &PauseOptions) -> Result<Plan, Error> {
+    freeze(subject, options, |container| {
+        Operation::PauseContainer(PauseContainer { container })
+    })
+}
+
+/// Plans that frozen containers go on. One that isn't frozen is among them:
+/// whoever carries it out says so.
+///
+/// # Errors
+/// When a named service doesn't exist.
+pub fn unpause(subject: &Subject<'_>, options: &PauseOptions) -> Result<Plan, Error> {
+    freeze(subject, options, |container| {
+        Operation::UnpauseContainer(UnpauseContainer { container })
+    })
+}
+
+fn freeze(
+    subject: &Subject<'_>,
+    options: &PauseOptions,
+    operation: impl Fn(Container) -> Operation,
+) -> Result<Plan, Error> {
+    subject.check(&options.services)?;
+    let mut plan = Plan::new(subject.name.clone());
+    for container in subject.replicas(&options.services) {
+        if container.state.is_running() {
+            let operation = operation(existing(container, &container.record.name));
+            plan.push(operation, cause(subject, container), &[]);
+        }
     }
     Ok(plan)
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::model::{ContainerId, Outcome, Project};
 use crate::plan::{
-    DownOptions, KillOptions, RestartOptions, RmOptions, RunOptions, StartOptions, StopOptions,
-    UpOptions,
+    DownOptions, KillOptions, PauseOptions, RestartOptions, RmOptions, RunOptions, StartOptions,
+    StopOptions, UpOptions,
 };
 
 /// Version of this protocol.
@@ -46,6 +46,10 @@ pub enum Request {
     Run(Box<Run>),
     /// A process in a running container.
     Exec(Exec),
+    /// The streams of a running container. Two pipes' write ends come along,
+    /// for its output; what is written to it goes into the one descriptor that
+    /// comes back with `Started`: its terminal's master or its stdin.
+    Attach(ContainerId),
     /// Project events as they come, until the connection closes.
     Events,
     /// Ends the supervisor and its keeper if nothing of the project lives.
@@ -79,6 +83,10 @@ pub enum Command {
     Kill(KillOptions),
     /// `rm`.
     Remove(RmOptions),
+    /// `pause`.
+    Pause(PauseOptions),
+    /// `unpause`.
+    Unpause(PauseOptions),
 }
 
 /// `rcompose run`.

@@ -83,6 +83,13 @@ pub enum RequestBody {
     /// `Spawned`, or by `Done` when it has ended: then its exit is unknown,
     /// and its state follows as for every other.
     Adopt(Box<Adopt>),
+    /// Writes a copy of a logged container's output, from now on, into the
+    /// pipes whose write ends come along: stdout's, then stderr's. A pipe that
+    /// is full or closed gets no more. `Done` or `Failed`.
+    Tee {
+        /// Whose output.
+        spawn: SpawnId,
+    },
 }
 
 /// A container to start.

@@ -25,6 +25,12 @@ pub enum ToWriter {
         /// The record, as it is to be written.
         record: ExitRecord,
     },
+    /// Copies what is read from now on into two pipes that come along, for
+    /// stdout and stderr.
+    Tee {
+        /// Whose.
+        spawn: SpawnId,
+    },
     /// Stops reading and forgets; for a spawn that failed to start.
     Close {
         /// Whose.

@@ -30,13 +30,26 @@ mod streams;
 mod system;
 mod tree;
 pub(crate) mod user;
+mod visit;
 
 pub use capabilities::{UnknownCapability, capabilities, default_capabilities};
 pub use defaults::{default_masked_paths, default_read_only_paths, default_sysctls};
 pub use error::Error;
+pub use visit::visit;
 
 use channel::{Channel, News};
 use error::Step;
+
+/// The user and group that `user` (`name`, `uid`, `name:group`, `uid:gid` or
+/// empty) means in the texts of a container's passwd and group files.
+///
+/// # Errors
+/// The name that the files don't have, in Docker's words.
+pub fn owner_of(user: &str, passwd: &str, group: &str) -> Result<(u32, u32), String> {
+    user::resolve(user, &[], passwd, group)
+        .map(|identity| (identity.uid, identity.gid))
+        .map_err(|error| error.to_string())
+}
 
 /// What a process's standard streams are.
 #[derive(Debug)]

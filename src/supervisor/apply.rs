@@ -120,6 +120,8 @@ impl Host {
             Command::Restart(options) => plan::restart(&subject, options)?,
             Command::Kill(options) => plan::kill(&subject, options)?,
             Command::Remove(options) => plan::rm(&subject, options)?,
+            Command::Pause(options) => plan::pause(&subject, options)?,
+            Command::Unpause(options) => plan::unpause(&subject, options)?,
         })
     }
 

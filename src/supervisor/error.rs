@@ -226,6 +226,32 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// It is frozen and can't take what is asked of it.
+    #[error("container {name} is paused, unpause the container before {what}")]
+    Paused {
+        /// Its name.
+        name: ContainerName,
+        /// `exec` or `attach`.
+        what: &'static str,
+    },
+    /// Its streams can't be joined now.
+    #[error("you cannot attach to {state}")]
+    NotAttachable {
+        /// What it is, and what to do first.
+        state: &'static str,
+    },
+    /// It is frozen already.
+    #[error("container {name} is already paused")]
+    AlreadyPaused {
+        /// Its name.
+        name: ContainerName,
+    },
+    /// It isn't frozen.
+    #[error("container {name} is not paused")]
+    NotPaused {
+        /// Its name.
+        name: ContainerName,
+    },
     /// A killed container doesn't go.
     #[error(
         "container {name} did not end after SIGKILL: one of its processes is stuck in the kernel"
@@ -296,6 +322,10 @@ impl Error {
             | Self::Hook { .. }
             | Self::Running { .. }
             | Self::StillRunning { .. }
+            | Self::Paused { .. }
+            | Self::AlreadyPaused { .. }
+            | Self::NotAttachable { .. }
+            | Self::NotPaused { .. }
             | Self::NotRunning { .. } => FailureKind::Container,
             Self::Link(_)
             | Self::NoProject

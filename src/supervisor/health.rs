@@ -50,6 +50,15 @@ impl Host {
         self.perform_health(id, actions.flatten().unwrap_or_default());
     }
 
+    /// Stops watching a container that is frozen; [`Host::resume_health`] goes on
+    /// with the verdict as it is.
+    pub(crate) fn suspend_health(&self, id: &ContainerId) {
+        self.table.borrow_mut().update(id, |live| {
+            live.health_timer = None;
+            live.probe = None;
+        });
+    }
+
     /// Ends the watch: the container has ended.
     pub(crate) fn unwatch_health(&self, id: &ContainerId) {
         self.table.borrow_mut().update(id, |live| {

@@ -115,6 +115,7 @@ impl Host {
             Request::Apply(apply) => self.apply(*apply, conversation).await,
             Request::Run(run) => self.run_one_off(*run, conversation).await,
             Request::Exec(exec) => self.exec_for_client(exec, conversation).await,
+            Request::Attach(id) => self.attach(&id, conversation).await,
             Request::Events => self.stream_events(conversation).await,
             Request::Retire => Ok(()),
         }

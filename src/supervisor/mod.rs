@@ -18,6 +18,7 @@ pub mod client;
 
 mod adopt;
 mod apply;
+mod attach;
 mod driver;
 mod error;
 mod failure;

@@ -149,6 +149,12 @@ impl Host {
         conversation: &mut Conversation,
     ) -> Result<(), Error> {
         let record = self.record(&exec.container)?;
+        if self.is_paused(&record.id) {
+            return Err(Error::Paused {
+                name: record.name,
+                what: "exec",
+            });
+        }
         let settings = ExecSettings {
             argv: exec.argv,
             tty: matches!(exec.streams, control::Streams::Terminal { .. }),

@@ -11,9 +11,9 @@ use crate::event::{Progress, ResourceKind, Status};
 use crate::image;
 use crate::model::{ContainerId, ContainerRecord, Project, Resource, Service};
 use crate::plan::{
-    AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, RemoveContainer,
-    RemoveNetwork, RemoveVolume, RenameContainer, Replica, RestartContainer, StartContainer,
-    StopContainer,
+    AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, PauseContainer,
+    RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, Replica, RestartContainer,
+    StartContainer, StopContainer, UnpauseContainer,
 };
 use crate::store::Root;
 use crate::supervisor::Error;
@@ -193,6 +193,24 @@ impl World for Scope {
     ) -> Result<Outcome, Error> {
         self.host.stop(id, op.timeout).await?;
         self.host.start(id, Streams::Logged).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn pause_container(
+        &self,
+        id: &ContainerId,
+        _: &PauseContainer,
+    ) -> Result<Outcome, Error> {
+        self.host.pause_by_user(id).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn unpause_container(
+        &self,
+        id: &ContainerId,
+        _: &UnpauseContainer,
+    ) -> Result<Outcome, Error> {
+        self.host.unpause_by_user(id).await?;
         Ok(Outcome::Done)
     }
 

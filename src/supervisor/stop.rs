@@ -43,11 +43,7 @@ impl Host {
         timeout: Option<Duration>,
     ) -> Result<(), Error> {
         let grace_period = timeout.unwrap_or(record.stop_grace_period);
-        let is_paused = self
-            .table
-            .borrow()
-            .get(&record.id)
-            .is_some_and(|live| matches!(live.state, ContainerState::Paused { .. }));
+        let is_paused = self.is_paused(&record.id);
         let request = Request {
             signal: if grace_period.is_zero() {
                 SIGKILL
@@ -123,6 +119,7 @@ impl Host {
             });
         }
         let is_stop_signal = signal == record.stop_signal;
+        let thaws = (is_stop_signal || signal == SIGKILL) && self.is_paused(id);
         self.feed(
             id,
             Event::Kill {
@@ -130,6 +127,10 @@ impl Host {
                 is_stop_signal,
             },
         );
+        if thaws {
+            // What is to end a frozen process reaches it when it goes on.
+            self.freeze(id, false).await?;
+        }
         if signal == SIGKILL {
             return self.until_settled(&record).await;
         }
@@ -155,6 +156,36 @@ impl Host {
             pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
         status.is_some_and(|status| drops(&status, record.stop_signal))
             && !pid.is_some_and(sys::process::awaits_signals)
+    }
+
+    /// `rcompose pause`: no probe is begun until it goes on.
+    pub(crate) async fn pause_by_user(&self, id: &ContainerId) -> Result<(), Error> {
+        if self.is_paused(id) {
+            return Err(Error::AlreadyPaused {
+                name: self.record(id)?.name,
+            });
+        }
+        self.suspend_health(id);
+        self.freeze(id, true).await
+    }
+
+    /// `rcompose unpause`.
+    pub(crate) async fn unpause_by_user(self: &Rc<Self>, id: &ContainerId) -> Result<(), Error> {
+        if !self.is_paused(id) {
+            return Err(Error::NotPaused {
+                name: self.record(id)?.name,
+            });
+        }
+        self.freeze(id, false).await?;
+        self.resume_health(id);
+        Ok(())
+    }
+
+    /// Whether a container is frozen.
+    pub(crate) fn is_paused(&self, id: &ContainerId) -> bool {
+        let table = self.table.borrow();
+        let state = table.get(id).map(|live| &live.state);
+        matches!(state, Some(ContainerState::Paused { .. }))
     }
 
     /// Freezes a container or lets it go on.

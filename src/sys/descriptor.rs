@@ -27,6 +27,13 @@ pub fn pipe() -> io::Result<Pipe> {
     Ok(Pipe { reader, writer })
 }
 
+/// Lets a pipe hold this many bytes, or as many as the system allows it.
+/// A pipe that stays as it was holds 64 KiB.
+pub fn enlarge_pipe(pipe: impl AsFd, bytes: usize) {
+    // Less is slower and no fault: unprivileged callers have a limit.
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
+}
+
 /// Makes two connected stream sockets that block.
 ///
 /// # Errors

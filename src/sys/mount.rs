@@ -14,6 +14,8 @@ use rustix::mount::{
     OpenTreeFlags, UnmountFlags,
 };
 
+use crate::sys::clone::{self, NamespaceSet};
+
 /// Per-mount restrictions (mount_setattr(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attributes(u64);
@@ -203,6 +205,25 @@ pub fn make_all_private() -> io::Result<()> {
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )?)
+}
+
+/// Runs `work` on a thread of its own in a mount namespace of its own, from
+/// which nothing propagates. Its mounts go with it.
+///
+/// # Errors
+/// When the thread or the namespace can't be made.
+pub fn in_own_namespace<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("mounts".to_owned())
+            .spawn_scoped(scope, || {
+                clone::unshare(NamespaceSet::MOUNT)?;
+                make_all_private()?;
+                Ok(work())
+            })?
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Makes an overlay at `target` by mount(2), for kernels whose fsconfig(2) can't

@@ -213,6 +213,16 @@ pub fn create_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
     Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?.into())
 }
 
+/// Opens a file that is there for writing, and empties it; a symbolic link is
+/// refused.
+///
+/// # Errors
+/// openat(2).
+pub fn overwrite_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, name, flags | OFlags::NOCTTY, Mode::empty())?.into())
+}
+
 /// Makes a folder that wasn't there, for its owner only.
 ///
 /// # Errors

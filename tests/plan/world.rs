@@ -199,6 +199,9 @@ impl World {
                     Outcome::Signal(u8::try_from(op.signal.number()).unwrap()),
                 );
             }
+            Operation::PauseContainer(_) | Operation::UnpauseContainer(_) => {
+                unreachable!("no plan of these tests freezes anything")
+            }
             Operation::RestartContainer(op) => {
                 end(self.find(&op.container.reference), Outcome::Code(0));
                 self.start(&op.container.reference, cause, project);

@@ -29,4 +29,6 @@ mod supervisor;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod verbs;
+#[cfg(test)]
 mod volumes;

@@ -3,10 +3,10 @@
 use anyhow::Context as _;
 
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::Exit;
 use crate::cli::process::{self, Wish};
-use crate::cli::{records, session};
-use crate::model::{ContainerId, ObservedContainer, ProjectName};
+use crate::cli::{session, target};
+use crate::model::ContainerId;
 use crate::protocol::control::{Exec, Request};
 use crate::sys;
 
@@ -53,7 +53,7 @@ impl Args {
             .split_first()
             .context("a service and a command")?;
         let name = context.project_name()?;
-        let container = self.container(context, &name, service)?;
+        let container = target::running(context, &name, service, self.index)?;
         let wish = if self.detach {
             Wish::Detached
         } else {
@@ -71,31 +71,6 @@ impl Args {
             streams: wish.streams(),
         });
         session::block_on(process::converse(&client, request, wish, &mut Some))
-    }
-
-    /// The container that is meant: the numbered one, else the first that
-    /// runs; a one-off container only when it is alone.
-    fn container(
-        &self,
-        context: &Context,
-        project: &ProjectName,
-        service: &str,
-    ) -> anyhow::Result<ObservedContainer> {
-        let root = session::open_root(context)?;
-        let mut found = records::containers(&root, project)?;
-        found.retain(|container| container.record.service_name().as_str() == service);
-        let known = context.declared_services()?;
-        if found.is_empty() && known.is_some_and(|known| !known.iter().any(|name| name == service))
-        {
-            return Err(Failure::project(format!("no such service: {service}")).into());
-        }
-        let not_running = || Failure::project(format!("service {service:?} is not running"));
-        if self.index > 0 {
-            found.retain(|container| container.record.number == Some(self.index));
-        }
-        found.retain(|container| container.state.is_running());
-        found.sort_by_key(|container| (container.record.is_one_off(), container.record.number));
-        found.into_iter().next().ok_or_else(|| not_running().into())
     }
 }
 

@@ -8,11 +8,13 @@ pub(crate) mod attach;
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod config;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod down;
 pub(crate) mod env;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod export;
 pub(crate) mod image;
 pub(crate) mod images;
 pub(crate) mod kill;
@@ -27,6 +29,7 @@ pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod port;
 pub(crate) mod ps;
+pub(crate) mod publish;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod restart;
@@ -57,6 +60,8 @@ pub(crate) enum Command {
     Build(build::Args),
     /// Manage what builds keep
     Builder(builder::Args),
+    /// Attach local standard input, output, and error streams to a service's running container
+    Attach(attach::Args),
     /// Parse, resolve and render compose file in canonical format
     #[command(alias = "convert")]
     Config(config::Args),
@@ -64,6 +69,8 @@ pub(crate) enum Command {
     Images(images::Args),
     /// Manage images
     Image(image::Args),
+    /// Copy files/folders between a service container and the local filesystem
+    Cp(cp::Args),
     /// Creates containers for a service
     Create(create::Args),
     /// Stop and remove containers, networks
@@ -74,6 +81,8 @@ pub(crate) enum Command {
     Events(events::Args),
     /// Execute a command in a running container
     Exec(exec::Args),
+    /// Export a service container's filesystem as a tar archive
+    Export(export::Args),
     /// Force stop service containers
     Kill(kill::Args),
     /// Write down the digests of the project's images
@@ -90,6 +99,8 @@ pub(crate) enum Command {
     Network(network::Args),
     /// Show what up would do, and why, without doing it (exit code 2 when there is something to do)
     Plan(plan::Args),
+    /// Pause services
+    Pause(pause::Args),
     /// Print the public port for a port binding
     Port(port::Args),
     /// List containers
@@ -98,6 +109,8 @@ pub(crate) enum Command {
     Pull(pull::Args),
     /// Push service images
     Push(push::Args),
+    /// Publish compose application (refused: rcompose reads no projects from registries)
+    Publish(publish::Args),
     /// Restart service containers
     Restart(restart::Args),
     /// Removes stopped service containers
@@ -114,6 +127,8 @@ pub(crate) enum Command {
     Stats(stats::Args),
     /// Display the running processes
     Top(top::Args),
+    /// Unpause services
+    Unpause(unpause::Args),
     /// Create and start containers
     Up(Box<up::Args>),
     /// Show the version information
@@ -132,14 +147,17 @@ impl Command {
         match self {
             Self::Build(args) => args.run(context),
             Self::Builder(args) => args.run(context),
+            Self::Attach(args) => args.run(context),
             Self::Config(args) => args.run(context),
             Self::Images(args) => args.run(context),
             Self::Image(args) => args.run(context),
+            Self::Cp(args) => args.run(context),
             Self::Create(args) => args.run(context),
             Self::Down(args) => args.run(context),
             Self::Env(args) => args.run(context),
             Self::Events(args) => args.run(context),
             Self::Exec(args) => args.run(context),
+            Self::Export(args) => args.run(context),
             Self::Kill(args) => args.run(context),
             Self::Lock(args) => args.run(context),
             Self::Login(args) => args.run(context),
@@ -148,10 +166,12 @@ impl Command {
             Self::Ls(args) => args.run(context),
             Self::Network(args) => args.run(context),
             Self::Plan(args) => args.run(context),
+            Self::Pause(args) => args.run(context),
             Self::Port(args) => args.run(context),
             Self::Ps(args) => args.run(context),
             Self::Pull(args) => args.run(context),
             Self::Push(args) => args.run(context),
+            Self::Publish(args) => args.run(context),
             Self::Restart(args) => args.run(context),
             Self::Rm(args) => args.run(context),
             Self::Run(args) => args.run(context),
@@ -160,6 +180,7 @@ impl Command {
             Self::Stop(args) => args.run(context),
             Self::Stats(args) => args.run(context),
             Self::Top(args) => args.run(context),
+            Self::Unpause(args) => args.run(context),
             Self::Up(args) => args.run(context),
             Self::Version(args) => args.run(),
             Self::Volume(args) => args.run(context),

@@ -6,6 +6,7 @@
 //! what it has read, when its keeper is gone, so that there are never two.
 
 mod spool;
+mod tee;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -176,6 +177,12 @@ impl Writer {
                 target,
                 streams,
             } => self.open(spawn, target, &streams, descriptors),
+            ToWriter::Tee { spawn } => {
+                let entry = self.numbers.get(&spawn);
+                if let Some(entry) = entry.and_then(|number| self.spools.get_mut(number)) {
+                    entry.spool.tee(descriptors);
+                }
+            }
             ToWriter::Ended { record } => {
                 if let Some(number) = self.numbers.get(&record.spawn)
                     && let Some(entry) = self.spools.get_mut(number)

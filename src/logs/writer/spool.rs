@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::logs::entry::{self, Piece, Stamp, Stream};
 use crate::logs::file::LogFile;
 use crate::logs::journal::{Journal, Ledger, LedgerState, STREAMS_MAX, Taken};
+use crate::logs::writer::tee::Tees;
 use crate::model::ExitRecord;
 use crate::protocol::keeper::LogTarget;
 use crate::protocol::log_writer::StreamSource;
@@ -48,6 +49,7 @@ pub(crate) struct Spool {
     tracks: Vec<Track>,
     end: Option<End>,
     trouble: Option<Trouble>,
+    tees: Tees,
 }
 
 /// One stream.
@@ -108,6 +110,7 @@ impl Spool {
             tracks,
             end: None,
             trouble: None,
+            tees: Tees::default(),
         })
     }
 
@@ -152,12 +155,23 @@ impl Spool {
         };
         match taken {
             Taken::Nothing => Ok(()),
-            Taken::Bytes(_) => self.write_pending(track, scratch),
+            Taken::Bytes(count) => {
+                if !self.tees.is_empty() {
+                    stream.journal.latest(count, &mut scratch.input)?;
+                    self.tees.copy(stream.source, &scratch.input);
+                }
+                self.write_pending(track, scratch)
+            }
             Taken::End => {
                 stream.is_at_end = true;
                 self.write_pending(track, scratch)
             }
         }
+    }
+
+    /// Copies what is taken from now on into two pipes as well.
+    pub(crate) fn tee(&mut self, pipes: Vec<OwnedFd>) {
+        self.tees.add(pipes);
     }
 
     /// The process has ended.
