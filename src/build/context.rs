@@ -8,15 +8,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::archive::{self, Extractor, Limits, Merged};
-use crate::build::Error;
-use crate::build::request::{Context, ContextArchive, DockerfileSource};
+use crate::build::download::Downloads;
+use crate::build::request::{Cancel, Context, ContextArchive, DockerfileSource};
 use crate::build::tree::{HostTree, Tree};
+use crate::build::{Error, unpack};
 use crate::dockerfile::{DOCKERFILE_BYTES_MAX, IGNORE_BYTES_MAX, Ignore};
 use crate::image::Workshop;
 use crate::sys::tree;
 
 /// The name of an ignore file, and of the default Dockerfile.
 const IGNORE: &str = ".dockerignore";
+
+/// Why a repository can't be had.
+pub(crate) const NO_GIT: &str =
+    "repositories aren't fetched: rcompose runs no other programs, git among them; clone it first";
 
 /// A context that files can be taken from.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub(crate) struct Opened {
     /// Whether it is a folder of the user's, whose files may be known from
     /// an earlier build.
     pub(crate) is_folder: bool,
+    /// The Dockerfile, when the context was nothing else.
+    dockerfile: Option<Text>,
 }
 
 /// A Dockerfile's text.
@@ -40,25 +47,50 @@ pub(crate) struct Text {
 }
 
 /// Opens a context without any ignore rules yet.
-pub(crate) fn open(context: &Context, workshop: &Workshop) -> Result<Opened, Error> {
+pub(crate) fn open(
+    context: &Context,
+    workshop: &Workshop,
+    downloads: &Downloads,
+    cancel: &Cancel,
+) -> Result<Opened, Error> {
+    let mut dockerfile = None;
     let (root, is_folder) = match context {
         Context::Folder(path) => (folder(path)?, true),
         Context::Empty => (empty(workshop)?, false),
         Context::Archive(archive) => (unpack(archive, workshop)?, false),
-        Context::Remote(url) => {
+        Context::Remote(url) if is_repository(url) => {
             return Err(Error::Remote {
                 what: "context",
                 url: url.clone(),
-                reason: "contexts that are somewhere else aren't supported yet: fetch it, and build the folder"
-                    .to_owned(),
+                reason: NO_GIT.to_owned(),
             });
+        }
+        Context::Remote(url) => {
+            let fetched = downloads.fetch(url, workshop, cancel)?;
+            let mut file = fetched.open()?;
+            let place = empty(workshop)?;
+            if unpack::is_archive(&mut file, url)? {
+                extract(file, &place, url)?;
+            } else {
+                // A Dockerfile that comes alone.
+                dockerfile = Some(read_text(file, Path::new(url), DOCKERFILE_BYTES_MAX)?);
+            }
+            (place, false)
         }
     };
     Ok(Opened {
         tree: host(&root, Ignore::default()),
         root,
         is_folder,
+        dockerfile,
     })
+}
+
+/// Whether an address is a repository's, by docker's rules.
+fn is_repository(url: &str) -> bool {
+    let is_web = url.starts_with("http://") || url.starts_with("https://");
+    let path = url.split(['#', '?']).next().unwrap_or(url);
+    !is_web || path.ends_with(".git")
 }
 
 fn host(root: &Path, ignore: Ignore) -> Tree {
@@ -126,6 +158,9 @@ pub(crate) fn extract(source: impl Read + Send, place: &Path, name: &str) -> Res
 impl Opened {
     /// Reads the Dockerfile, and makes its ignore file hold for the tree.
     pub(crate) fn dockerfile(&mut self, source: &DockerfileSource) -> Result<Text, Error> {
+        if let Some(alone) = self.dockerfile.take() {
+            return Ok(alone);
+        }
         let text = match source {
             DockerfileSource::Inline { text, name } => Text {
                 text: Arc::from(text.as_str()),

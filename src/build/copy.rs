@@ -49,6 +49,17 @@ pub(crate) enum Error {
 pub(crate) enum Thing {
     /// Files of a tree.
     Found(Source),
+    /// An open file that has a name.
+    Opened {
+        /// Its name.
+        name: String,
+        /// Itself, at its beginning.
+        file: std::fs::File,
+        /// Its mode.
+        mode: u32,
+        /// Its time, if it has one.
+        modified: Option<FileTime>,
+    },
     /// Bytes that have a name.
     Bytes {
         /// Its name.
@@ -66,7 +77,7 @@ impl Thing {
     fn is_folder(&self) -> bool {
         match self {
             Self::Found(source) => source.is_folder() || source.keeps_name,
-            Self::Bytes { .. } => false,
+            Self::Bytes { .. } | Self::Opened { .. } => false,
         }
     }
 }
@@ -107,6 +118,16 @@ enum Target {
     To(PathBuf, OsString),
 }
 
+impl Target {
+    /// The folder and the name of a thing that is called so.
+    fn of<'a>(&'a self, name: &'a str) -> (&'a Path, &'a OsStr) {
+        match self {
+            Self::Into(folder) => (folder, OsStr::new(name)),
+            Self::To(folder, name) => (folder, name),
+        }
+    }
+}
+
 struct Copying<'a> {
     copy: &'a Copy,
     owner: Option<(u32, u32)>,
@@ -145,16 +166,25 @@ impl Copying<'_> {
                 Target::Into(folder) => self.item(&folder.join(path), what),
                 Target::To(folder, name) => self.item(&folder.join(name), what),
             }),
+            Thing::Opened {
+                name,
+                file,
+                mode,
+                modified,
+            } => {
+                let (parent, name) = target.of(name);
+                let owned = self.owned((0, 0), *mode, false);
+                self.overlay
+                    .put_file(parent, name, file, owned, *modified)?;
+                Ok(())
+            }
             Thing::Bytes {
                 name,
                 content,
                 mode,
                 modified,
             } => {
-                let (parent, name) = match target {
-                    Target::Into(folder) => (folder, OsStr::new(name.as_str())),
-                    Target::To(folder, name) => (folder, name.as_os_str()),
-                };
+                let (parent, name) = target.of(name);
                 let owned = self.owned((0, 0), *mode, false);
                 self.overlay
                     .put_bytes(parent, name, content, owned, *modified)?;

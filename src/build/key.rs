@@ -19,6 +19,8 @@ const VERSION: u64 = 1;
 pub(crate) enum Input {
     /// Files of this content.
     Content(FileDigest),
+    /// A file from somewhere else.
+    File(Digest),
     /// Whatever is named in these layers: a quick stand-in for their content.
     Layers(Option<Digest>),
 }
@@ -59,6 +61,7 @@ pub(crate) fn of(
     for input in inputs {
         match input {
             Input::Content(digest) => key.bytes(digest),
+            Input::File(digest) => key.text(&digest.to_string()),
             Input::Layers(top) => {
                 key.text("layers");
                 key.optional(top.as_ref().map(ToString::to_string).as_deref());

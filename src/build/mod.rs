@@ -13,6 +13,7 @@ mod cache_mount;
 mod content;
 mod context;
 mod copy;
+mod download;
 mod export;
 mod graph;
 mod keepers;
@@ -139,6 +140,25 @@ pub enum Error {
         url: String,
         /// Why it can't be had.
         reason: String,
+    },
+    /// A file that can't be downloaded.
+    #[error("download of {url}")]
+    Download {
+        /// Its address.
+        url: String,
+        /// Why.
+        #[source]
+        source: crate::registry::Error,
+    },
+    /// A file that isn't what the instruction says.
+    #[error("digest mismatch of {url}: it is {found}, but should be {expected}")]
+    Checksum {
+        /// Its address.
+        url: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
     },
     /// A source that the ignore file hides.
     #[error("\"/{0}\": not found: it is excluded by the ignore file")]

@@ -177,7 +177,7 @@ pub struct Surroundings<'a> {
     pub cancel: &'a Cancel,
     /// Steps worked on at once.
     pub jobs: usize,
-    /// Variables that our own processes get.
+    /// The environment, of which our own processes get what they need.
     pub environment: Vec<(String, String)>,
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::build::Error;
+use crate::build::download::Downloads;
 use crate::build::keepers::Keepers;
 use crate::build::network::BuildNetwork;
 use crate::build::request::{Cancel, Surroundings};
@@ -32,6 +33,7 @@ pub(crate) struct Shared<'a> {
     /// Cache mounts that began empty in this run, as `--no-cache` wants it.
     emptied: Mutex<HashSet<String>>,
     flights: Mutex<HashMap<Digest, Arc<Flight>>>,
+    pub(crate) downloads: Downloads,
     vertices: AtomicU64,
     steps: AtomicU64,
     _images: image::Guard,
@@ -45,7 +47,15 @@ impl<'a> Shared<'a> {
         let session = Session::open(root)?;
         Ok(Self {
             workshop: Workshop::open(root)?,
-            keepers: Keepers::new(session.cgroup().to_owned(), around.environment.clone()),
+            keepers: Keepers::new(
+                session.cgroup().to_owned(),
+                around
+                    .environment
+                    .iter()
+                    .filter(|(name, _)| crate::keeper::is_passed_on(name))
+                    .cloned()
+                    .collect(),
+            ),
             network: BuildNetwork::new(root.engine(), &session),
             session,
             files: StatCache::open(root),
@@ -53,6 +63,7 @@ impl<'a> Shared<'a> {
             cancel: around.cancel.part(),
             emptied: Mutex::default(),
             flights: Mutex::default(),
+            downloads: Downloads::default(),
             vertices: AtomicU64::new(0),
             steps: AtomicU64::new(0),
             _images: images,

@@ -7,6 +7,7 @@ use crate::archive::{Found, Merged, Overlay};
 use crate::build::content::{self, Content};
 use crate::build::context::Opened;
 use crate::build::copy::{self, Thing};
+use crate::build::download::Fetched;
 use crate::build::key::{self, Input, Surrounding};
 use crate::build::mounts::Prepared;
 use crate::build::network::{self, StepNetwork};
@@ -15,19 +16,21 @@ use crate::build::run::{self, Around, Place};
 use crate::build::select::{self, Source};
 use crate::build::shared::Shared;
 use crate::build::tree::Tree;
-use crate::build::{Error, stubs, unpack};
+use crate::build::{Error, context, stubs, unpack};
 use crate::dockerfile::{
-    Copy, CopyKind, CopySource, Ignore, NoCache, Op, Run, RunMount, RunNetwork, Step, TreeSource,
-    Workdir,
+    Checksum, Copy, CopyKind, CopySource, Ignore, NoCache, Op, Run, RunMount, RunNetwork, Step,
+    TreeSource, Workdir,
 };
 use crate::event::{BuildEvent, Origin};
 use crate::image::{self, CommittedLayer, StepRecord};
-use crate::oci::{Digest, Platform};
+use crate::oci::{Algorithm, Digest, Platform};
 use crate::runtime::user;
 use crate::sys;
 
 /// Mode of a file that stands in the Dockerfile.
 const INLINE_MODE: u32 = 0o644;
+/// Mode of a file that is downloaded.
+const DOWNLOAD_MODE: u32 = 0o600;
 /// Where the kernel says which foreign programs it can run.
 const EMULATORS: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -88,6 +91,14 @@ pub(crate) struct Reading {
     pub(crate) scope: Option<String>,
     /// Its topmost layer, when it is made of layers.
     pub(crate) layers: Option<Option<Digest>>,
+}
+
+/// Something that a step reads.
+enum Read<'a> {
+    /// A part of a tree.
+    Tree(&'a TreeSource, &'a str),
+    /// A file somewhere else, and the instruction that names it.
+    Url(&'a str, &'a Copy),
 }
 
 /// One step at work.
@@ -153,9 +164,11 @@ impl Stepping<'_> {
     /// layer's.
     fn quick_inputs(&self) -> Result<Option<Vec<Input>>, Error> {
         let mut inputs = Vec::new();
-        for (source, _) in self.reads() {
-            let reading = (self.trees.find)(source)?;
-            match reading.layers {
+        for read in self.reads() {
+            let Read::Tree(source, _) = read else {
+                return Ok(None);
+            };
+            match (self.trees.find)(source)?.layers {
                 Some(top) => inputs.push(Input::Layers(top)),
                 None => return Ok(None),
             }
@@ -165,39 +178,58 @@ impl Stepping<'_> {
 
     /// What is read, by its content.
     fn inputs(&self) -> Result<Vec<Input>, Error> {
-        let mut inputs = Vec::new();
-        for (source, pattern) in self.reads() {
-            let reading = (self.trees.find)(source)?;
-            let (has_parents, excludes) = match &self.step.op {
-                Op::Copy(copy) => (copy.has_parents, excludes(copy)?),
-                Op::Run(_) | Op::Workdir(_) => (false, Ignore::default()),
-            };
-            let sources = self.sources(source, &reading.tree, pattern, has_parents)?;
-            let scope = self.shared.files.scope(reading.scope.as_deref());
-            let content = content::digest(&sources, &excludes, &scope, self.shared.around.jobs)?;
-            self.tell_sockets(&content);
-            inputs.push(Input::Content(content.digest));
-        }
-        Ok(inputs)
+        let inputs = self.reads().into_iter().map(|read| match read {
+            Read::Tree(source, pattern) => self.tree_input(source, pattern),
+            Read::Url(url, copy) => self.url_input(url, copy),
+        });
+        inputs.collect()
     }
 
-    /// Every tree that is read, and which part of it.
-    fn reads(&self) -> Vec<(&TreeSource, &str)> {
+    fn tree_input(&self, source: &TreeSource, pattern: &str) -> Result<Input, Error> {
+        let reading = (self.trees.find)(source)?;
+        let (has_parents, excludes) = match &self.step.op {
+            Op::Copy(copy) => (copy.has_parents, excludes(copy)?),
+            Op::Run(_) | Op::Workdir(_) => (false, Ignore::default()),
+        };
+        let sources = self.sources(source, &reading.tree, pattern, has_parents)?;
+        let scope = self.shared.files.scope(reading.scope.as_deref());
+        let content = content::digest(&sources, &excludes, &scope, self.shared.around.jobs)?;
+        self.tell_sockets(&content);
+        Ok(Input::Content(content.digest))
+    }
+
+    /// A file somewhere else counts by its bytes; one whose digest is given
+    /// needn't be fetched to know them.
+    fn url_input(&self, url: &str, copy: &Copy) -> Result<Input, Error> {
+        Ok(Input::File(match checksum(copy) {
+            Some(given) => given.clone(),
+            None => self.fetched(url)?.digest(Algorithm::Sha256)?,
+        }))
+    }
+
+    fn fetched(&self, url: &str) -> Result<Fetched, Error> {
+        let shared = self.shared;
+        shared.downloads.fetch(url, &shared.workshop, self.cancel)
+    }
+
+    /// Everything that is read from elsewhere, and which part of it.
+    fn reads(&self) -> Vec<Read<'_>> {
         match &self.step.op {
             Op::Workdir(_) => Vec::new(),
             Op::Copy(copy) => copy
                 .sources
                 .iter()
                 .filter_map(|source| match source {
-                    CopySource::Path(path) => Some((&copy.from, path.as_str())),
-                    CopySource::Inline(_) | CopySource::Url(_) | CopySource::Git(_) => None,
+                    CopySource::Path(path) => Some(Read::Tree(&copy.from, path)),
+                    CopySource::Url(url) => Some(Read::Url(url, copy)),
+                    CopySource::Inline(_) | CopySource::Git(_) => None,
                 })
                 .collect(),
             Op::Run(run) => run
                 .mounts
                 .iter()
                 .filter_map(|mount| match mount {
-                    RunMount::Bind(bind) => Some((&bind.from, bind.source.as_str())),
+                    RunMount::Bind(bind) => Some(Read::Tree(&bind.from, &bind.source)),
                     RunMount::Cache(_)
                     | RunMount::Tmpfs { .. }
                     | RunMount::Secret(_)
@@ -332,12 +364,6 @@ impl Stepping<'_> {
     }
 
     fn things(&self, copy: &Copy, source: &CopySource) -> Result<Vec<Thing>, Error> {
-        let remote = |what, url: &str| Error::Remote {
-            what,
-            url: url.to_owned(),
-            reason: "sources that are somewhere else aren't supported yet: fetch it in a RUN step"
-                .to_owned(),
-        };
         match source {
             CopySource::Inline(file) => Ok(vec![Thing::Bytes {
                 name: file.name.clone(),
@@ -345,8 +371,12 @@ impl Stepping<'_> {
                 mode: INLINE_MODE,
                 modified: None,
             }]),
-            CopySource::Url(url) => Err(remote("ADD", url)),
-            CopySource::Git(git) => Err(remote("ADD", &git.remote)),
+            CopySource::Url(url) => self.downloaded(copy, url),
+            CopySource::Git(git) => Err(Error::Remote {
+                what: "ADD",
+                url: git.remote.clone(),
+                reason: context::NO_GIT.to_owned(),
+            }),
             CopySource::Path(pattern) => {
                 let reading = (self.trees.find)(&copy.from)?;
                 let found = self.sources(&copy.from, &reading.tree, pattern, copy.has_parents)?;
@@ -366,6 +396,41 @@ impl Stepping<'_> {
                 Ok(things)
             }
         }
+    }
+
+    /// A file from somewhere else, or what is in it.
+    fn downloaded(&self, copy: &Copy, url: &str) -> Result<Vec<Thing>, Error> {
+        let fetched = self.fetched(url)?;
+        if let Some(expected) = checksum(copy) {
+            let found = fetched.digest(expected.algorithm())?;
+            if found != *expected {
+                return Err(Error::Checksum {
+                    url: url.to_owned(),
+                    expected: expected.to_string(),
+                    found: found.to_string(),
+                });
+            }
+        }
+        let unpacks = matches!(
+            copy.kind,
+            CopyKind::Add {
+                unpack: Some(true),
+                ..
+            }
+        );
+        if unpacks {
+            let workshop = &self.shared.workshop;
+            let sources = unpack::content(fetched.open()?, &fetched.name, workshop)?;
+            if let Some(sources) = sources {
+                return Ok(sources.into_iter().map(Thing::Found).collect());
+            }
+        }
+        Ok(vec![Thing::Opened {
+            file: fetched.open()?,
+            name: fetched.name,
+            mode: DOWNLOAD_MODE,
+            modified: fetched.modified,
+        }])
     }
 
     fn run(&mut self, run: &Run) -> Result<Option<CommittedLayer>, Error> {
@@ -519,6 +584,17 @@ impl Stepping<'_> {
 fn excludes(copy: &Copy) -> Result<Ignore, Error> {
     let name = Arc::new(PathBuf::from("--exclude"));
     Ignore::parse(&copy.excludes.join("\n"), &name).map_err(Error::Diagnostics)
+}
+
+/// What a downloaded file must be.
+fn checksum(copy: &Copy) -> Option<&Digest> {
+    match &copy.kind {
+        CopyKind::Add {
+            checksum: Some(Checksum::Digest(digest)),
+            ..
+        } => Some(digest),
+        CopyKind::Add { .. } | CopyKind::Copy => None,
+    }
 }
 
 /// Removes what a step needed only while it ran. What stays goes with the run.

@@ -25,23 +25,35 @@ pub(crate) fn unpacked(source: Source, workshop: &Workshop) -> Result<Vec<Source
         return Ok(vec![source]);
     }
     let name = source.name.to_string_lossy().into_owned();
-    let mut file = leaf.open().map_err(Error::io("read", &name))?;
-    if !is_archive(&mut file, &name)? {
-        return Ok(vec![source]);
+    let file = leaf.open().map_err(Error::io("read", &name))?;
+    Ok(content(file, &name, workshop)?.unwrap_or_else(|| vec![source]))
+}
+
+/// What an archive contains; None when the file isn't one.
+///
+/// # Errors
+/// As [`unpacked`].
+pub(crate) fn content(
+    mut file: File,
+    name: &str,
+    workshop: &Workshop,
+) -> Result<Option<Vec<Source>>, Error> {
+    if !is_archive(&mut file, name)? {
+        return Ok(None);
     }
     let place = workshop.place("unpacked");
     std::fs::create_dir(&place).map_err(Error::io("create", &place))?;
-    context::extract(file, &place, &name)?;
+    context::extract(file, &place, name)?;
     let tree = Tree::Host(HostTree {
         root: place,
         ignore: std::sync::Arc::default(),
         keeps_owners: true,
     });
-    Ok(select::sources(&tree, "", false)?)
+    Ok(Some(select::sources(&tree, "", false)?))
 }
 
 /// Whether a file is a tar in any form, by its first bytes.
-fn is_archive(file: &mut File, name: &str) -> Result<bool, Error> {
+pub(crate) fn is_archive(file: &mut File, name: &str) -> Result<bool, Error> {
     let mut first = Vec::new();
     let failed = |source| Error::io("read", name)(source);
     file.take(6).read_to_end(&mut first).map_err(failed)?;

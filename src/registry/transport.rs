@@ -132,7 +132,7 @@ impl Transport {
 }
 
 /// rustls has several providers of cryptography; this one is compiled in.
-fn install_provider() {
+pub(super) fn install_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // Fails only if somebody else was first, which is as good.

@@ -199,6 +199,65 @@ pub(crate) fn archives_are_unpacked_by_add() {
     assert_eq!(bench.top_layer(&built.image), ["y 0:0 4755"]);
 }
 
+/// Serves one file, whatever is asked for, as often as it is.
+fn serve(content: &'static str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = write!(
+                connection,
+                "HTTP/1.1 200 OK\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{content}",
+                content.len()
+            );
+        }
+    });
+    address
+}
+
+pub(crate) fn files_are_downloaded_by_add() {
+    let bench = Bench::new();
+    let address = serve("from afar");
+    let line = format!("ADD http://{address}/dir/file.txt?x=1 /d/");
+    assert_eq!(copied(&bench, &line), ["d 0:0 755", "d/file.txt 0:0 600"]);
+    assert!(
+        bench
+            .build(&format!("FROM busybox\n{line}\n"))
+            .unwrap()
+            .is_cached
+    );
+    let digest = rcompose::oci::Digest::of(b"from afar");
+    let with = |digest: &str, address: &str| {
+        format!("ADD --checksum={digest} --chmod=644 http://{address}/file /f")
+    };
+    assert_eq!(
+        copied(&bench, &with(&digest.to_string(), &address)),
+        ["f 0:0 644"]
+    );
+    let other = rcompose::oci::Digest::of(b"x").to_string();
+    let wrong = refused(&bench, &with(&other, &address));
+    assert!(wrong.contains("digest mismatch"), "{wrong}");
+    let nobody = refused(&bench, "ADD http://127.0.0.1:9/x /x");
+    assert!(
+        nobody.contains("download of http://127.0.0.1:9/x"),
+        "{nobody}"
+    );
+    let built = bench.build_with("ignored", |request| {
+        let recipe = serve("FROM busybox\nRUN echo alone >/alone\n");
+        request.context = Context::Remote(format!("http://{recipe}/Dockerfile"));
+    });
+    let built = built.unwrap_or_else(|failure| panic!("{}", words(&failure)));
+    assert_eq!(bench.read(&built.image, "alone").unwrap(), "alone\n");
+    let git = bench.build_with("FROM busybox\n", |request| {
+        request.context = Context::Remote("https://example.org/repo.git".to_owned());
+    });
+    assert!(words(&git.unwrap_err()).contains("clone it first"));
+}
+
 pub(crate) fn named_contexts_are_trees_and_stages() {
     let bench = context();
     let other = std::path::Path::new("/tmp/other");

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
             links_lead_inside_and_are_kept,
             parents_and_excludes_hold,
             archives_are_unpacked_by_add,
+            files_are_downloaded_by_add,
             named_contexts_are_trees_and_stages,
         }
     ];
