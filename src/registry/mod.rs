@@ -25,6 +25,7 @@ pub(crate) mod testing;
 mod tests;
 mod token;
 mod transport;
+mod trust;
 mod upload;
 
 pub use auth_file::Credential;

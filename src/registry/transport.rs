@@ -3,15 +3,16 @@
 //! Knows TLS, certificates, proxies and time; nothing of registries.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Certificate, Identity, redirect};
+use reqwest::{ClientBuilder, redirect};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::registry::hosts::{Endpoint, Security, is_loopback};
+use crate::registry::trust::{self, Kept};
 use crate::registry::{Broken, Error, Settings};
 
 /// How a host is spoken to, once it is known.
@@ -72,7 +73,9 @@ impl Transport {
             Security::Strict => vec![Scheme::Tls],
             Security::Plain => vec![Scheme::Plain],
             // Who keeps an authority for a host wants it to be asked.
-            Security::Insecure if self.has_authority(&endpoint.host) => vec![Scheme::Tls],
+            Security::Insecure if trust::has_authority(&self.folders, &endpoint.host) => {
+                vec![Scheme::Tls]
+            }
             Security::Insecure => vec![Scheme::AnyTls, Scheme::Plain],
         }
     }
@@ -106,14 +109,7 @@ impl Transport {
             builder = builder.no_proxy();
         }
         builder = match scheme {
-            Scheme::Tls => {
-                let found = Certificates::of_host(&self.folders, host)?;
-                let builder = builder.tls_certs_merge(found.authorities);
-                match found.identity {
-                    Some(identity) => builder.identity(identity),
-                    None => builder,
-                }
-            }
+            Scheme::Tls => self.trusting(builder, host)?,
             Scheme::AnyTls => builder.tls_danger_accept_invalid_certs(true),
             // The system's authorities aren't even read.
             Scheme::Plain => builder.tls_certs_only([]),
@@ -125,9 +121,19 @@ impl Transport {
         })
     }
 
-    fn has_authority(&self, host: &str) -> bool {
-        let has = |folder: &PathBuf| files(&folder.join(host), "crt").next().is_some();
-        self.folders.iter().any(has)
+    /// TLS by the system's rules, or by what the user keeps for the host.
+    fn trusting(&self, builder: ClientBuilder, host: &str) -> Result<ClientBuilder, Error> {
+        let kept = Kept::of_host(&self.folders, host)?;
+        if kept.is_empty() {
+            return Ok(builder);
+        }
+        let config = kept.config(trust::system());
+        let config = config.map_err(|reason| Error::Connection {
+            host: host.to_owned(),
+            what: "TLS".to_owned(),
+            source: Broken::Transport(reason),
+        })?;
+        Ok(builder.tls_backend_preconfigured(config))
     }
 }
 
@@ -183,59 +189,13 @@ impl Drop for Driver {
     }
 }
 
-/// What `certs.d/HOST` holds: authorities (`*.crt`), and a certificate of our
-/// own with its key (`*.cert`, `*.key`).
-#[derive(Default)]
-struct Certificates {
-    authorities: Vec<Certificate>,
-    identity: Option<Identity>,
-}
-
-impl Certificates {
-    fn of_host(folders: &[PathBuf], host: &str) -> Result<Self, Error> {
-        let mut found = Self::default();
-        for folder in folders {
-            let folder = folder.join(host);
-            for path in files(&folder, "crt") {
-                let failed = refuse(&path);
-                let bytes = std::fs::read(&path).map_err(|error| failed(&error))?;
-                let bundle = Certificate::from_pem_bundle(&bytes);
-                found
-                    .authorities
-                    .extend(bundle.map_err(|error| failed(&error))?);
-            }
-            for path in files(&folder, "cert") {
-                let key = path.with_extension("key");
-                let failed = refuse(&path);
-                let mut bytes = std::fs::read(&path).map_err(|error| failed(&error))?;
-                bytes.push(b'\n');
-                let key_bytes = std::fs::read(&key);
-                bytes.extend(key_bytes.map_err(|error| refuse(&key)(&error))?);
-                let identity = Identity::from_pem(&bytes).map_err(|error| failed(&error))?;
-                found.identity.get_or_insert(identity);
-            }
-        }
-        Ok(found)
-    }
-}
-
-fn refuse(path: &Path) -> impl Fn(&dyn std::error::Error) -> Error + '_ {
-    move |error| Error::Certificate {
-        path: path.to_owned(),
-        reason: chain(error),
-    }
-}
-
-/// The files of a folder with an ending, sorted.
-fn files(folder: &Path, ending: &str) -> impl Iterator<Item = PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|found| found == ending))
-        .collect();
-    paths.sort();
-    paths.into_iter()
-}
+/// How errors of the HTTP library begin that only say that there is a cause.
+const FRAMES: [&str; 4] = [
+    "error sending request",
+    "client error",
+    "error decoding response body",
+    "request or response body error",
+];
 
 /// An error with its causes in one line; without addresses with secrets in them.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
@@ -248,7 +208,17 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         next = error.source();
     }
-    words.join(": ")
+    // The library's own frame says nothing that the causes don't.
+    let is_frame = |text: &str| FRAMES.iter().any(|frame| text.starts_with(frame));
+    let telling: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|text| !is_frame(text))
+        .collect();
+    if telling.is_empty() {
+        return words.join(": ");
+    }
+    telling.join(": ")
 }
 
 /// Nothing is half-written when another thread panics.

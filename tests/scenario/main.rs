@@ -21,6 +21,8 @@ mod network;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod runtime;
 #[cfg(test)]
 mod storms;

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::images::digests;
 use crate::cli::output;
 use crate::compose::{self, Canonical, LoadOptions, OriginKind, VariableUse};
 
@@ -19,6 +22,9 @@ pub(crate) struct Args {
     /// Print the image names, one per line
     #[arg(long)]
     images: bool,
+    /// Produces an override file with image digests
+    #[arg(long)]
+    lock_image_digests: bool,
     /// Print the model names, one per line
     #[arg(long)]
     models: bool,
@@ -49,6 +55,9 @@ pub(crate) struct Args {
     /// Only validate the configuration, don't print anything
     #[arg(short = 'q', long)]
     quiet: bool,
+    /// Pin image tags to digests
+    #[arg(long)]
+    resolve_image_digests: bool,
     /// Print the service names, one per line
     #[arg(long)]
     services: bool,
@@ -89,6 +98,9 @@ impl Args {
             return self.write(&variables(&found, self.format.as_deref())?);
         }
         let loaded = context.load(&options)?;
+        if self.pins() {
+            return self.write(&self.pinned(context, &loaded.canonical)?);
+        }
         self.write(&self.text(&loaded.canonical)?)
     }
 
@@ -134,6 +146,33 @@ impl Args {
         if !ignores_names && !self.no_interpolate {
             options.services.clone_from(&self.names);
         }
+    }
+
+    /// Digests are asked for when nothing else is.
+    fn pins(&self) -> bool {
+        let other = self.services
+            || self.volumes
+            || self.networks
+            || self.models
+            || self.hash.is_some()
+            || self.profiles
+            || self.images
+            || self.explain.is_some()
+            || self.environment;
+        (self.resolve_image_digests || self.lock_image_digests) && !other
+    }
+
+    /// The project with digests in its images, or only these.
+    fn pinned(&self, context: &Context, canonical: &Canonical) -> anyhow::Result<String> {
+        let mut tree: Value = serde_json::from_str(&canonical.to_json())?;
+        digests::pin(context, &mut tree)?;
+        if self.lock_image_digests {
+            tree = digests::only_images(&tree);
+        }
+        Ok(match self.format.as_deref() {
+            Some("json") => format!("{tree:#}\n"),
+            _ => compose::to_yaml(&tree)?,
+        })
     }
 
     fn text(&self, canonical: &Canonical) -> anyhow::Result<String> {

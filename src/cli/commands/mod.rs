@@ -39,6 +39,7 @@ pub(crate) mod scale;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
+pub(crate) mod system;
 pub(crate) mod top;
 pub(crate) mod unpause;
 pub(crate) mod up;
@@ -123,6 +124,8 @@ pub(crate) enum Command {
     Start(start::Args),
     /// Stop services
     Stop(stop::Args),
+    /// Manage this engine
+    System(system::Args),
     /// Display a live stream of container(s) resource usage statistics
     Stats(stats::Args),
     /// Display the running processes
@@ -178,6 +181,7 @@ impl Command {
             Self::Scale(args) => args.run(context),
             Self::Start(args) => args.run(context),
             Self::Stop(args) => args.run(context),
+            Self::System(args) => args.run(context),
             Self::Stats(args) => args.run(context),
             Self::Top(args) => args.run(context),
             Self::Unpause(args) => args.run(context),

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::images::decide::Presence;
-use crate::cli::images::transfer::Transfer;
+use crate::cli::images::transfer::{Loudness, Transfer};
 use crate::cli::images::written::Written;
 use crate::cli::images::{self, Choice};
 use crate::cli::{output, session};
@@ -58,7 +58,7 @@ impl Args {
         let (project, tree) = context.load_tree(&self.services, None)?;
         let written = Written::of(&tree);
         let root = session::open_root(context)?;
-        let transfer = Transfer::start(context, "pull", self.quiet);
+        let transfer = Transfer::start(context, "pull", Loudness::of_quiet(self.quiet));
         let entries = self.entries(&root, &project, &written, policy.as_ref(), &transfer)?;
         let wanted: Vec<Wanted> = entries.iter().map(|entry| entry.wanted.clone()).collect();
         if wanted.is_empty() {

@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::images::transfer::{self, Transfer};
+use crate::cli::images::transfer::{self, Loudness, Transfer};
 use crate::cli::images::written::Written;
 use crate::cli::{images, session};
 use crate::model::ImageSource;
@@ -31,7 +31,7 @@ impl Args {
         let (project, tree) = context.load_tree(&self.services, None)?;
         let written = Written::of(&tree);
         let root = session::open_root(context)?;
-        let transfer = Transfer::start(context, "push", self.quiet);
+        let transfer = Transfer::start(context, "push", Loudness::of_quiet(self.quiet));
         let mut names: Vec<Reference> = Vec::new();
         for (name, service) in &project.services {
             let is_named = self.services.is_empty() || self.services.contains(&name.to_string());

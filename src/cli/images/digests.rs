@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value, json};
+
 use crate::cli::context::Context;
 use crate::cli::exit::{Failure, Kind};
 use crate::cli::images::parse;
@@ -30,6 +32,51 @@ pub(crate) fn of_project(
         }
     }
     of(context, &references)
+}
+
+/// Puts digests into the images of a project's tree; services that are built
+/// keep theirs.
+pub(crate) fn pin(context: &Context, tree: &mut Value) -> anyhow::Result<()> {
+    let mut references = Vec::new();
+    for (_, service) in services(tree) {
+        references.extend(pulled(service).map(parse).transpose()?);
+    }
+    let found = of(context, &references)?;
+    let services = tree.get_mut("services").and_then(Value::as_object_mut);
+    for service in services.into_iter().flat_map(Map::values_mut) {
+        let Some(reference) = pulled(service).map(parse).transpose()? else {
+            continue;
+        };
+        // The whole name, as docker compose prints it.
+        if let Some(digest) = found.get(&reference.familiar())
+            && let Some(service) = service.as_object_mut()
+        {
+            service.insert("image".to_owned(), format!("{reference}@{digest}").into());
+        }
+    }
+    Ok(())
+}
+
+/// A project's tree with nothing but the images in it.
+pub(crate) fn only_images(tree: &Value) -> Value {
+    let images = services(tree).filter_map(|(name, service)| {
+        let image = pulled(service)?;
+        Some((name.clone(), json!({"image": image})))
+    });
+    json!({"services": Value::Object(images.collect())})
+}
+
+fn services(tree: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let services = tree.get("services").and_then(Value::as_object);
+    services.into_iter().flatten()
+}
+
+/// The image of a service that isn't built.
+fn pulled(service: &Value) -> Option<&str> {
+    if service.get("build").is_some() {
+        return None;
+    }
+    service.get("image").and_then(Value::as_str)
 }
 
 /// The digests of references that have none yet, as their registries say;

@@ -21,7 +21,7 @@ use crate::cli::build;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind, Silent};
 use crate::cli::images::decide::{BuildWish, Presence, Step};
-use crate::cli::images::transfer::Transfer;
+use crate::cli::images::transfer::{Loudness, Transfer};
 use crate::cli::output;
 use crate::cli::session;
 use crate::cli::settings::ProgressMode;
@@ -243,7 +243,12 @@ fn pull<'n>(
             platform: need.platform.clone(),
         })
         .collect();
-    let transfer = Transfer::start(context, "pull", choice.quiet_pull);
+    let loudness = if choice.quiet_pull {
+        Loudness::Images
+    } else {
+        Loudness::Layers
+    };
+    let transfer = Transfer::start(context, "pull", loudness);
     if context.settings.dry_run {
         transfer.pretend(&wanted);
         return Ok(Vec::new());

@@ -15,14 +15,34 @@ use crate::store::Root;
 #[derive(Debug)]
 pub(crate) struct Transfer {
     progress: Option<Progress>,
+    loudness: Loudness,
+}
+
+/// How much is drawn of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loudness {
+    /// Images and their layers.
+    Layers,
+    /// Images, as `--quiet-pull` has it.
+    Images,
+    /// Nothing.
+    Silent,
+}
+
+impl Loudness {
+    /// What `--quiet` of a command comes to.
+    pub(crate) fn of_quiet(quiet: bool) -> Self {
+        if quiet { Self::Silent } else { Self::Layers }
+    }
 }
 
 impl Transfer {
-    /// Begins drawing under a title; nothing is drawn when `quiet`.
-    pub(crate) fn start(context: &Context, title: &str, quiet: bool) -> Self {
+    /// Begins drawing under a title.
+    pub(crate) fn start(context: &Context, title: &str, loudness: Loudness) -> Self {
         let progress = || Progress::start(&context.settings, context.terminal, title);
         Self {
-            progress: (!quiet).then(progress),
+            progress: (loudness != Loudness::Silent).then(progress),
+            loudness,
         }
     }
 
@@ -130,6 +150,9 @@ impl Transfer {
         let Some(progress) = &self.progress else {
             return;
         };
+        if self.loudness != Loudness::Layers {
+            return;
+        }
         progress.event(&Event::Layer(LayerProgress {
             image: image.to_owned(),
             layer: layer.short().to_owned(),

@@ -57,10 +57,15 @@ pub(crate) enum Place {
 
 /// Runs the test `name` again inside of a machine, unless this is inside.
 pub(crate) fn enter(name: &str) -> Place {
+    enter_with(name, &[])
+}
+
+/// As [`enter`], for a test that needs further programs.
+pub(crate) fn enter_with(name: &str, tools: &[&str]) -> Place {
     if env::var_os(INSIDE).is_some() {
         return Place::Inside;
     }
-    if let Err(reason) = can_run() {
+    if let Err(reason) = can_run(tools) {
         assert!(env::var_os("CI").is_none(), "{name} can't run: {reason}");
         // Past the capture of passing tests, so that it is read.
         writeln!(io::stderr(), "skipped: {name}: {reason}").unwrap();
@@ -93,11 +98,11 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
-fn can_run() -> Result<(), String> {
+fn can_run(tools: &[&str]) -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("needs root".to_owned());
     }
-    for tool in ["unshare", "ip", "nft", "busybox"] {
+    for tool in ["unshare", "ip", "nft", "busybox"].iter().chain(tools) {
         let found = Command::new("sh")
             .args(["-c", &format!("command -v {tool}")])
             .stdout(Stdio::null())

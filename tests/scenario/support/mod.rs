@@ -18,5 +18,5 @@ pub(crate) use command::{
     Command, background, interrupt, join, kill, kill_some, look, rcompose, shell, shell_in_world,
 };
 pub(crate) use leftovers::Snapshot;
-pub(crate) use scenario::scenario;
+pub(crate) use scenario::{Scenario, scenario, scenario_needing};
 pub(crate) use world::serve_name;

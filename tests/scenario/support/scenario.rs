@@ -24,6 +24,16 @@ pub(crate) fn scenario<F: FnOnce(&mut Scenario)>(intent: &str, body: F) {
     }
 }
 
+/// As [`scenario`], for one that needs further programs.
+pub(crate) fn scenario_needing<F: FnOnce(&mut Scenario)>(tools: &[&str], intent: &str, body: F) {
+    let path = any::type_name::<F>().trim_end_matches("::{{closure}}");
+    let name = path.split_once("::").map_or(path, |(_crate, name)| name);
+    match machine::enter_with(name, tools) {
+        Place::Outside => {}
+        Place::Inside => Scenario::new(name, intent).run(body),
+    }
+}
+
 /// One scenario while it runs.
 pub(crate) struct Scenario {
     folder: PathBuf,

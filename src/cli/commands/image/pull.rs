@@ -3,7 +3,7 @@
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::images;
-use crate::cli::images::transfer::Transfer;
+use crate::cli::images::transfer::{Loudness, Transfer};
 use crate::cli::output;
 use crate::image::Wanted;
 
@@ -41,7 +41,7 @@ impl Args {
                 wanted.push(one);
             }
         }
-        let transfer = Transfer::start(context, "pull", self.quiet);
+        let transfer = Transfer::start(context, "pull", Loudness::of_quiet(self.quiet));
         if context.settings.dry_run {
             transfer.pretend(&wanted);
             return Ok(Exit::SUCCESS);

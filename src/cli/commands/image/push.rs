@@ -3,7 +3,7 @@
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::images;
-use crate::cli::images::transfer::Transfer;
+use crate::cli::images::transfer::{Loudness, Transfer};
 use crate::cli::output;
 use crate::image;
 use crate::oci::Reference;
@@ -48,7 +48,7 @@ impl Args {
         if context.settings.dry_run {
             return Ok(Exit::SUCCESS);
         }
-        let transfer = Transfer::start(context, "push", self.quiet);
+        let transfer = Transfer::start(context, "push", Loudness::of_quiet(self.quiet));
         let results = transfer.push(context, root, &names)?;
         let mut errors = Vec::new();
         for (name, result) in names.iter().zip(results) {
