@@ -177,6 +177,31 @@ class Commands(Row):
             yield " ".join(words), tool.run(self.folder, words)[0], "s"
 
 
+class Config(Row):
+    """config of 100 and of 2,000 services"""
+
+    number, name = 10, "config"
+
+    def make(self):
+        self.folders = {count: self.write(count) for count in (100, 2000)}
+        return None
+
+    def write(self, count):
+        services = {}
+        for i in range(count):
+            services[f"s{i}"] = service(
+                ["serve", "--port", "80"], restart="unless-stopped", ports=[f"{10000 + i}:80"],
+                environment={"NAME": f"s{i}", "LEVEL": "${LEVEL:-info}", "URL": f"http://s{i}.example"},
+                volumes=["data:/data", "./conf:/etc/conf:ro"], networks=["front", "back"], labels=["tier=web"],
+                healthcheck={"test": ["CMD", "check"], "interval": "10s"}, mem_limit="64m",
+                **({"depends_on": {f"s{i - 1}": {"condition": "service_healthy"}}} if i % 10 else {}))
+        return write_project(f"config{count}", services, networks={"front": {}, "back": {}}, volumes={"data": {}})
+
+    def once(self, tool):
+        for count, folder in self.folders.items():
+            yield f"{count} services", tool.run(folder, ["config"])[0], "s"
+
+
 class Memory(Row):
     """memory of all that supports 0, 10 and 50 containers"""
 
@@ -398,5 +423,5 @@ def unpack(archive, folder):
 
 ROWS = [
     Stack(), Bare(), Probe(), UpDown(3, "n1", 1), UpDown(4, "n10", 10), UpDown(4, "n50", 50), UpDown(5, "chain10", 10, chain=True),
-    UpDown(7, "deaf1", 1, command=["sleep", "1000"]), Run(), Commands(), Memory(), Port(), Dns(), Logs(), Parallel(), Networks(),
+    UpDown(7, "deaf1", 1, command=["sleep", "1000"]), Run(), Commands(), Config(), Memory(), Port(), Dns(), Logs(), Parallel(), Networks(),
 ]

@@ -135,14 +135,24 @@ impl Context {
     /// Loads the project's canonical tree; errors are told and end the
     /// command. What the engine can't do is only a warning here.
     pub(crate) fn load(&self, options: &LoadOptions) -> anyhow::Result<Loaded> {
-        let loaded = compose::load(options, &self.source);
+        let loaded = self.load_silently(options);
+        self.tell_about(&loaded)?;
+        Ok(loaded)
+    }
+
+    /// The same, before anything is told.
+    pub(crate) fn load_silently(&self, options: &LoadOptions) -> Loaded {
+        compose::load(options, &self.source)
+    }
+
+    /// Tells what there is to say about a load; errors end the command.
+    pub(crate) fn tell_about(&self, loaded: &Loaded) -> anyhow::Result<()> {
         let mut diagnostics = loaded.diagnostics.clone();
         diagnostics.extend(loaded.unsupported.iter().cloned().map(|mut diagnostic| {
             diagnostic.severity = Severity::Warning;
             diagnostic
         }));
-        self.tell(&diagnostics, &loaded.sources)?;
-        Ok(loaded)
+        self.tell(&diagnostics, &loaded.sources)
     }
 
     /// The variables that the project's files use.

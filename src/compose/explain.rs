@@ -1,8 +1,9 @@
 //! Where things come from: variables of a template, places of a path's parts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use crate::compose::node::{Node, Value};
+use crate::compose::load::Layer;
+use crate::compose::node::{Mark, Node, Value};
 use crate::compose::place::Files;
 use crate::compose::template::{self, NESTING_MAX, Operator, Piece};
 use crate::compose::yaml::scalar;
@@ -28,6 +29,8 @@ pub struct Part {
     pub value: String,
     /// Where it is written; None for what the loader fills in.
     pub span: Option<Span>,
+    /// Whether another file's value took its place.
+    pub is_replaced: bool,
 }
 
 /// Every variable of a tree of templates.
@@ -79,22 +82,69 @@ fn of_template(text: &str, found: &mut BTreeMap<String, VariableUse>, depth: usi
     }
 }
 
-/// The parts of what a dotted path leads to; None when it leads nowhere.
-pub(crate) fn parts(root: &Node, path: &str, files: &Files) -> Option<Vec<Part>> {
-    let mut node = root;
-    for step in path.split('.') {
-        node = match &node.value {
-            Value::Map(map) => map.get(step)?,
-            Value::List(items) => items.get(step.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
+/// The parts of what a dotted path leads to, then those that merging
+/// replaced, the last one first; None when it leads nowhere.
+pub(crate) fn parts(root: &Node, layers: &[Layer], path: &str, files: &Files) -> Option<Vec<Part>> {
     let mut parts = Vec::new();
-    collect(node, path, files, &mut parts);
-    Some(parts)
+    if let Some(node) = find(root, path) {
+        collect(node, path, files, &mut parts);
+    }
+    let place = |part: &Part| {
+        let span = part.span.as_ref()?;
+        Some((span.file.clone(), span.offset))
+    };
+    let mut told: HashSet<_> = parts.iter().filter_map(place).collect();
+    for layer in layers.iter().rev() {
+        let Some(node) = below(path, &layer.path).and_then(|rest| find(&layer.node, rest)) else {
+            continue;
+        };
+        let mut said = Vec::new();
+        collect(node, path, files, &mut said);
+        for mut part in said {
+            if place(&part).is_some_and(|place| told.insert(place)) {
+                part.is_replaced = true;
+                parts.push(part);
+            }
+        }
+    }
+    (!parts.is_empty()).then_some(parts)
+}
+
+/// What is left of a path below another one.
+fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(above)?;
+    if above.is_empty() {
+        return Some(rest);
+    }
+    if rest.is_empty() {
+        return Some(rest);
+    }
+    rest.strip_prefix('.')
+}
+
+fn find<'a>(root: &'a Node, path: &str) -> Option<&'a Node> {
+    let steps = path.split('.').filter(|step| !step.is_empty());
+    let found = steps
+        .into_iter()
+        .try_fold(root, |node, step| match &node.value {
+            Value::Map(map) => map.get(step),
+            Value::List(items) => match step.parse::<usize>() {
+                Ok(index) => items.get(index),
+                // `KEY=VALUE` in the short form of a mapping.
+                Err(_) => items.iter().find(|item| {
+                    let text = item.as_text().unwrap_or_default();
+                    text.split('=').next() == Some(step)
+                }),
+            },
+            _ => None,
+        });
+    found.filter(|node| node.mark != Mark::Reset)
 }
 
 fn collect(node: &Node, path: &str, files: &Files, parts: &mut Vec<Part>) {
+    if node.mark == Mark::Reset {
+        return;
+    }
     match &node.value {
         Value::Map(map) if !map.is_empty() => {
             for (key, child) in map.iter() {
@@ -115,6 +165,7 @@ fn collect(node: &Node, path: &str, files: &Files, parts: &mut Vec<Part>) {
                 value => scalar::print(value).unwrap_or_default(),
             },
             span: files.span(node.place),
+            is_replaced: false,
         }),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::compose::attribute;
 use crate::compose::canonical::volume;
+use crate::compose::include;
 use crate::compose::load::Loader;
 use crate::compose::merge;
 use crate::compose::node::{Map, Node, Value};
@@ -166,6 +167,7 @@ fn merged(
     let before = loader.problems.count();
     // The reference calls every service that extends another one `x`.
     let trail = trail.key("x");
+    loader.keep_layer(&path, &base);
     merge::merge(&mut base, service, schema, &trail, &mut loader.problems);
     if loader.problems.count() > before {
         loader.problems.taint(&path);
@@ -214,6 +216,10 @@ fn from_file(
     place: Place,
     chain: &mut Vec<(String, String)>,
 ) -> Option<Base> {
+    if let Some(problem) = include::remote(file, place) {
+        loader.problems.add_at(&format!("services.{name}"), problem);
+        return None;
+    }
     let path = loader.absolute(file, &bases.folder);
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let shown = path.display().to_string();

@@ -117,6 +117,12 @@ fn load(loader: &mut Loader<'_>, include: Include, file: &Path, set: &FileSet<'_
         .map(|(path, _)| loader.absolute(path, set.folder))
         .collect();
     let main = paths.first()?;
+    for (path, place) in &include.paths {
+        if let Some(problem) = remote(path, *place) {
+            loader.problems.add_at("include", problem);
+            return None;
+        }
+    }
     if above.contains(main) || above.len() > DEPTH_MAX {
         above.push(main.clone());
         loader
@@ -150,6 +156,24 @@ fn load(loader: &mut Loader<'_>, include: Include, file: &Path, set: &FileSet<'_
         loader.problems.taint("include");
     }
     Some(imported)
+}
+
+/// What is wrong with a path that leads to another machine; None for others.
+pub(crate) fn remote(path: &str, place: Place) -> Option<Problem> {
+    const SIGNS: [&str; 7] = [
+        "oci://",
+        "git://",
+        "ssh://",
+        "http://",
+        "https://",
+        "git@",
+        "github.com/",
+    ];
+    SIGNS.iter().any(|sign| path.starts_with(sign)).then(|| {
+        let message = format!("{path} is on another machine, and loading fetches nothing");
+        Problem::error("remote-file", message, place)
+            .hint("clone or pull it beside the project, and name the files of the copy")
+    })
 }
 
 /// Adds the environment files of an include below what is set; false after a

@@ -49,6 +49,16 @@ pub(crate) struct Loader<'a> {
     interpolates: bool,
     /// The environment of the files that are being read.
     pub(crate) environment: Environment,
+    /// What each file says, in the order of merging, if it is kept.
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// What one file says below a path, before it was merged.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    /// The path; empty for a whole document.
+    pub(crate) path: String,
+    pub(crate) node: Node,
 }
 
 /// A set of files that are merged in order.
@@ -73,6 +83,15 @@ impl<'a> Loader<'a> {
             versions: BTreeSet::new(),
             interpolates: !options.skip.interpolation,
             environment: options.environment.clone(),
+            layers: Vec::new(),
+        }
+    }
+
+    /// Keeps what a file says, if that is asked for.
+    pub(crate) fn keep_layer(&mut self, path: &str, node: &Node) {
+        if self.options.keeps_layers {
+            let (path, node) = (path.to_owned(), node.clone());
+            self.layers.push(Layer { path, node });
         }
     }
 
@@ -111,6 +130,7 @@ impl<'a> Loader<'a> {
                 if self.interpolates {
                     self.interpolate(&mut document);
                 }
+                self.keep_layer("", &document);
                 extends::apply(self, &mut document, &name, set.folder);
                 include::apply(self, &mut document, file, set);
                 merge::merge(

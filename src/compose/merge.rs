@@ -435,10 +435,16 @@ mod tests {
     }
 
     fn tree() -> impl Strategy<Value = String> {
+        // Lists of different items: an item that is there already folds.
+        let list = prop::collection::btree_set("[a-c]", 0..4).prop_map(|items| {
+            let items: Vec<_> = items.into_iter().collect();
+            format!("[{}]", items.join(", "))
+        });
         let leaf = prop_oneof![
             "[a-c]".prop_map(|text| text),
             Just("1".to_owned()),
-            Just("true".to_owned())
+            Just("true".to_owned()),
+            list
         ];
         leaf.prop_recursive(3, 12, 3, |inner| {
             prop::collection::btree_map("[k-n]", inner, 0..3).prop_map(|map| {

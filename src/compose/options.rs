@@ -26,6 +26,9 @@ pub struct LoadOptions {
     pub skip: Skip,
     /// Whether resources that no service uses are kept.
     pub all_resources: bool,
+    /// Whether what each file says is kept, so that `Canonical::explain` can
+    /// tell what was replaced.
+    pub keeps_layers: bool,
     /// Platform of services that name none (`DOCKER_DEFAULT_PLATFORM` is not
     /// read here).
     pub default_platform: Option<String>,
@@ -48,6 +51,7 @@ impl LoadOptions {
             services: Vec::new(),
             skip: Skip::default(),
             all_resources: false,
+            keeps_layers: false,
             default_platform: None,
         }
     }

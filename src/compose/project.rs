@@ -10,7 +10,7 @@ use crate::compose::consistency;
 use crate::compose::envfile;
 use crate::compose::environment::{Environment, OriginKind};
 use crate::compose::explain::{self, Part, VariableUse};
-use crate::compose::load::{FileSet, Loader};
+use crate::compose::load::{FileSet, Layer, Loader};
 use crate::compose::lower;
 use crate::compose::node::{Node, Value};
 use crate::compose::normalize;
@@ -61,6 +61,7 @@ pub struct Canonical {
     disabled: Disabled,
     environment: Environment,
     files: Files,
+    layers: Vec<Layer>,
     is_template: bool,
 }
 
@@ -98,6 +99,7 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
             disabled,
             environment: loader.environment,
             files: loader.files,
+            layers: loader.layers,
             is_template: options.skip.interpolation,
         },
         sources,
@@ -336,10 +338,11 @@ impl Canonical {
     }
 
     /// What a dotted path such as `services.web.ports` is made of, and where
-    /// each part is written; None when it leads nowhere.
+    /// each part is written, then what merging replaced if that was kept; None
+    /// when it leads nowhere.
     #[must_use]
     pub fn explain(&self, path: &str) -> Option<Vec<Part>> {
-        explain::parts(&self.root, path, &self.files)
+        explain::parts(&self.root, &self.layers, path, &self.files)
     }
 
     /// The project's environment.
@@ -457,6 +460,43 @@ secrets: {password: {file: ./pw}}
         assert_eq!(parts[0].value, "postgres:16");
         assert_eq!(parts[0].span.as_ref().map(|span| span.line), Some(13));
         assert!(loaded.canonical.explain("services.nobody").is_none());
+    }
+
+    #[test]
+    fn what_merging_replaced_is_explained() {
+        let source = MapSource::new()
+            .with(
+                "/p/a.yaml",
+                "services:\n  web:\n    extends: base\n    environment: [A=1, B=2]\n  base: {image: old, user: root}\n",
+            )
+            .with(
+                "/p/b.yaml",
+                "services:\n  web:\n    image: new\n    environment: {A: 3}\n",
+            );
+        let files = ["/p/a.yaml", "/p/b.yaml"].map(PathBuf::from);
+        let mut options = LoadOptions::new("/p", files);
+        options.keeps_layers = true;
+        let loaded = load(&options, &source);
+        let explained = |path: &str| {
+            let parts = loaded.canonical.explain(path).unwrap();
+            let line = |part: Part| {
+                let place = part.span.map(|span| span.to_string()).unwrap_or_default();
+                format!("{} {} {}", part.value, place, part.is_replaced)
+            };
+            parts.into_iter().map(line).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            explained("services.web.image"),
+            ["new /p/b.yaml:3:12 false", "old /p/a.yaml:5:17 true"]
+        );
+        assert_eq!(
+            explained("services.web.environment.A"),
+            ["3 /p/b.yaml:4:22 false", "A=1 /p/a.yaml:4:19 true"]
+        );
+        assert_eq!(
+            explained("services.web.user"),
+            ["root /p/a.yaml:5:28 false"]
+        );
     }
 
     #[test]

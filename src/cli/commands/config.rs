@@ -97,11 +97,34 @@ impl Args {
             let found = context.variables(&options);
             return self.write(&variables(&found, self.format.as_deref())?);
         }
+        if let Some(subject) = &self.explain {
+            return self.explain(subject, options, context);
+        }
         let loaded = context.load(&options)?;
         if self.pins() {
             return self.write(&self.pinned(context, &loaded.canonical)?);
         }
         self.write(&self.text(&loaded.canonical)?)
+    }
+
+    /// What stands where can be told of a project with faults, too.
+    fn explain(
+        &self,
+        subject: &str,
+        mut options: LoadOptions,
+        context: &Context,
+    ) -> anyhow::Result<Exit> {
+        options.keeps_layers = true;
+        let loaded = context.load_silently(&options);
+        match explain(&loaded.canonical, subject) {
+            Ok(text) => self.write(&text)?,
+            Err(error) => {
+                context.tell_about(&loaded)?;
+                return Err(error);
+            }
+        };
+        context.tell_about(&loaded)?;
+        Ok(Exit::SUCCESS)
     }
 
     /// Variables come after everything that is asked for by another flag.
@@ -196,9 +219,6 @@ impl Args {
         if self.images {
             return Ok(lines(canonical.images()));
         }
-        if let Some(subject) = &self.explain {
-            return explain(canonical, subject);
-        }
         if self.environment {
             let pairs = canonical.environment().iter();
             return Ok(lines(pairs.map(|(name, value)| format!("{name}={value}"))));
@@ -255,7 +275,12 @@ fn explain(canonical: &Canonical, subject: &str) -> anyhow::Result<String> {
             .span
             .as_ref()
             .map_or_else(|| "filled in".to_owned(), ToString::to_string);
-        format!("{}: {}  {place}", part.path, part.value)
+        let word = if part.is_replaced {
+            "replaced, from "
+        } else {
+            ""
+        };
+        format!("{}: {}  {word}{place}", part.path, part.value)
     })))
 }
 

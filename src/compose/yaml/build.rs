@@ -564,6 +564,10 @@ mod syntax {
             ErrorKind::BlockSequenceEntryNotAllowed => {
                 format!("scanner at {here}: block sequence entries are not allowed in this context")
             }
+            ErrorKind::RecursionLimitExceeded => format!(
+                "parser at {here}: collections nest more than {} levels deep",
+                super::DEPTH_MAX
+            ),
             _ => format!("parser at {here}: {}", error.info()),
         }
     }
