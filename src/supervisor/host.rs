@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use tokio::sync::{Mutex, Notify, Semaphore, broadcast, oneshot, watch};
@@ -27,6 +28,8 @@ use crate::topology::firewall::Forward;
 /// Containers started at the same time: the kernel's routing lock serializes
 /// the rest, and more only makes each slower.
 const STARTS_MAX: usize = 4;
+/// How long a runtime record may be behind.
+const WRITE_DELAY: Duration = Duration::from_millis(5);
 /// Project events kept for a slow listener.
 const EVENTS_MAX: usize = 1024;
 
@@ -51,6 +54,10 @@ pub(crate) struct Host {
     pub zone: watch::Sender<Arc<Zone>>,
     /// Other projects' containers on shared networks.
     pub neighbours: RefCell<Neighbours>,
+    /// Containers whose runtime records are older than the table.
+    pub unwritten: RefCell<BTreeSet<ContainerId>>,
+    /// Told when there are such.
+    pub writes: Notify,
     /// Held by the command that changes the project; others queue.
     pub turn: Mutex<()>,
     /// Slots for starts.
@@ -87,6 +94,8 @@ impl Host {
             events: broadcast::Sender::new(EVENTS_MAX),
             zone: watch::Sender::new(Arc::new(Zone::default())),
             neighbours: RefCell::new(Neighbours::new()),
+            unwritten: RefCell::new(BTreeSet::new()),
+            writes: Notify::new(),
             turn: Mutex::new(()),
             starts: Semaphore::new(STARTS_MAX),
             waiters: RefCell::new(HashMap::new()),
@@ -111,14 +120,17 @@ impl Host {
         if self.is_leaving.get() {
             return Err(Error::Leaving);
         }
-        match request {
+        let served = match request {
             Request::Apply(apply) => self.apply(*apply, conversation).await,
             Request::Run(run) => self.run_one_off(*run, conversation).await,
             Request::Exec(exec) => self.exec_for_client(exec, conversation).await,
             Request::Attach(id) => self.attach(&id, conversation).await,
             Request::Events => self.stream_events(conversation).await,
             Request::Retire => Ok(()),
-        }
+        };
+        // Whoever asked may look at the records now.
+        self.flush_runtimes();
+        served
     }
 
     /// Whether a user may send requests: the supervisor's own, or root.
@@ -172,9 +184,18 @@ impl Host {
         }
     }
 
+    /// Has what is known of a container since its start written soon: several
+    /// changes that come together are one write, and one that is removed
+    /// meanwhile needs none. Before a command is answered all are written.
+    pub(crate) fn keep_runtime(&self, id: &ContainerId) {
+        self.unwritten.borrow_mut().insert(id.clone());
+        self.writes.notify_one();
+    }
+
     /// Writes what is known of a container since its start. A lost write costs
     /// `ps` a detail; the next one makes it good.
-    pub(crate) fn keep_runtime(&self, id: &ContainerId) {
+    pub(crate) fn write_runtime(&self, id: &ContainerId) {
+        self.unwritten.borrow_mut().remove(id);
         let runtime = self
             .table
             .borrow()
@@ -184,6 +205,23 @@ impl Host {
             && let Err(error) = self.store.write_runtime(id, &runtime)
         {
             tracing::warn!(%error, container = id.short(), "a runtime record was not written");
+        }
+    }
+
+    /// Writes what [`Host::keep_runtime`] was asked for.
+    pub(crate) fn flush_runtimes(&self) {
+        let ids = std::mem::take(&mut *self.unwritten.borrow_mut());
+        for id in ids {
+            self.write_runtime(&id);
+        }
+    }
+
+    /// Writes runtime records a moment after they have changed.
+    pub(crate) async fn write_behind(self: Rc<Self>) {
+        loop {
+            self.writes.notified().await;
+            tokio::time::sleep(WRITE_DELAY).await;
+            self.flush_runtimes();
         }
     }
 

@@ -69,6 +69,7 @@ impl Host {
                 return Ok(());
             }
         };
+        self.unwritten.borrow_mut().remove(id);
         let removed = self.remove_whole(&record, anonymous_volumes).await;
         if removed.is_ok() {
             self.table.borrow_mut().remove(id);

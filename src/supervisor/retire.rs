@@ -70,6 +70,7 @@ async fn live(birth: keeper::SupervisorBirth) -> Result<(), Fatal> {
     host.adopt().await.map_err(Fatal::Adopt)?;
     let listener = control_socket(&host)?;
     let driver = Task::spawn(driver::drive(Rc::clone(&host), news));
+    let _written = Task::spawn(Rc::clone(&host).write_behind());
     let _followed = Task::spawn(neighbours::follow(Rc::clone(&host)));
     let server = Task::spawn(server::serve(Rc::clone(&host), listener));
     tokio::select! {
@@ -84,6 +85,7 @@ async fn live(birth: keeper::SupervisorBirth) -> Result<(), Fatal> {
         }
     }
     drop(server);
+    host.flush_runtimes();
     leave(&host).await;
     drop(driver);
     Ok(())

@@ -212,7 +212,8 @@ impl Host {
             });
             backoff.restarts > 0
         });
-        self.keep_runtime(&record.id);
+        // At once: by it a container is known whose pair dies next.
+        self.write_runtime(&record.id);
         is_restart.unwrap_or_default()
     }
 
