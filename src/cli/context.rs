@@ -73,8 +73,8 @@ impl Context {
         Ok(Self {
             flags,
             settings,
+            working_dir: working_dir(&environment)?,
             environment,
-            working_dir: std::env::current_dir().context("look-up of the working folder")?,
             terminal: Terminal {
                 stdin: std::io::stdin().is_terminal(),
                 stdout: std::io::stdout().is_terminal(),
@@ -237,6 +237,18 @@ impl Context {
             })
             .transpose()
     }
+}
+
+/// Where we were called. A folder that was deleted meanwhile still has the
+/// name that the shell knows it by: what is asked by project name works there.
+fn working_dir(environment: &Environment) -> anyhow::Result<PathBuf> {
+    std::env::current_dir().or_else(|error| {
+        let known = environment.non_empty("PWD").map(PathBuf::from);
+        known
+            .filter(|path| path.is_absolute())
+            .ok_or(error)
+            .context("look-up of the working folder")
+    })
 }
 
 fn is_denied(error: &store::Error) -> bool {

@@ -18,6 +18,7 @@ mod exit;
 mod filters;
 mod follow;
 mod images;
+mod near;
 mod output;
 mod parse;
 mod plugin;
@@ -64,7 +65,9 @@ fn dispatch(root: args::Root, environment: Environment) -> anyhow::Result<exit::
     let settings = settings::Settings::settle(&root.globals, &environment)?;
     let context = context::Context::new(root.globals, settings, environment)?;
     match root.command {
-        Some(command) => command.run(&context),
+        Some(command) => command
+            .run(&context)
+            .map_err(|error| near::improve(error, &context)),
         None if root.version => commands::version::Args::default().run(),
         None => {
             output::print(&parse::help(&[])?)?;

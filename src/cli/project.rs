@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
+use crate::cli::output;
 use crate::compose::{self, Canonical, Environment, ReadError, Source};
 use crate::model::{Project, ProjectName};
 
@@ -63,6 +64,13 @@ impl Context {
         Ok(self.found_project()?.ok_or_else(no_files)?.name.clone())
     }
 
+    /// The project beside us when it has this name: what its files say of a
+    /// verb that works on what exists. None without files.
+    pub(crate) fn project_of(&self, name: &ProjectName) -> anyhow::Result<Option<Project>> {
+        let found = self.found_project()?;
+        Ok(found.filter(|project| project.name == *name).cloned())
+    }
+
     /// The services that the project declares, those that profiles leave out
     /// too; None when only its name is known.
     pub(crate) fn declared_services(&self) -> anyhow::Result<Option<Vec<String>>> {
@@ -89,7 +97,19 @@ impl Context {
             // `env_file` may be missing.
             let mut options = found.options;
             options.skip.environment = true;
-            self.load(&options)?.project
+            match self.load(&options) {
+                Ok(loaded) => loaded.project,
+                // Its name is known all the same; what is wrong was told.
+                Err(error) => match self.named_project()? {
+                    Some(name) => {
+                        output::notice(&format!(
+                            "warning: the files don't load: going on with what exists of project {name}"
+                        ));
+                        None
+                    }
+                    None => return Err(error),
+                },
+            }
         } else {
             None
         };

@@ -84,7 +84,11 @@ pub(crate) async fn carry(
             }
         };
         let (_keep, mut signals) = mpsc::channel(1);
-        let request = Request::Apply(Box::new(Apply { project, command }));
+        let request = Request::Apply(Box::new(Apply {
+            project,
+            command,
+            parallel: context.settings.parallel,
+        }));
         client.send(request, &[], &mut show, &mut signals).await
     };
     progress.finish();
@@ -233,11 +237,12 @@ pub(crate) fn has_anything(root: &Root, name: &ProjectName) -> anyhow::Result<bo
 pub(crate) fn verb(context: &Context, command: Command, title: &str) -> anyhow::Result<Exit> {
     let name = context.project_name()?;
     let root = open_root(context)?;
+    let project = context.project_of(&name)?;
     if context.settings.dry_run {
-        return dry_run(context, &root, &name, None, &command, title);
+        return dry_run(context, &root, &name, project.as_ref(), &command, title);
     }
     if has_anything(&root, &name)? {
-        block_on(apply(context, &name, None, command, title))?;
+        block_on(apply(context, &name, project, command, title))?;
     } else {
         nothing_there(&command, &name)?;
     }

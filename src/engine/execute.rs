@@ -4,7 +4,7 @@
 //! siblings of its dependencies still wait. Failures skip what needed the
 //! operation and nothing else; at the end what can't stand alone is undone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::world::{Outcome, World};
+use crate::engine::world::{Outcome, Patience, World};
 use crate::event::{Event, Progress, Status};
 use crate::model::ContainerId;
 use crate::plan::{
@@ -38,8 +38,8 @@ pub enum Error<E> {
     Dangling(ContainerRef),
 }
 
-/// Carries a plan out. Progress goes to `show`. Cancelling begins nothing
-/// more and waits for what runs.
+/// Carries a plan out, at most `parallel` operations at a time. Progress goes
+/// to `show`. Cancelling begins nothing more and waits for what runs.
 ///
 /// # Errors
 /// Everything that failed. What the plan's other operations did stands.
@@ -48,17 +48,21 @@ pub async fn execute<W: World>(
     world: &W,
     show: &dyn Fn(Event),
     cancelled: &CancellationToken,
+    parallel: Option<usize>,
 ) -> Result<(), Error<W::Error>> {
     let begun = Instant::now();
-    let (mut schedule, mut ready) = Schedule::new(plan);
+    let (mut schedule, ready) = Schedule::new(plan);
+    let mut ready = VecDeque::from(ready);
+    let mut working = 0;
     let mut running: FuturesUnordered<LocalBoxFuture<'_, Ended<W::Error>>> =
         FuturesUnordered::new();
     let mut created: HashMap<ContainerRef, ContainerId> = HashMap::new();
     let mut failures = Vec::new();
     let mut was_cancelled = false;
     loop {
-        for id in std::mem::take(&mut ready) {
+        while let Some(id) = next(plan, &mut ready, parallel.is_none_or(|most| working < most)) {
             let Some(node) = plan.get(id) else { continue };
+            working += usize::from(is_work(node));
             let containers = resolve(&node.operation, &created).map_err(Error::Dangling)?;
             announce(
                 node,
@@ -71,7 +75,8 @@ pub async fn execute<W: World>(
                 world,
                 node,
                 containers,
-                limit(plan, node, begun),
+                patience(plan, node, begun),
+                cancelled,
             )));
         }
         let ended = tokio::select! {
@@ -80,6 +85,7 @@ pub async fn execute<W: World>(
             () = cancelled.cancelled(), if !was_cancelled => {
                 was_cancelled = true;
                 schedule.cancel();
+                ready.clear();
                 continue;
             }
         };
@@ -87,10 +93,12 @@ pub async fn execute<W: World>(
         let Some(node) = plan.get(ended.id) else {
             continue;
         };
+        working -= usize::from(is_work(node));
         if let (Some(id), Operation::CreateContainer(op)) = (ended.created, &node.operation) {
             created.insert(op.container.reference.clone(), id);
         }
         let completion = match ended.result {
+            Ok(Outcome::Withdrawn) => Completion::Failed,
             Ok(outcome) => {
                 conclude(node, outcome, ended.elapsed, show);
                 Completion::Done
@@ -112,8 +120,9 @@ pub async fn execute<W: World>(
             // Before its end makes others ready.
             was_cancelled = true;
             schedule.cancel();
+            ready.clear();
         }
-        ready = schedule.complete(ended.id, completion).ready;
+        ready.extend(schedule.complete(ended.id, completion).ready);
     }
     for undo in schedule.undo(plan) {
         if let Err(error) = take_back(world, &undo, &created).await {
@@ -129,12 +138,27 @@ pub async fn execute<W: World>(
     }
 }
 
+/// Takes the next operation that may begin: waiting is always possible, work
+/// only while there is room for it.
+fn next(plan: &Plan, ready: &mut VecDeque<OpId>, has_room: bool) -> Option<OpId> {
+    let position = ready
+        .iter()
+        .position(|&id| has_room || plan.get(id).is_none_or(|node| !is_work(node)))?;
+    ready.remove(position)
+}
+
+/// Whether an operation does something, rather than wait.
+fn is_work(node: &Node) -> bool {
+    !matches!(node.operation, Operation::AwaitGate(_))
+}
+
 /// What is left of the command's own patience, for gates that are its own.
-fn limit(plan: &Plan, node: &Node, begun: Instant) -> Option<Duration> {
+fn patience(plan: &Plan, node: &Node, begun: Instant) -> Option<Patience> {
     match node.cause {
-        Cause::Wait => plan
-            .wait_timeout()
-            .map(|limit| limit.saturating_sub(begun.elapsed())),
+        Cause::Wait => plan.wait_timeout().map(|whole| Patience {
+            left: whole.saturating_sub(begun.elapsed()),
+            whole,
+        }),
         _ => None,
     }
 }
@@ -161,7 +185,8 @@ async fn perform<W: World>(
     world: &W,
     node: &Node,
     containers: Vec<ContainerId>,
-    limit: Option<Duration>,
+    patience: Option<Patience>,
+    cancelled: &CancellationToken,
 ) -> Ended<W::Error> {
     let begun = Instant::now();
     let mut created = None;
@@ -173,11 +198,16 @@ async fn perform<W: World>(
             }
             Err(error) => Err(error),
         },
-        (Operation::AwaitGate(op), _) => world.await_gate(&containers, op, limit).await,
+        // Waiting changes nothing, so it can be given up at any time.
+        (Operation::AwaitGate(op), _) => tokio::select! {
+            result = world.await_gate(&containers, op, patience) => result,
+            () = cancelled.cancelled() => Ok(Outcome::Withdrawn),
+        },
         (Operation::CreateNetwork(op), _) => world.create_network(op).await,
         (Operation::RemoveNetwork(op), _) => world.remove_network(op).await,
         (Operation::CreateVolume(op), _) => world.create_volume(op).await,
         (Operation::RemoveVolume(op), _) => world.remove_volume(op).await,
+        (Operation::RunPreStart(op), Some(id)) => world.run_pre_start(id, op).await,
         (Operation::StartContainer(op), Some(id)) => world.start_container(id, op).await,
         (Operation::StopContainer(op), Some(id)) => world.stop_container(id, op).await,
         (Operation::KillContainer(op), Some(id)) => world.kill_container(id, op).await,
@@ -202,6 +232,7 @@ fn conclude(node: &Node, outcome: Outcome, elapsed: Duration, show: &dyn Fn(Even
     match outcome {
         Outcome::Done => announce(node, plan::words(node).done, None, Some(elapsed), show),
         Outcome::Told(progress) => show(Event::Progress(*progress)),
+        Outcome::Withdrawn => {}
         Outcome::Warned(text) => {
             announce(node, Some(Status::Warning), Some(text), Some(elapsed), show);
         }
@@ -266,7 +297,7 @@ mod tests {
     use crate::plan::{
         AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, PauseContainer,
         RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, Replica, RestartContainer,
-        StartContainer, StopContainer, UnpauseContainer,
+        RunPreStart, StartContainer, StopContainer, UnpauseContainer,
     };
 
     #[derive(Debug, thiserror::Error)]
@@ -279,17 +310,30 @@ mod tests {
         seen: RefCell<Vec<String>>,
         refuses: Option<&'static str>,
         cancels: Option<(&'static str, CancellationToken)>,
+        /// What never ends.
+        hangs: Option<&'static str>,
+        /// How much is under way, and the most that ever was.
+        busy: RefCell<(usize, usize)>,
     }
 
     impl Fake {
         async fn see(&self, what: String) -> Result<Outcome, Refused> {
+            let work = usize::from(!what.starts_with("await"));
+            {
+                let (now, most) = *self.busy.borrow();
+                *self.busy.borrow_mut() = (now + work, most.max(now + work));
+            }
             // Others get their turn, as with a real world.
             tokio::task::yield_now().await;
+            self.busy.borrow_mut().0 -= work;
             self.seen.borrow_mut().push(what.clone());
             if let Some((at, token)) = &self.cancels
                 && what == *at
             {
                 token.cancel();
+            }
+            if self.hangs == Some(what.as_str()) {
+                return std::future::pending().await;
             }
             if self.refuses == Some(what.as_str()) {
                 Err(Refused(what))
@@ -323,6 +367,14 @@ mod tests {
             let number = name.bytes().fold(0u8, u8::wrapping_add);
             self.see(format!("create {name}")).await?;
             Ok(ContainerId::from_random([number; 32]))
+        }
+        async fn run_pre_start(
+            &self,
+            _: &ContainerId,
+            op: &RunPreStart,
+        ) -> Result<Outcome, Refused> {
+            self.see(format!("pre_start {}", op.container.service))
+                .await
         }
         async fn start_container(
             &self,
@@ -384,7 +436,7 @@ mod tests {
             &self,
             _: &[ContainerId],
             op: &AwaitGate,
-            _: Option<Duration>,
+            _: Option<Patience>,
         ) -> Result<Outcome, Refused> {
             self.see(format!("await {}", op.dependency)).await
         }
@@ -461,8 +513,39 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let result = runtime.block_on(execute(plan, world, &show, token));
+        let result = runtime.block_on(execute(plan, world, &show, token, None));
         (result, told.into_inner())
+    }
+
+    #[test]
+    fn a_wait_is_given_up_when_the_command_is_withdrawn() {
+        let token = CancellationToken::new();
+        let world = Fake {
+            cancels: Some(("await db", token.clone())),
+            hangs: Some("await db"),
+            ..Fake::default()
+        };
+        let (result, told) = run(&stack(), &world, &token);
+        assert!(matches!(result, Err(Error::Cancelled)));
+        assert_eq!(world.position("start p-web-1"), None);
+        assert!(!told.contains(&"p-db-1 Healthy".to_owned()), "{told:?}");
+    }
+
+    #[test]
+    fn no_more_is_under_way_than_was_asked_for() {
+        for (limit, most) in [(Some(1), 1), (Some(2), 2), (None, 3)] {
+            let world = Fake::default();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            let plan = stack();
+            let token = CancellationToken::new();
+            runtime
+                .block_on(execute(&plan, &world, &|_| {}, &token, limit))
+                .unwrap();
+            assert_eq!(world.seen.borrow().len(), 7);
+            assert!(world.busy.borrow().1 <= most, "{limit:?}");
+        }
     }
 
     #[test]

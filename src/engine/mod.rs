@@ -14,4 +14,4 @@ pub mod networks;
 pub mod observe;
 mod world;
 
-pub use world::{Outcome, World};
+pub use world::{Outcome, Patience, World};

@@ -167,6 +167,10 @@ pub fn state(
                 at: exit.at,
             },
             (None, Intent::Created) => ContainerState::Created,
+            // It is being started for the first time.
+            (None, Intent::Running | Intent::Stopped) if is_of_this_boot(record) => {
+                ContainerState::Created
+            }
             // It ran in an earlier boot and nobody saw its end.
             (None, Intent::Running | Intent::Stopped) => ContainerState::Exited {
                 outcome: Outcome::Unknown,
@@ -196,4 +200,9 @@ pub fn state(
     } else {
         ContainerState::Exited { outcome, at }
     }
+}
+/// Whether a container was made since the machine was started.
+fn is_of_this_boot(record: &ContainerRecord) -> bool {
+    let boot = sys::time::now().checked_sub(sys::time::since_boot());
+    boot.is_ok_and(|boot| record.created_at >= boot)
 }

@@ -6,7 +6,7 @@ use crate::event::Progress;
 use crate::model::ContainerId;
 use crate::plan::{
     AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, PauseContainer,
-    RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, RestartContainer,
+    RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, RestartContainer, RunPreStart,
     StartContainer, StopContainer, UnpauseContainer,
 };
 
@@ -19,6 +19,17 @@ pub enum Outcome {
     Told(Box<Progress>),
     /// It didn't, but that is only worth a warning.
     Warned(String),
+    /// It was given up because the command was cancelled.
+    Withdrawn,
+}
+
+/// How long a gate may be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// What is left of it.
+    pub left: Duration,
+    /// What it was when the command began.
+    pub whole: Duration,
 }
 
 /// A world that can be changed, one operation at a time. Each method carries
@@ -53,6 +64,12 @@ pub trait World {
         &self,
         op: &CreateContainer,
     ) -> impl Future<Output = Result<ContainerId, Self::Error>>;
+    /// Runs the `pre_start` commands of a container's service.
+    fn run_pre_start(
+        &self,
+        id: &ContainerId,
+        op: &RunPreStart,
+    ) -> impl Future<Output = Result<Outcome, Self::Error>>;
     /// Starts a container.
     fn start_container(
         &self,
@@ -101,13 +118,13 @@ pub trait World {
         id: &ContainerId,
         op: &RenameContainer,
     ) -> impl Future<Output = Result<Outcome, Self::Error>>;
-    /// Waits until containers are what a dependent needs; `limit` is what is
-    /// left of the command's own patience.
+    /// Waits until containers are what a dependent needs, as long as the
+    /// command's own patience lasts.
     fn await_gate(
         &self,
         ids: &[ContainerId],
         op: &AwaitGate,
-        limit: Option<Duration>,
+        patience: Option<Patience>,
     ) -> impl Future<Output = Result<Outcome, Self::Error>>;
     /// Takes back what a plan that failed half-way left: removes a
     /// replacement whose original stays.

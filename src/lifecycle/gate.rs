@@ -98,7 +98,9 @@ impl Failure {
             Readiness::Healthy | Readiness::Started => {
                 format!("dependency failed to start: {self}")
             }
-            Readiness::CompletedSuccessfully | Readiness::RunningOrHealthy => self.to_string(),
+            Readiness::CompletedSuccessfully
+            | Readiness::RunningOrHealthy
+            | Readiness::ReadyOrDone => self.to_string(),
         }
     }
 
@@ -125,6 +127,8 @@ pub fn judge<'a>(
             Readiness::Started => started(&candidate),
             Readiness::Healthy => healthy(&candidate, false),
             Readiness::RunningOrHealthy => healthy(&candidate, true),
+            Readiness::ReadyOrDone if is_done(&candidate) => Verdict::Open,
+            Readiness::ReadyOrDone => healthy(&candidate, true),
             Readiness::CompletedSuccessfully => completed(dependency, &candidate),
         };
         match one {
@@ -176,9 +180,13 @@ fn healthy(candidate: &Candidate<'_>, running_will_do: bool) -> Verdict {
     }
 }
 
+fn is_done(candidate: &Candidate<'_>) -> bool {
+    matches!(candidate.state, ContainerState::Exited { outcome, .. } if outcome.is_success())
+}
+
 fn completed(dependency: &ServiceName, candidate: &Candidate<'_>) -> Verdict {
     match candidate.state {
-        ContainerState::Exited { outcome, .. } if outcome.is_success() => Verdict::Open,
+        ContainerState::Exited { .. } if is_done(candidate) => Verdict::Open,
         ContainerState::Exited { outcome, .. } => Verdict::Failed(Failure::Incomplete {
             service: dependency.clone(),
             container: candidate.name.clone(),

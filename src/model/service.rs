@@ -350,8 +350,10 @@ pub enum Readiness {
     Healthy,
     /// Exited with 0.
     CompletedSuccessfully,
-    /// Healthy, or running when it has no probe (`--wait`).
+    /// Healthy, or running when it has no probe (`--wait --compatibility`).
     RunningOrHealthy,
+    /// The same, or exited with 0 (`--wait`).
+    ReadyOrDone,
 }
 
 impl From<Condition> for Readiness {

@@ -71,8 +71,19 @@ fn holder(target: &str) -> Option<String> {
             .map(|entry| fs::read_link(entry.path()));
         links
             .any(|link| link.is_ok_and(|link| link == Path::new(target)))
-            .then(|| format!("process {pid} ({})", command(&process.path())))
+            .then(|| name_of(pid, &command(&process.path())))
     })
+}
+
+/// A process as users know it: one of a pair of ours stands for its project.
+fn name_of(pid: u32, command: &str) -> String {
+    let mut words = command.split(' ').skip(1);
+    match (words.next(), words.next()) {
+        (Some("keeper" | "supervisor"), Some(project)) if command.starts_with("rcompose ") => {
+            format!("project {project} of rcompose (process {pid})")
+        }
+        _ => format!("process {pid} ({command})"),
+    }
 }
 
 fn command(process: &Path) -> String {

@@ -72,6 +72,7 @@ fn phrase(readiness: Readiness) -> &'static str {
         Readiness::Healthy => "is healthy",
         Readiness::CompletedSuccessfully => "has completed successfully",
         Readiness::RunningOrHealthy => "is running or healthy",
+        Readiness::ReadyOrDone => "is running, healthy or done",
     }
 }
 
@@ -120,6 +121,12 @@ fn sentence(plan: &Plan, operation: &Operation) -> String {
                 text.push_str(" for one run");
             }
             text
+        }
+        Operation::RunPreStart(op) => {
+            format!(
+                "run the pre_start commands of service {}",
+                op.container.service
+            )
         }
         Operation::StartContainer(op) => format!("start container {}", op.container.name),
         Operation::StopContainer(op) => format!("stop container {}", op.container.name),

@@ -89,14 +89,19 @@ fn holds(container: &crate::plan::fate::ContainerFate<'_>, readiness: Readiness)
         Readiness::Healthy => {
             existing.state.is_running() && health(existing) == Some(Health::Healthy)
         }
-        Readiness::CompletedSuccessfully => {
-            matches!(existing.state, ContainerState::Exited { outcome, .. } if outcome.is_success())
-        }
-        Readiness::RunningOrHealthy => {
-            existing.state.is_running()
-                && (existing.record.probe.is_none() || health(existing) == Some(Health::Healthy))
-        }
+        Readiness::CompletedSuccessfully => is_done(existing),
+        Readiness::RunningOrHealthy => is_ready(existing),
+        Readiness::ReadyOrDone => is_ready(existing) || is_done(existing),
     }
+}
+
+fn is_ready(container: &ObservedContainer) -> bool {
+    container.state.is_running()
+        && (container.record.probe.is_none() || health(container) == Some(Health::Healthy))
+}
+
+fn is_done(container: &ObservedContainer) -> bool {
+    matches!(container.state, ContainerState::Exited { outcome, .. } if outcome.is_success())
 }
 
 fn health(container: &ObservedContainer) -> Option<Health> {

@@ -32,11 +32,12 @@ pub use dag::{After, Confirmation, Node, OpId, Plan};
 pub use diff::{network as diff_network, service as diff_service, volume as diff_volume};
 pub use error::Error;
 pub use explain::{describe, explain};
+pub use naming::{hook_slug, is_hook_slug};
 pub use operation::{
     AwaitGate, Container, ContainerRef, CreateContainer, CreateNetwork, CreateVolume,
     KillContainer, Operation, PauseContainer, RemoveContainer, RemoveNetwork, RemoveVolume,
-    RenameContainer, Replica, RestartContainer, StartContainer, StopContainer, UnpauseContainer,
-    WhenUsed,
+    RenameContainer, Replica, RestartContainer, RunPreStart, StartContainer, StopContainer,
+    UnpauseContainer, WhenUsed,
 };
 pub use options::{
     DownOptions, ImageIds, KillOptions, Orphans, PauseOptions, Recreate, RestartOptions, RmOptions,

@@ -48,6 +48,21 @@ fn parse(service: &Service, text: String) -> Result<ContainerName, Error> {
     })
 }
 
+/// What the slugs of `pre_start` containers begin with.
+const HOOK: &str = "pre-start-";
+
+/// The slug of the container of a service's `pre_start` command number `index`.
+#[must_use]
+pub fn hook_slug(index: usize, random: &str) -> String {
+    format!("{HOOK}{index}-{random}")
+}
+
+/// Whether a one-off container's slug says that it runs a `pre_start` command.
+#[must_use]
+pub fn is_hook_slug(slug: &str) -> bool {
+    slug.starts_with(HOOK)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::model::{ImageSource, PullPolicy};

@@ -25,6 +25,8 @@ pub enum Operation {
     RemoveVolume(RemoveVolume),
     /// Makes a container that doesn't run yet.
     CreateContainer(CreateContainer),
+    /// Runs a service's `pre_start` commands.
+    RunPreStart(RunPreStart),
     /// Starts a container that exists.
     StartContainer(StartContainer),
     /// Ends a container's processes in the orderly way.
@@ -51,6 +53,7 @@ impl Operation {
     pub fn container(&self) -> Option<&Container> {
         match self {
             Self::CreateContainer(op) => Some(&op.container),
+            Self::RunPreStart(op) => Some(&op.container),
             Self::StartContainer(op) => Some(&op.container),
             Self::StopContainer(op) => Some(&op.container),
             Self::KillContainer(op) => Some(&op.container),
@@ -178,6 +181,14 @@ pub struct CreateContainer {
     pub anonymous_volumes_from: Option<ContainerId>,
     /// Whether it goes away by itself at its end.
     pub auto_remove: bool,
+}
+
+/// Runs a service's `pre_start` commands, one after the other, each in a
+/// container of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPreStart {
+    /// The first container that waits for them; its mounts are theirs.
+    pub container: Container,
 }
 
 /// Starts a container that exists.

@@ -63,6 +63,8 @@ pub struct UpOptions {
     pub timeout: Option<Duration>,
     /// Wait until the named services are running or healthy.
     pub wait: bool,
+    /// A container that ends, even with 0, isn't what is waited for (`--compatibility`).
+    pub strict_wait: bool,
     /// How long that may take.
     pub wait_timeout: Option<Duration>,
     /// Every question is answered with yes (`-y`).
@@ -111,6 +113,8 @@ pub struct StartOptions {
     pub services: Vec<ServiceName>,
     /// Wait until they are running or healthy.
     pub wait: bool,
+    /// A container that ends, even with 0, isn't what is waited for (`--compatibility`).
+    pub strict_wait: bool,
     /// How long that may take.
     pub wait_timeout: Option<Duration>,
 }

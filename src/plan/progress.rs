@@ -63,6 +63,14 @@ pub fn words(node: &Node) -> Words {
                 };
             }
         }
+        Operation::RunPreStart(op) => {
+            return Words {
+                resource: ResourceKind::Container,
+                names: vec![op.container.name.to_string()],
+                begin: None,
+                done: None,
+            };
+        }
         Operation::StartContainer(op) => container(&op.container.name, S::Starting, S::Started),
         Operation::StopContainer(op) => container(&op.container.name, S::Stopping, S::Stopped),
         Operation::KillContainer(op) => container(&op.container.name, S::Killing, S::Killed),
@@ -87,7 +95,9 @@ pub fn words(node: &Node) -> Words {
                 .collect();
             let done = match op.condition {
                 Readiness::Started => S::Started,
-                Readiness::Healthy | Readiness::RunningOrHealthy => S::Healthy,
+                Readiness::Healthy | Readiness::RunningOrHealthy | Readiness::ReadyOrDone => {
+                    S::Healthy
+                }
                 Readiness::CompletedSuccessfully => S::Exited,
             };
             if op.condition == Readiness::Started {

@@ -55,6 +55,7 @@ pub fn start(subject: &Subject<'_>, options: &StartOptions) -> Result<Plan, Erro
     let up = UpOptions {
         services: options.services.clone(),
         wait: options.wait,
+        strict_wait: options.strict_wait,
         ..UpOptions::default()
     };
     let (resources, images) = (Resources::default(), ImageIds::new());

@@ -17,6 +17,7 @@ use crate::plan::dag::{After, Confirmation, OpId, Plan};
 use crate::plan::emit::existing;
 use crate::plan::error::Error;
 use crate::plan::fate::is_alive;
+use crate::plan::naming::is_hook_slug;
 use crate::plan::operation::{
     Container, KillContainer, Operation, PauseContainer, RemoveContainer, RemoveNetwork,
     RemoveVolume, StopContainer, UnpauseContainer, WhenUsed,
@@ -35,7 +36,8 @@ pub fn down(subject: &Subject<'_>, options: &DownOptions) -> Result<Plan, Error>
     let whole = options.services.is_empty();
     let goes = |container: &&ObservedContainer| {
         let name = container.record.service_name();
-        if container.record.is_one_off() {
+        let is_hook = container.record.slug.as_deref().is_some_and(is_hook_slug);
+        if container.record.is_one_off() && !is_hook {
             return options.remove_orphans && (whole || options.services.contains(name));
         }
         if whole {

@@ -63,6 +63,9 @@ pub struct Apply {
     pub project: Option<Project>,
     /// What to do.
     pub command: Command,
+    /// How many operations may be under way at once; any number when absent.
+    #[serde(default)]
+    pub parallel: Option<usize>,
 }
 
 /// A verb with its options.

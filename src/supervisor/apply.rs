@@ -31,11 +31,13 @@ impl Host {
         let is_up = matches!(apply.command, Command::Up(_));
         let is_down =
             matches!(&apply.command, Command::Down(options) if options.services.is_empty());
-        if let Some(project) = apply.project.filter(|_| is_up) {
-            self.adopt_project(project)?;
+        let mut desired = None;
+        match apply.project {
+            Some(project) if is_up => self.adopt_project(project)?,
+            other => desired = other,
         }
-        let plan = self.plan(&apply.command).await?;
-        self.carry_out(&plan, conversation).await?;
+        let plan = self.plan(desired, &apply.command).await?;
+        self.carry_out(&plan, conversation, apply.parallel).await?;
         if is_down && self.table.borrow().iter().next().is_none() {
             // From here on nobody is served: whoever comes starts another pair,
             // in folders of its own.
@@ -99,8 +101,11 @@ impl Host {
         Ok(())
     }
 
-    async fn plan(&self, command: &Command) -> Result<Plan, Error> {
-        let project = self.project.borrow().clone();
+    /// Plans a command: on the project that came with it, else on the one that
+    /// was applied last.
+    async fn plan(&self, desired: Option<Project>, command: &Command) -> Result<Plan, Error> {
+        let applied = self.project.borrow().clone();
+        let project = desired.map(Rc::new).or(applied);
         let observed = self.observe().await?;
         let project = project.as_deref();
         let subject = Subject {
@@ -150,6 +155,7 @@ impl Host {
         self: &Rc<Self>,
         plan: &Plan,
         conversation: &Conversation,
+        parallel: Option<usize>,
     ) -> Result<(), Error> {
         self.listeners.borrow_mut().push(conversation.listener());
         for warning in plan.warnings() {
@@ -159,9 +165,9 @@ impl Host {
             conversation.event(Event::Progress(note.clone()));
         }
         let project = self.project.borrow().clone();
-        let scope = self.scope(project);
+        let scope = self.scope(project, conversation.gone.clone());
         let show = |event| conversation.event(event);
-        execute::execute(plan, &scope, &show, &conversation.gone).await?;
+        execute::execute(plan, &scope, &show, &conversation.gone, parallel).await?;
         Ok(())
     }
 }

@@ -218,8 +218,11 @@ pub enum Error {
         evidence: Vec<String>,
     },
     /// Readiness took too long (`--wait-timeout`).
-    #[error("application not healthy in time")]
-    WaitTimeout,
+    #[error("application not healthy after {}s", after.as_secs_f64())]
+    WaitTimeout {
+        /// How long it could take.
+        after: std::time::Duration,
+    },
     /// The container whose namespace or streams are wanted doesn't run.
     #[error("container {name} is not running")]
     NotRunning {
@@ -275,7 +278,7 @@ pub enum Error {
     /// A hook ended badly.
     #[error("{hook} hook {index} of container {name} exited with status {code}")]
     Hook {
-        /// `post_start` or `pre_stop`.
+        /// `pre_start`, `post_start` or `pre_stop`.
         hook: &'static str,
         /// Which, from 1.
         index: usize,
@@ -283,6 +286,8 @@ pub enum Error {
         name: ContainerName,
         /// Its exit code.
         code: i32,
+        /// The last lines that it wrote, as far as they are kept.
+        evidence: Vec<String>,
     },
     /// More than one operation failed.
     #[error("{}", .0.first().map_or_else(String::new, ToString::to_string))]
@@ -318,7 +323,7 @@ impl Error {
             | Self::Start { .. }
             | Self::Exec { .. }
             | Self::Gate { .. }
-            | Self::WaitTimeout
+            | Self::WaitTimeout { .. }
             | Self::Hook { .. }
             | Self::Running { .. }
             | Self::StillRunning { .. }
@@ -359,7 +364,7 @@ impl Error {
     #[must_use]
     pub fn evidence(&self) -> Vec<String> {
         match self {
-            Self::Gate { evidence, .. } => evidence.clone(),
+            Self::Gate { evidence, .. } | Self::Hook { evidence, .. } => evidence.clone(),
             Self::Several(errors) => errors.first().map(Self::evidence).unwrap_or_default(),
             _ => Vec::new(),
         }

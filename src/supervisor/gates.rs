@@ -1,9 +1,8 @@
 //! Waiting for what dependents need.
 
 use std::path::Path;
-use std::time::Duration;
 
-use crate::engine::Outcome;
+use crate::engine::{Outcome, Patience};
 use crate::lifecycle::gate::{self, Candidate, Failure, Verdict};
 use crate::logs::reader::{Query, Reader};
 use crate::model::ContainerId;
@@ -21,7 +20,7 @@ impl Host {
         &self,
         ids: &[ContainerId],
         op: &AwaitGate,
-        limit: Option<Duration>,
+        patience: Option<Patience>,
     ) -> Result<Outcome, Error> {
         let mut changes = self.table.borrow().subscribe(ids);
         let judged = async {
@@ -35,11 +34,11 @@ impl Host {
                 }
             }
         };
-        let verdict = match limit {
+        let verdict = match patience {
             None => judged.await,
-            Some(limit) => match tokio::time::timeout(limit, judged).await {
+            Some(Patience { left, whole }) => match tokio::time::timeout(left, judged).await {
                 Ok(verdict) => verdict,
-                Err(_) => return Err(Error::WaitTimeout),
+                Err(_) => return Err(Error::WaitTimeout { after: whole }),
             },
         };
         match verdict {
@@ -102,7 +101,7 @@ impl Host {
 }
 
 /// The last lines of a log; none when it can't be read.
-fn tail(path: &Path) -> Vec<String> {
+pub(crate) fn tail(path: &Path) -> Vec<String> {
     let query = Query {
         tail: Some(EVIDENCE_LINES),
         ..Query::default()

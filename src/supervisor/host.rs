@@ -77,6 +77,8 @@ pub(crate) struct Host {
     pub idle: Notify,
     /// Whether the project is down and the supervisor about to leave.
     pub is_leaving: Cell<bool>,
+    /// Whether the host's firewall was looked at.
+    pub knows_obstacles: Cell<bool>,
     clients: Cell<usize>,
     had_clients: Cell<bool>,
     uid: u32,
@@ -105,6 +107,7 @@ impl Host {
             doomed_bridges: RefCell::new(Vec::new()),
             idle: Notify::new(),
             is_leaving: Cell::new(false),
+            knows_obstacles: Cell::new(false),
             clients: Cell::new(0),
             had_clients: Cell::new(false),
             uid,

@@ -35,6 +35,7 @@ mod namespaces;
 mod neighbours;
 mod networks;
 mod oneoff;
+mod pre_start;
 mod remove;
 mod retire;
 mod sandbox;

@@ -77,10 +77,15 @@ impl Host {
             control::Streams::Terminal { rows, columns } => Streams::Terminal { rows, columns },
             control::Streams::Detached => Streams::Logged,
         };
-        let scope = self.scope_for_run(Rc::new(run.project.clone()), run.use_aliases, streams);
+        let scope = self.scope_for_run(
+            Rc::new(run.project.clone()),
+            run.use_aliases,
+            streams,
+            conversation.gone.clone(),
+        );
         self.listeners.borrow_mut().push(conversation.listener());
         let show = |event| conversation.event(event);
-        execute::execute(&plan, &scope, &show, &conversation.gone).await?;
+        execute::execute(&plan, &scope, &show, &conversation.gone, None).await?;
         let slug = &run.options.slug;
         let id = self
             .one_off(slug)
@@ -330,6 +335,7 @@ impl Host {
                     index: index + 1,
                     name: record.name.clone(),
                     code: outcome.exit_code(),
+                    evidence: Vec::new(),
                 });
             }
         }

@@ -293,6 +293,7 @@ impl Host {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
+        self.tell_obstacles().await;
         let listeners = blocking(move || network::publish::bind_all(&requests))
             .await
             .map_err(|source| Error::Sandbox {
@@ -310,6 +311,21 @@ impl Host {
             bindings.push(listener.binding);
         }
         Ok(bindings)
+    }
+
+    /// Tells once what of the host's own firewall is in the way of containers.
+    async fn tell_obstacles(&self) {
+        if self.knows_obstacles.replace(true) {
+            return;
+        }
+        match blocking(network::firewall::obstacles).await {
+            Ok(obstacles) => {
+                for obstacle in obstacles {
+                    self.warn(&obstacle.hint());
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the host's firewall can't be looked at"),
+        }
     }
 
     /// Serves a published port by relaying to the container.

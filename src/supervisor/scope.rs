@@ -3,17 +3,18 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::create::{self, Creation};
-use crate::engine::{Outcome, World};
+use crate::engine::{Outcome, Patience, World};
 use crate::event::{Progress, ResourceKind, Status};
 use crate::image;
 use crate::model::{ContainerId, ContainerRecord, Project, Resource, Service};
 use crate::plan::{
     AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, PauseContainer,
     RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, Replica, RestartContainer,
-    StartContainer, StopContainer, UnpauseContainer,
+    RunPreStart, StartContainer, StopContainer, UnpauseContainer,
 };
 use crate::store::Root;
 use crate::supervisor::Error;
@@ -33,17 +34,24 @@ pub(crate) struct Scope {
     streams: RefCell<Option<Streams>>,
     /// The master of its terminal.
     terminal: RefCell<Option<OwnedFd>>,
+    /// Cancelled when the command is.
+    cancelled: CancellationToken,
 }
 
 impl Host {
     /// The world for a command that desires `project`.
-    pub(crate) fn scope(self: &Rc<Self>, project: Option<Rc<Project>>) -> Scope {
+    pub(crate) fn scope(
+        self: &Rc<Self>,
+        project: Option<Rc<Project>>,
+        cancelled: CancellationToken,
+    ) -> Scope {
         Scope {
             host: Rc::clone(self),
             project,
             use_aliases: false,
             streams: RefCell::new(None),
             terminal: RefCell::new(None),
+            cancelled,
         }
     }
 
@@ -53,11 +61,12 @@ impl Host {
         project: Rc<Project>,
         use_aliases: bool,
         streams: Streams,
+        cancelled: CancellationToken,
     ) -> Scope {
         Scope {
             use_aliases,
             streams: RefCell::new(Some(streams)),
-            ..self.scope(Some(project))
+            ..self.scope(Some(project), cancelled)
         }
     }
 }
@@ -155,6 +164,11 @@ impl World for Scope {
         Ok(id)
     }
 
+    async fn run_pre_start(&self, id: &ContainerId, _: &RunPreStart) -> Result<Outcome, Error> {
+        let project = Rc::clone(self.project()?);
+        self.host.pre_start(&project, id, &self.cancelled).await
+    }
+
     async fn start_container(
         &self,
         id: &ContainerId,
@@ -236,9 +250,9 @@ impl World for Scope {
         &self,
         ids: &[ContainerId],
         op: &AwaitGate,
-        limit: Option<Duration>,
+        patience: Option<Patience>,
     ) -> Result<Outcome, Error> {
-        self.host.await_gate(ids, op, limit).await
+        self.host.await_gate(ids, op, patience).await
     }
 
     async fn discard_container(&self, id: &ContainerId) -> Result<(), Error> {
@@ -267,7 +281,7 @@ fn still_in_use(resource: ResourceKind, name: &str) -> Outcome {
     clippy::too_many_arguments,
     reason = "it gathers what one creation is made from"
 )]
-fn make(
+pub(crate) fn make(
     root: &Root,
     store: &crate::store::ProjectStore,
     project: &Project,

@@ -237,7 +237,7 @@ fn carry_out(
             &StartOptions {
                 services,
                 wait: line.has("--wait"),
-                wait_timeout: None,
+                ..StartOptions::default()
             },
         ),
         "restart" => plan::restart(

@@ -171,6 +171,8 @@ impl World {
                     .retain(|volume| volume.name != op.name);
             }
             Operation::CreateContainer(op) => self.create(op, project),
+            // It leaves nothing behind that a plan looks at.
+            Operation::RunPreStart(_) => {}
             Operation::StartContainer(op) => {
                 // Bystanders that have to restart don't wait for health.
                 if matches!(
@@ -228,7 +230,9 @@ impl World {
                     assert_eq!(container.record.service.name, op.dependency);
                     match op.condition {
                         Readiness::Started => assert!(container.state != ContainerState::Created),
-                        Readiness::Healthy | Readiness::RunningOrHealthy => {
+                        Readiness::Healthy
+                        | Readiness::RunningOrHealthy
+                        | Readiness::ReadyOrDone => {
                             assert!(
                                 container.state.is_running(),
                                 "{} doesn't run",

@@ -9,11 +9,17 @@ mod bad_input;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod environment;
+#[cfg(test)]
 mod example;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod health;
+#[cfg(test)]
+mod hooks;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
@@ -22,6 +28,8 @@ mod network;
 mod plan;
 #[cfg(test)]
 mod registry;
+#[cfg(test)]
+mod replicas;
 #[cfg(test)]
 mod runtime;
 #[cfg(test)]

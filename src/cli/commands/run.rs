@@ -167,6 +167,23 @@ impl Args {
         result
     }
 
+    /// `-e`: a key without a value has the caller's, or that of the project's `.env`.
+    fn typed_environment(&self, context: &Context) -> anyhow::Result<Vec<(String, String)>> {
+        let mut typed = environment(&self.environment, context);
+        let is_missing =
+            |key: &&String| !key.contains('=') && !typed.iter().any(|(known, _)| known == *key);
+        let missing: Vec<&String> = self.environment.iter().filter(is_missing).collect();
+        if !missing.is_empty() {
+            let known = context.discover()?.options.environment;
+            for key in missing {
+                if let Some(value) = known.get(key) {
+                    typed.push((key.clone(), value.to_owned()));
+                }
+            }
+        }
+        Ok(typed)
+    }
+
     fn container_name(&self) -> anyhow::Result<Option<ContainerName>> {
         let parse = |name: &String| {
             name.parse()
@@ -239,7 +256,7 @@ impl Args {
                 process.environment.insert(key, Some(value));
             }
         }
-        for (key, value) in environment(&self.environment, context) {
+        for (key, value) in self.typed_environment(context)? {
             process.environment.insert(key, Some(value));
         }
         if self.user.is_some() {

@@ -27,6 +27,7 @@ impl Args {
         let options = StartOptions {
             services: session::service_names(&self.services)?,
             wait: self.wait,
+            strict_wait: context.settings.compatibility,
             wait_timeout: self
                 .wait_timeout
                 .and_then(|seconds| session::timeout(Some(seconds))),

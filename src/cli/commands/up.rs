@@ -188,6 +188,7 @@ impl Args {
             all_resources: context.flags.all_resources,
             timeout: session::timeout(self.timeout),
             wait: self.wait,
+            strict_wait: context.settings.compatibility,
             wait_timeout: self
                 .wait_timeout
                 .and_then(|seconds| u64::try_from(seconds).ok())

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use crate::graph;
-use crate::model::{Condition, ContainerId, Readiness, ServiceName};
+use crate::model::{Condition, ContainerId, ContainerState, Readiness, ServiceName};
 use crate::plan::cause::Cause;
 use crate::plan::dag::{After, OpId};
 use crate::plan::emit::{Emitter, Slot};
 use crate::plan::fate::{ContainerFate, Fate, ServiceFate, volume_key};
 use crate::plan::gates::{self, Gates};
-use crate::plan::operation::{Operation, StartContainer};
+use crate::plan::operation::{Operation, Replica, RunPreStart, StartContainer};
 use crate::plan::progress;
 use crate::plan::resources::network_keys;
 
@@ -17,6 +17,7 @@ impl Emitter<'_, '_> {
     pub(super) fn starts(&mut self) {
         let mut gates = Gates::default();
         for (name, fate) in self.fates {
+            let mut hook: Option<OpId> = None;
             for (position, container) in fate.containers.iter().enumerate() {
                 let begins = match container.fate {
                     Fate::Create | Fate::Recreate | Fate::Rebuild => !self.options.no_start,
@@ -30,8 +31,16 @@ impl Emitter<'_, '_> {
                     Fate::Remove => false,
                 };
                 if begins {
-                    let after =
+                    let mut after =
                         self.prerequisites(fate, container, &(name.clone(), position), &mut gates);
+                    if hook.is_none() && needs_pre_start(fate, container) {
+                        let operation = Operation::RunPreStart(RunPreStart {
+                            container: container.target(name),
+                        });
+                        let cause = container.cause.clone();
+                        hook = Some(self.plan.push_after(operation, cause, after.clone()));
+                    }
+                    after.extend(hook.map(After::Success));
                     let operation = Operation::StartContainer(StartContainer {
                         container: container.target(name),
                     });
@@ -141,8 +150,10 @@ impl Emitter<'_, '_> {
             }
             let readiness = if finishing.contains(name) {
                 Readiness::CompletedSuccessfully
-            } else {
+            } else if self.options.strict_wait {
                 Readiness::RunningOrHealthy
+            } else {
+                Readiness::ReadyOrDone
             };
             let wanted = gates::Wanted {
                 dependency: fate,
@@ -153,6 +164,21 @@ impl Emitter<'_, '_> {
             gates.open(self.plan, &wanted, &starts, &Cause::Wait);
         }
     }
+}
+
+/// Whether a service's `pre_start` commands come before this start: they run
+/// once for the service, so not when one of its replicas has been started before.
+fn needs_pre_start(fate: &ServiceFate<'_>, container: &ContainerFate<'_>) -> bool {
+    let is_fresh = |one: &ContainerFate<'_>| match one.fate {
+        Fate::Create | Fate::Recreate | Fate::Rebuild => true,
+        Fate::Start => one
+            .existing
+            .is_some_and(|existing| existing.state == ContainerState::Created),
+        Fate::Keep | Fate::Restart | Fate::Remove => false,
+    };
+    !container.definition(fate.service).pre_start.is_empty()
+        && matches!(container.replica, Replica::Number(_))
+        && fate.lasting().all(is_fresh)
 }
 
 fn slot_id<'a>(container: &ContainerFate<'a>) -> Option<&'a ContainerId> {
