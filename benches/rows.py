@@ -289,6 +289,72 @@ class Logs(Row):
         tool.run(self.folder, ["down"])
 
 
+class Build(Row):
+    """build of two stages: nothing cached, the last COPY edited, all cached"""
+
+    number, name = 17, "build"
+    dockerfile = """\
+FROM bench:local AS one
+WORKDIR /work
+COPY src src
+RUN cat src/* >all && sleep 0 && echo built
+FROM bench:local AS two
+RUN echo two >/two
+FROM bench:local
+COPY --from=one /work/all /all
+COPY --from=two /two /two
+COPY last /last
+CMD ["cat", "/all"]
+"""
+
+    def make(self):
+        folder = write_project("build", {"s": {"image": "bench-built:local", "build": "."}})
+        os.makedirs(os.path.join(folder, "src"), exist_ok=True)
+        for number in range(100):
+            self.write(folder, f"src/f{number}", f"{number}\n" * 100)
+        self.write(folder, "Dockerfile", self.dockerfile)
+        self.write(folder, "last", "1")
+        return folder
+
+    def write(self, folder, name, text):
+        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+            file.write(text)
+
+    def once(self, tool):
+        yield "build --no-cache", tool.run(self.folder, ["build", "--no-cache"])[0], "s"
+        self.write(self.folder, "last", str(time.time_ns()))
+        yield "build after an edit of the last COPY", tool.run(self.folder, ["build"])[0], "s"
+        yield "build with nothing to do", tool.run(self.folder, ["build"])[0], "s"
+
+
+class BuildContext(Row):
+    """build with nothing to do of a context of 50,000 files"""
+
+    number, name = 17, "build-context"
+    folders, files = 500, 100
+
+    def make(self):
+        folder = write_project("build-context", {"s": {"image": "bench-context:local", "build": "."}})
+        for number in range(self.folders):
+            inner = os.path.join(folder, "src", f"d{number}")
+            os.makedirs(inner, exist_ok=True)
+            for name in range(self.files):
+                path = os.path.join(inner, f"f{name}")
+                if not os.path.exists(path):
+                    with open(path, "w", encoding="ascii") as file:
+                        file.write(f"{number} {name}\n")
+        with open(os.path.join(folder, "Dockerfile"), "w", encoding="ascii") as file:
+            file.write("FROM bench:local\nCOPY src /src\n")
+        return folder
+
+    def prepare(self, tool):
+        super().prepare(tool)
+        tool.run(self.folder, ["build"])
+
+    def once(self, tool):
+        yield "build with nothing to do", tool.run(self.folder, ["build"])[0], "s"
+
+
 class Parallel(Row):
     """8 projects of 3 services at once"""
 
@@ -423,5 +489,6 @@ def unpack(archive, folder):
 
 ROWS = [
     Stack(), Bare(), Probe(), UpDown(3, "n1", 1), UpDown(4, "n10", 10), UpDown(4, "n50", 50), UpDown(5, "chain10", 10, chain=True),
-    UpDown(7, "deaf1", 1, command=["sleep", "1000"]), Run(), Commands(), Config(), Memory(), Port(), Dns(), Logs(), Parallel(), Networks(),
+    UpDown(7, "deaf1", 1, command=["sleep", "1000"]), Run(), Commands(), Config(), Memory(), Port(), Dns(), Logs(), Build(), BuildContext(),
+    Parallel(), Networks(),
 ]

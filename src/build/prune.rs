@@ -1,6 +1,6 @@
 //! What builds keep, and what of it goes: steps, cache mounts, digests of files.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -109,15 +109,17 @@ struct Kept {
 }
 
 enum Form {
-    Step(Digest),
+    Step { key: Digest, others: Vec<Digest> },
     CacheMount(cache_mount::Listed),
 }
 
 impl Kept {
     fn discard(&self, root: &Root) -> Result<bool, Error> {
         match &self.form {
-            Form::Step(key) => {
-                image::forget_step(root, key)?;
+            Form::Step { key, others } => {
+                for key in others.iter().chain([key]) {
+                    image::forget_step(root, key)?;
+                }
                 Ok(true)
             }
             Form::CacheMount(listed) => cache_mount::discard(listed),
@@ -133,7 +135,23 @@ fn kept(root: &Root) -> Result<Vec<Kept>, Error> {
     let mut all = Vec::new();
     // A layer's bytes are counted once, however many keys lead to it.
     let mut counted: HashSet<Digest> = HashSet::new();
-    for step in image::list_steps(root)? {
+    let steps = image::list_steps(root)?;
+    let mut others: HashMap<Digest, Vec<Digest>> = HashMap::new();
+    for step in &steps {
+        if let Some(key) = &step.record.stands_for {
+            others
+                .entry(key.clone())
+                .or_default()
+                .push(step.key.clone());
+        }
+    }
+    let known: HashSet<Digest> = steps.iter().map(|step| step.key.clone()).collect();
+    for step in steps {
+        // Another key goes with the one that it stands for.
+        let other_of = step.record.stands_for.as_ref();
+        if other_of.is_some_and(|key| known.contains(key)) {
+            continue;
+        }
         let record = &step.record;
         let is_first = match (&record.top, &record.diff_id) {
             (Some(top), Some(_)) => counted.insert(top.clone()),
@@ -149,7 +167,10 @@ fn kept(root: &Root) -> Result<Vec<Kept>, Error> {
                 is_in_use: top.is_none_or(|top| needed.contains(top)),
                 description: record.description.clone(),
             },
-            form: Form::Step(step.key),
+            form: Form::Step {
+                others: others.remove(&step.key).unwrap_or_default(),
+                key: step.key,
+            },
         });
     }
     for listed in cache_mount::list(root)? {

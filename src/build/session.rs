@@ -146,6 +146,8 @@ fn clear(folder: &Path, cgroup: &str) -> Result<(), Error> {
         let place = PathBuf::from(std::ffi::OsString::from_vec(place));
         remove(&place)?;
     }
+    // A keeper that was killed with its run could not end what it started.
+    runtime::cgroup::kill(cgroup).map_err(Error::Cgroup)?;
     // Groups in which something still ends are found by the next run.
     runtime::cgroup::remove(cgroup).map_err(Error::Cgroup)?;
     remove(folder)

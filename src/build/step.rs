@@ -133,7 +133,7 @@ impl Stepping<'_> {
             && let Some(found) = image::find_step(root, &key)?
         {
             if let Some(quick) = quick.filter(|quick| *quick != key) {
-                image::keep_step(root, &quick, &found)?;
+                image::keep_other_key(root, &quick, &key, &found)?;
             }
             return Ok((found, Origin::Cached));
         }
@@ -146,7 +146,7 @@ impl Stepping<'_> {
             Ok(record)
         })?;
         if let Some(quick) = quick.filter(|quick| *quick != key) {
-            image::keep_step(root, &quick, &record)?;
+            image::keep_other_key(root, &quick, &key, &record)?;
         }
         Ok((record, origin))
     }
@@ -306,6 +306,7 @@ impl Stepping<'_> {
             diff_id: layer.map(|layer| layer.diff_id),
             created,
             description: self.step.text.clone(),
+            stands_for: None,
         })
     }
 

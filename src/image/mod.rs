@@ -53,7 +53,9 @@ pub use push::{PushEvent, PushListener, Pushed, push};
 pub use remove::{Removed, prune, remove};
 pub use save::save;
 pub use source::Source;
-pub use steps::{KeptStep, StepRecord, find_step, forget_step, keep_step, list_steps};
+pub use steps::{
+    KeptStep, StepRecord, find_step, forget_step, keep_other_key, keep_step, list_steps,
+};
 pub use usage::{ImageUsage, export, layer_bytes, usage};
 
 /// An image in the store.

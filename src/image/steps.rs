@@ -27,6 +27,9 @@ pub struct StepRecord {
     pub created: Timestamp,
     /// The instruction, for people.
     pub description: String,
+    /// The key that this is another name for: it goes with that one.
+    #[serde(default)]
+    pub stands_for: Option<Digest>,
 }
 
 impl Record for StepRecord {
@@ -86,6 +89,21 @@ pub fn find_step(root: &Root, key: &Digest) -> Result<Option<StepRecord>, Error>
 pub fn keep_step(root: &Root, key: &Digest, step: &StepRecord) -> Result<(), Error> {
     make_private_dir(&folder(root))?;
     Ok(record::write_atomic(&path(root, key), step)?)
+}
+
+/// Keeps another key for a step that is kept under `key`.
+///
+/// # Errors
+/// As [`keep_step`].
+pub fn keep_other_key(
+    root: &Root,
+    other: &Digest,
+    key: &Digest,
+    step: &StepRecord,
+) -> Result<(), Error> {
+    let mut step = step.clone();
+    step.stands_for = Some(key.clone());
+    keep_step(root, other, &step)
 }
 
 /// Forgets a step; its layers go with the next removal of what isn't needed.
@@ -162,6 +180,7 @@ mod tests {
             content_bytes: layer.content_bytes,
             created: Timestamp::now(),
             description: "RUN x".to_owned(),
+            stands_for: None,
         }
     }
 
@@ -172,6 +191,10 @@ mod tests {
         let key = Digest::of(b"key");
         assert_eq!(find_step(&root, &key).unwrap(), None);
         keep_step(&root, &key, &kept).unwrap();
+        keep_other_key(&root, &Digest::of(b"quick"), &key, &kept).unwrap();
+        let quick = find_step(&root, &Digest::of(b"quick")).unwrap().unwrap();
+        assert_eq!(quick.stands_for, Some(key.clone()));
+        forget_step(&root, &Digest::of(b"quick")).unwrap();
         keep_step(&root, &Digest::of(b"other"), &lost).unwrap();
         forget_step(&root, &Digest::of(b"other")).unwrap();
         prune(&root).unwrap();

@@ -122,6 +122,14 @@ pub(crate) fn cache_mounts_outlive_builds() {
         .build(locked)
         .unwrap_or_else(|failure| panic!("{failure:?}"));
     let usage = build::usage(&bench.root).unwrap();
+    let copies = usage
+        .iter()
+        .filter(|one| one.description.starts_with("COPY"));
+    assert_eq!(
+        copies.count(),
+        1,
+        "a step has one line, whatever leads to it"
+    );
     assert!(usage.iter().any(|one| one.id == "/c"), "{usage:?}");
     let filter = PruneFilter {
         all: true,
@@ -168,10 +176,11 @@ pub(crate) fn endless() {
 
 pub(crate) fn a_killed_build_leaves_nothing_running() {
     let bench = Bench::new();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .arg("endless")
-        .spawn()
-        .unwrap();
+    let start = || {
+        let own = std::env::current_exe().unwrap();
+        Command::new(own).arg("endless").spawn().unwrap()
+    };
+    let mut child = start();
     let processes = |word: &str| {
         let found = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let path = entry.unwrap().path().join("cmdline");
@@ -192,10 +201,26 @@ pub(crate) fn a_killed_build_leaves_nothing_running() {
     child.wait().unwrap();
     until(false, "sleep\x004242");
     until(false, "rcompose\0keeper");
+    // The keeper too is killed: then the next run ends what it started.
+    let mut child = start();
+    until(true, "sleep\x004242");
+    let keepers = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.unwrap().path();
+        let line = std::fs::read_to_string(path.join("cmdline")).ok()?;
+        let pid = path.file_name()?.to_str()?.to_owned();
+        line.starts_with("rcompose\0keeper").then_some(pid)
+    });
+    for keeper in keepers {
+        let killed = Command::new("kill").args(["-9", &keeper]).status();
+        assert!(killed.unwrap().success());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
     let built = bench.build("FROM busybox\nRUN echo 1 >/one\nRUN echo after\n");
     let built = built.unwrap_or_else(|failure| panic!("{failure:?}"));
     // What was done before the kill is found.
     assert_eq!(built.steps, (2, 1));
     assert_eq!(bench.output(), "after\n");
+    until(false, "sleep\x004242");
     assert_nothing_left(&bench);
 }
