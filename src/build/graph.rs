@@ -16,7 +16,7 @@ use crate::dockerfile::{
     BaseKey, BaseSource, Bases, BuildGraph, Dockerfile, Root, Step, TreeSource,
 };
 use crate::event::{BuildEvent, Origin};
-use crate::image::{self, Image, StepRecord};
+use crate::image::{Image, StepRecord};
 
 /// Most rounds of asking which base images are missing: an image may name
 /// another one in its ONBUILD, and so on.
@@ -253,7 +253,6 @@ fn base(
     shared: &Shared<'_>,
     results: &Results,
 ) -> Result<Image, Error> {
-    let root = shared.around.root;
     match &key.source {
         BaseSource::Image(reference) => {
             let shown = shared.begin(
@@ -266,15 +265,15 @@ fn base(
                     image: reference.familiar(),
                     source,
                 })?;
-                let found = image::resolve(root, &reference.to_string())?;
+                let found = shared.find_image(&reference.to_string())?;
                 found.ok_or_else(|| Error::NoImage(reference.familiar()))
             };
             match find() {
                 Ok(found) => {
                     shown.done(Origin::Made);
-                    let platform = found.image.config.platform();
+                    let platform = found.config.platform();
                     if platform.architecture() == key.platform.architecture() {
-                        Ok(found.image)
+                        Ok(found)
                     } else {
                         Err(Error::WrongPlatform {
                             image: reference.familiar(),
@@ -532,7 +531,7 @@ impl Building<'_> {
         let overlay = Overlay::open(&draft.tree(), &nothing).map_err(copy::Error::from)?;
         let sources = select::sources(&named.tree, "", false)?;
         mounts::copy_all(sources, overlay)?;
-        let layer = draft.commit(root, &[], self.graph.epoch)?;
+        let layer = self.shared.commit(draft, &[], self.graph.epoch)?;
         Ok(layer.map_or_else(State::default, |layer| {
             State::of(vec![(layer.chain_id, layer.diff_id)])
         }))

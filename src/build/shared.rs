@@ -36,14 +36,11 @@ pub(crate) struct Shared<'a> {
     pub(crate) downloads: Downloads,
     vertices: AtomicU64,
     steps: AtomicU64,
-    _images: image::Guard,
 }
 
 impl<'a> Shared<'a> {
     pub(crate) fn open(around: &'a Surroundings<'a>) -> Result<Self, Error> {
         let root = around.root;
-        // What is found in the store must still be there at the end.
-        let images = image::hold(root)?;
         let session = Session::open(root)?;
         Ok(Self {
             workshop: Workshop::open(root)?,
@@ -66,9 +63,46 @@ impl<'a> Shared<'a> {
             downloads: Downloads::default(),
             vertices: AtomicU64::new(0),
             steps: AtomicU64::new(0),
-            _images: images,
             around,
         })
+    }
+
+    /// Finds a step that was done before; its layers stay while the run lasts.
+    pub(crate) fn find_step(&self, key: &Digest) -> Result<Option<StepRecord>, Error> {
+        let root = self.around.root;
+        let _guard = image::hold(root)?;
+        let found = image::find_step(root, key)?;
+        if let Some(top) = found.as_ref().and_then(|step| step.top.as_ref()) {
+            self.workshop.keep(top)?;
+        }
+        Ok(found)
+    }
+
+    /// Finds an image; its layers stay while the run lasts.
+    pub(crate) fn find_image(&self, text: &str) -> Result<Option<image::Image>, Error> {
+        let root = self.around.root;
+        let _guard = image::hold(root)?;
+        let found = image::resolve(root, text)?.map(|found| found.image);
+        if let Some(top) = found.as_ref().and_then(|image| image.layers.first()) {
+            self.workshop.keep(top)?;
+        }
+        Ok(found)
+    }
+
+    /// Puts a layer into the store; it stays while the run lasts.
+    pub(crate) fn commit(
+        &self,
+        draft: image::Draft,
+        below: &[Digest],
+        latest: Option<i64>,
+    ) -> Result<Option<image::CommittedLayer>, Error> {
+        let root = self.around.root;
+        let _guard = image::hold(root)?;
+        let layer = draft.commit(root, below, latest)?;
+        if let Some(layer) = &layer {
+            self.workshop.keep(&layer.chain_id)?;
+        }
+        Ok(layer)
     }
 
     /// A number that no other step of the run has.

@@ -123,14 +123,14 @@ impl Stepping<'_> {
         let root = self.shared.around.root;
         let quick = self.quick_inputs()?.map(|inputs| self.key(&inputs));
         if let (Some(key), true) = (&quick, self.step.is_cached)
-            && let Some(found) = image::find_step(root, key)?
+            && let Some(found) = self.shared.find_step(key)?
         {
             return Ok((found, Origin::Cached));
         }
         let inputs = self.inputs()?;
         let key = self.key(&inputs);
         if self.step.is_cached
-            && let Some(found) = image::find_step(root, &key)?
+            && let Some(found) = self.shared.find_step(&key)?
         {
             if let Some(quick) = quick.filter(|quick| *quick != key) {
                 image::keep_other_key(root, &quick, &key, &found)?;
@@ -320,8 +320,7 @@ impl Stepping<'_> {
     }
 
     fn commit(&self, draft: image::Draft) -> Result<Option<CommittedLayer>, Error> {
-        let root = self.shared.around.root;
-        Ok(draft.commit(root, &self.parent.layers, self.epoch)?)
+        self.shared.commit(draft, &self.parent.layers, self.epoch)
     }
 
     fn workdir(&self, workdir: &Workdir) -> Result<Option<CommittedLayer>, Error> {

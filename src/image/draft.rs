@@ -6,9 +6,11 @@
 //! renames it into the store. What the layer's content means isn't known here.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::archive::{self, Merged, UpperRules};
 use crate::image::ingest::Ingest;
@@ -19,6 +21,8 @@ use crate::oci::{Change, Digest, History, ImageConfig, Reference, chain_ids};
 use crate::store::Root;
 use crate::sys::tree;
 
+/// Says which layers a workshop keeps.
+const KEPT: &str = "kept";
 /// Longest chain of layers, as in an image's config.
 const CHAIN_MAX: usize = crate::oci::LAYERS_MAX;
 
@@ -28,6 +32,8 @@ const CHAIN_MAX: usize = crate::oci::LAYERS_MAX;
 pub struct Workshop {
     ingest: Ingest,
     next: AtomicU64,
+    /// Layers that are kept from being removed, one a line.
+    kept: Mutex<File>,
 }
 
 impl Workshop {
@@ -36,10 +42,27 @@ impl Workshop {
     /// # Errors
     /// [`Error::Io`] when the store can't be written to.
     pub fn open(root: &Root) -> Result<Self, Error> {
+        let ingest = Ingest::new(root)?;
+        let path = ingest.path(KEPT);
+        let kept = File::create(&path).map_err(Error::io("create", &path))?;
         Ok(Self {
-            ingest: Ingest::new(root)?,
+            ingest,
             next: AtomicU64::new(0),
+            kept: Mutex::new(kept),
         })
+    }
+
+    /// Keeps a layer, and those below it, from being removed while this value
+    /// lives. The caller holds a [guard](crate::image::Guard) from when it
+    /// found or made the layer until this returns, and no longer.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it can't be written down.
+    pub fn keep(&self, layer: &Digest) -> Result<(), Error> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = format!("{layer}\n");
+        kept.write_all(line.as_bytes())
+            .map_err(Error::io("write", &self.ingest.path(KEPT)))
     }
 
     /// A path in it that nothing has yet, for what isn't a layer.
@@ -75,6 +98,18 @@ impl Workshop {
         like_below().map_err(Error::io("prepare", &place))?;
         Ok(Draft { fresh })
     }
+}
+
+/// The layers that workshops keep from being removed.
+pub(super) fn kept_layers(root: &Root) -> Result<Vec<Digest>, Error> {
+    let dir = root.ingest_dir();
+    let mut kept = Vec::new();
+    for name in crate::store::record::names(&dir)? {
+        // Not every folder there is a workshop.
+        let text = std::fs::read_to_string(dir.join(name).join(KEPT)).unwrap_or_default();
+        kept.extend(text.lines().filter_map(|line| line.parse::<Digest>().ok()));
+    }
+    Ok(kept)
 }
 
 /// A layer in the making.
@@ -362,6 +397,25 @@ mod tests {
         );
         assert!(chain(&root, &Digest::of(b"other")).is_err());
         assert!(Source::open(Path::new("/nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_workshop_keeps_layers_without_a_guard() {
+        let (_dir, root) = scratch();
+        let workshop = Workshop::open(&root).unwrap();
+        let layer = {
+            let _guard = hold(&root).unwrap();
+            let draft = workshop.draft(&root, &[]).unwrap();
+            fs::write(draft.tree().join("f"), "1").unwrap();
+            let layer = draft.commit(&root, &[], None).unwrap().unwrap();
+            workshop.keep(&layer.chain_id).unwrap();
+            layer
+        };
+        crate::image::prune(&root).unwrap();
+        assert!(layers::is_there(&root, &layer.chain_id));
+        drop(workshop);
+        crate::image::prune(&root).unwrap();
+        assert!(!layers::is_there(&root, &layer.chain_id));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::image::{Error, layers};
+use crate::image::{Error, draft, layers};
 use crate::oci::Digest;
 use crate::store::record::{self, Record};
 use crate::store::{Root, make_private_dir, remove_file};
@@ -146,12 +146,14 @@ pub fn list_steps(root: &Root) -> Result<Vec<KeptStep>, Error> {
     Ok(found)
 }
 
-/// The layers that steps need, with all below them.
+/// The layers that steps and workshops need, with all below them.
 pub(super) fn needed_layers(root: &Root) -> Result<Vec<Digest>, Error> {
     let mut needed = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for step in list_steps(root)? {
-        let mut next = step.record.top;
+    let steps = list_steps(root)?.into_iter();
+    let tops = steps.filter_map(|step| step.record.top);
+    for top in tops.chain(draft::kept_layers(root)?) {
+        let mut next = Some(top);
         while let Some(layer) = next {
             if !seen.insert(layer.clone()) {
                 break;

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
             networks_are_as_asked,
             cache_mounts_outlive_builds,
             one_epoch_one_image,
+            images_can_be_removed_while_a_build_runs,
             a_killed_build_leaves_nothing_running,
         }
         copies, without "": {

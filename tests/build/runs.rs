@@ -164,6 +164,37 @@ pub(crate) fn one_epoch_one_image() {
     );
 }
 
+pub(crate) fn images_can_be_removed_while_a_build_runs() {
+    let bench = Bench::new();
+    bench.build("FROM busybox\nRUN echo 1 >/one\n").unwrap();
+    let text = "FROM busybox\nRUN echo 1 >/one\n\
+                RUN --mount=type=cache,id=go,target=/go until test -e /go/on; do sleep 0.02; done; cat /one >/two\n";
+    std::thread::scope(|scope| {
+        let building = scope.spawn(|| bench.build(text));
+        let mounts = bench.root.builds_dir().join("mounts");
+        let folder = || {
+            let id = std::fs::read_dir(&mounts).ok()?.next()?.ok()?.path();
+            Some(id.join("0/data")).filter(|data| data.exists())
+        };
+        let start = Instant::now();
+        while folder().is_none() {
+            assert!(start.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Nobody waits for the build, and it loses nothing that it stands on.
+        let removed = image::remove(&bench.root, "busybox", true, &|_| None).unwrap();
+        assert!(!removed.is_empty());
+        for step in image::list_steps(&bench.root).unwrap() {
+            image::forget_step(&bench.root, &step.key).unwrap();
+        }
+        image::prune(&bench.root).unwrap();
+        std::fs::write(folder().unwrap().join("on"), "").unwrap();
+        let built = building.join().unwrap();
+        let built = built.unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert_eq!(bench.read(&built.image, "two").unwrap(), "1\n");
+    });
+}
+
 /// What the case below kills.
 pub(crate) fn endless() {
     let bench = Bench {
