@@ -487,8 +487,33 @@ def unpack(archive, folder):
     subprocess.run(["bash", "-euc", script, "bash", archive, folder], check=True)
 
 
+class Load(Row):
+    """load of an archive of 400 MB in 8000 files"""
+
+    number, name = 16, "load"
+
+    def make(self):
+        archive = os.path.join(tools.work_folder(), "large.tar")
+        if not os.path.exists(archive):
+            tools.make_large_image(archive + ".partial")
+            os.rename(archive + ".partial", archive)
+        return archive
+
+    def prepare(self, tool):
+        self.archive = self.make()
+        tool.unload("large:local")
+
+    def once(self, tool):
+        yield "load", tool.load(self.archive), "s"
+        tool.unload("large:local")
+
+    def finish(self, tool):
+        tool.unload("large:local")
+
+
 ROWS = [
     Stack(), Bare(), Probe(), UpDown(3, "n1", 1), UpDown(4, "n10", 10), UpDown(4, "n50", 50), UpDown(5, "chain10", 10, chain=True),
     UpDown(7, "deaf1", 1, command=["sleep", "1000"]), Run(), Commands(), Config(), Memory(), Port(), Dns(), Logs(), Build(), BuildContext(),
     Parallel(), Networks(),
+    Load(),
 ]

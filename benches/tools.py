@@ -46,6 +46,18 @@ class Tool:
     def close(self):
         pass
 
+    def load(self, archive):
+        """Seconds of loading an archive of images."""
+        raise NotImplementedError
+
+    def unload(self, image):
+        """Removes an image."""
+        raise NotImplementedError
+
+    def load_images(self):
+        for archive in archives():
+            self.load(archive)
+
     def run(self, folder, words, check=True):
         """(seconds, stdout) of a compose command in a project's folder."""
         return self.timed(self.compose(folder) + words, folder, check)
@@ -94,15 +106,17 @@ class Rcompose(Tool):
     def environment(self):
         return dict(os.environ, RCOMPOSE_ROOT=self.root)
 
-    def load_images(self):
-        for archive in archives():
-            self.timed([self.binary, "image", "load", "-i", archive], "/")
+    def load(self, archive):
+        return self.timed([self.binary, "image", "load", "-i", archive], "/")[0]
+
+    def unload(self, image):
+        self.timed([self.binary, "image", "rm", "-f", image], "/", check=False)
 
 
 class Peer(Tool):
     """A tool that lives in the peers' root."""
 
-    load = ()
+    loader = ()
 
     def __init__(self):
         with open(os.path.join(work_folder(), "run", "peers.pid"), encoding="ascii") as file:
@@ -117,15 +131,17 @@ class Peer(Tool):
             PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", PODMAN_IGNORE_CGROUPSV1_WARNING="1",
         )
 
-    def load_images(self):
-        for archive in archives():
-            self.timed([*self.inside("/"), *self.load, archive], "/")
+    def load(self, archive):
+        return self.timed([*self.inside("/"), *self.loader, archive], "/")[0]
+
+    def unload(self, image):
+        self.timed([*self.inside("/"), self.loader[0], "rmi", "-f", image], "/", check=False)
 
 
 class Docker(Peer):
     name = "docker"
     support = ("dockerd", "containerd", "containerd-shim-runc-v2", "docker-proxy")
-    load = ("docker", "load", "-q", "-i")
+    loader = ("docker", "load", "-q", "-i")
 
     def compose(self, folder):
         return [*self.inside(folder), "docker", "compose"]
@@ -134,7 +150,7 @@ class Docker(Peer):
 class Podman(Peer):
     name = "podman"
     support = ("conmon", "aardvark-dns", "netavark", "podman")
-    load = ("podman", "--cgroup-manager=cgroupfs", "load", "-q", "-i")
+    loader = ("podman", "--cgroup-manager=cgroupfs", "load", "-q", "-i")
 
     def compose(self, folder):
         return [*self.inside(folder), "podman-compose", "--podman-args=--cgroup-manager=cgroupfs"]
@@ -186,6 +202,31 @@ def make_image(load):
         add(tar, "manifest.json", manifest, 0o644)
         add(tar, name, config, 0o644)
         add(tar, digest + "/layer.tar", layer, 0o644)
+
+
+def make_large_image(path, layers=4, files=2000, size=50_000):
+    """large:local, of 400 MB in many files that don't pack well."""
+    noise = os.urandom(size + files * layers)
+    digests, names = [], []
+    with tarfile.open(path, "w") as tar:
+        for layer in range(layers):
+            content = io.BytesIO()
+            with tarfile.open(fileobj=content, mode="w") as inner:
+                for file in range(files):
+                    start = layer * files + file
+                    add(inner, f"data/{layer}/{file % 50}/{file}", noise[start:start + size], 0o644)
+            content = content.getvalue()
+            digests.append("sha256:" + hashlib.sha256(content).hexdigest())
+            names.append(f"{layer}/layer.tar")
+            add(tar, names[-1], content, 0o644)
+        config = json.dumps({
+            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine), "os": "linux",
+            "config": {"Cmd": ["sh"]}, "rootfs": {"type": "layers", "diff_ids": digests},
+        }).encode()
+        name = hashlib.sha256(config).hexdigest() + ".json"
+        add(tar, name, config, 0o644)
+        manifest = [{"Config": name, "RepoTags": ["large:local"], "Layers": names}]
+        add(tar, "manifest.json", json.dumps(manifest).encode(), 0o644)
 
 
 def add(tar, path, content, mode):

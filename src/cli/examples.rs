@@ -4,6 +4,9 @@
 const EXAMPLES: &[(&str, &str)] = &[
     ("attach", "rcompose attach web"),
     ("build", "rcompose build --build-arg VERSION=2 web"),
+    ("builder", "rcompose builder df"),
+    ("builder df", "rcompose builder df"),
+    ("builder prune", "rcompose builder prune --all"),
     ("commit", "rcompose commit -m 'with fixtures' db db:seeded"),
     (
         "config",
@@ -61,6 +64,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("export", "rcompose export -o web.tar web"),
     ("gc", "rcompose gc --dry-run"),
     ("image", "rcompose image ls"),
+    ("image build", "rcompose image build -t web:dev ."),
     ("image export", "rcompose image export -o rootfs.tar nginx"),
     ("image history", "rcompose image history nginx"),
     (

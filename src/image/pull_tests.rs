@@ -1,6 +1,6 @@
 //! Pulls from and pushes to a registry that does as it is told.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -163,6 +163,28 @@ fn what_hasn_t_changed_costs_one_request() {
 }
 
 #[test]
+fn a_name_by_digest_goes_with_the_last_tag() {
+    let (_dir, root) = scratch();
+    let shelf = shelf();
+    let layers = layers();
+    put(
+        &mut shelf.lock().unwrap(),
+        "1",
+        &config(&layers, |_| {}),
+        &layers,
+    );
+    let server = serve(&shelf);
+    let pulled = pull_one(&root, &server, "app:1").unwrap();
+    pull_one(&root, &server, &format!("app:1@{}", pulled.digest)).unwrap();
+    assert_eq!(crate::image::names(&root, &pulled.id).unwrap().len(), 2);
+    let pinned = format!("{}/app:other@{}", server.host(), pulled.digest);
+    assert!(resolve(&root, &pinned).unwrap().is_some());
+    let name = format!("{}/app:1", server.host());
+    crate::image::remove(&root, &name, false, &|_| None).unwrap();
+    nothing_left(&root);
+}
+
+#[test]
 fn images_share_their_layers() {
     let (_dir, root) = scratch();
     let shelf = shelf();
@@ -262,6 +284,8 @@ fn a_broken_pull_goes_on_where_it_was() {
     assert!(packed.len() > 150_000, "{}", packed.len());
     let hex = Digest::of(&packed).hex().to_owned();
     let (kept, count) = (Arc::clone(&shelf), AtomicUsize::new(0));
+    let is_down = Arc::new(AtomicBool::new(true));
+    let still_down = Arc::clone(&is_down);
     let server = Server::start(move |request| {
         if !request.path().ends_with(&hex) {
             return answer(&kept, request);
@@ -269,7 +293,7 @@ fn a_broken_pull_goes_on_where_it_was() {
         // As long as the first pull tries, it ends in the middle.
         match count.fetch_add(1, Ordering::SeqCst) {
             0 => Answer::new(200).sent(Body::Cut(packed.clone(), 100_000)),
-            1..6 => Answer::new(200).sent(Body::Hangup),
+            _ if still_down.load(Ordering::SeqCst) => Answer::new(200).sent(Body::Hangup),
             _ => answer(&kept, request),
         }
     });
@@ -277,6 +301,7 @@ fn a_broken_pull_goes_on_where_it_was() {
     assert!(matches!(error, Error::Registry { .. }), "{error}");
     assert!(list(&root).unwrap().is_empty());
     server.forget();
+    is_down.store(false, Ordering::SeqCst);
     pull_one(&root, &server, "app:1").unwrap();
     let ranges: Vec<String> = server
         .log()

@@ -49,17 +49,22 @@ pub fn remove(
     let (id, name) = found.ok_or_else(|| Error::NotFound(text.to_owned()))?;
     let names = lookup::names(root, &id)?;
     let mut removed = Vec::new();
+    // A name with a digest goes with the last tag of its repository.
+    let goes_along = |name: &Reference, other: &Reference| {
+        other == name || (other.digest().is_some() && other.is_same_repository(name))
+    };
     let goes = match &name {
-        Some(name) => names.iter().all(|other| other == name),
+        Some(name) => names.iter().all(|other| goes_along(name, other)),
         None => true,
     };
     if goes && !force {
         may_go(&id, name.as_ref(), &names, used_by)?;
     }
-    for gone in names
-        .iter()
-        .filter(|other| name.is_none() || name.as_ref() == Some(other))
-    {
+    for gone in names.iter().filter(|other| match &name {
+        None => true,
+        Some(name) if goes => goes_along(name, other),
+        Some(name) => name == *other,
+    }) {
         records::remove_name(root, gone)?;
         removed.push(Removed::Untagged(gone.clone()));
     }

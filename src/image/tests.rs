@@ -487,6 +487,53 @@ fn places_stay_inside_the_archive() {
 }
 
 #[test]
+fn links_of_an_archive_stay_inside_it() {
+    for target in ["/etc/passwd", "../../../../etc/passwd", "layer0/layer.tar"] {
+        let mut files = docker_archive("app:1", &config(&layers(), |_| {}), &layers());
+        files.0.remove(0);
+        let tar = files
+            .0
+            .iter()
+            .fold(
+                Tar::new().symlink("layer0/layer.tar", target),
+                |tar, (name, bytes)| tar.bytes(name, bytes),
+            )
+            .end();
+        let (_dir, root) = scratch();
+        let error = load_bytes(&root, &tar).unwrap_err();
+        assert!(matches!(error, Error::Missing(_)), "{target}: {error}");
+        assert!(content(&root).is_empty());
+    }
+}
+
+#[test]
+fn documents_that_are_bombs_are_refused() {
+    let nested = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let large = " ".repeat(17 << 20);
+    // Deep nesting in a field that nobody reads is passed over, without a
+    // stack that grows; such an archive is refused for what it lacks.
+    let cases = [
+        (&nested, ["has no c", "rootfs"]),
+        (&large, ["bytes in one"; 2]),
+    ];
+    for (bomb, [manifest_words, config_words]) in cases {
+        let value = if bomb.starts_with('[') { bomb } else { "1" };
+        let padding = if value == "1" { bomb.as_str() } else { "" };
+        let mut files = docker_archive("app:1", &config(&layers(), |_| {}), &layers());
+        let manifest = format!(r#"[{{"x":{value},"Config":"c","Layers":[]}}{padding}]"#);
+        files.0.last_mut().unwrap().1 = manifest.into_bytes();
+        let error = refused(&files);
+        assert!(error.contains(manifest_words), "manifest: {error}");
+        let text = format!(r#"{{"x":{value}{padding}}}"#);
+        let place = format!("{}.json", Digest::of(text.as_bytes()).hex());
+        let mut files = with_manifest(|manifest| manifest[0]["Config"] = json!(place));
+        files.add(&place, text);
+        let error = refused(&files);
+        assert!(error.contains(config_words), "config: {error}");
+    }
+}
+
+#[test]
 fn names_must_be_references() {
     for name in ["../evil", "UPPER", "a b", ""] {
         let files = with_manifest(|m| m[0]["RepoTags"] = json!([name]));

@@ -131,7 +131,11 @@ impl BlobReader {
     /// The next bytes of the connection, which is made when there is none.
     async fn next(&mut self) -> Result<usize, Stop> {
         if self.stream.is_none() {
-            self.open().await.map_err(Stop::Final)?;
+            self.open().await.map_err(|error| match error {
+                // It may be back soon, and much of the blob is here.
+                Error::Connection { source, .. } => Stop::Broken(source),
+                error => Stop::Final(error),
+            })?;
         }
         if !self.buffer.is_empty() {
             // Opening has read ahead.

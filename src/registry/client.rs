@@ -107,7 +107,7 @@ impl Client {
     /// See [`Error`].
     pub fn digest(&self, reference: &Reference) -> Result<Option<Digest>, Error> {
         let tried = self.first(reference, async |endpoint| {
-            let what = reference.familiar();
+            let what = manifest_of(reference);
             let path = manifest_path(reference);
             let ask = manifest_ask(reference, &path, &what, Method::HEAD);
             let reply = self.0.session(endpoint).succeed(&ask).await?;
@@ -282,13 +282,13 @@ impl Client {
         reference: &Reference,
         descriptor: Option<&Descriptor>,
     ) -> Result<Fetched, Error> {
-        let what = reference.familiar();
+        let what = manifest_of(reference);
         let path = manifest_path(reference);
         let ask = manifest_ask(reference, &path, &what, Method::GET);
         let reply = self.0.session(endpoint).succeed(&ask).await?;
         let mismatch = |what: &str, expected: String, found: String| Error::Mismatch {
             host: endpoint.host.clone(),
-            what: format!("{what} of the manifest of {}", reference.familiar()),
+            what: format!("{what} of the {}", manifest_of(reference)),
             expected,
             found,
         };
@@ -308,7 +308,7 @@ impl Client {
         }
         let document = Document::parse(&bytes).map_err(|source| Error::Document {
             host: endpoint.host.clone(),
-            what: format!("manifest of {what}"),
+            what,
             source,
         })?;
         Ok(Fetched {
@@ -322,6 +322,11 @@ impl Client {
 
 fn no_host(reference: &Reference) -> Error {
     Error::Start(format!("no host answers for {}", reference.registry()))
+}
+
+/// How a manifest is called in messages.
+fn manifest_of(reference: &Reference) -> String {
+    format!("manifest for {}", reference.familiar())
 }
 
 fn manifest_path(reference: &Reference) -> String {

@@ -8,11 +8,11 @@ use crate::oci::{self, Platform};
 /// Why a registry did not give what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The registry knows no such manifest.
-    #[error("manifest for {image} not found: {reason}")]
+    /// The registry knows no such thing.
+    #[error("{what} not found: {reason}")]
     NotFound {
-        /// What was asked for.
-        image: String,
+        /// What was asked for, as in `manifest for redis:99`.
+        what: String,
         /// The registry's words.
         reason: String,
     },

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 /// Most tries of one request.
-pub(super) const TRIES_MAX: u32 = 5;
+const TRIES_MAX: u32 = 5;
+/// Most tries of a host that can't be reached at all.
+const KNOCKS_MAX: u32 = 2;
 /// The wait before the second try; it doubles from then on.
 const WAIT_MIN: Duration = Duration::from_millis(250);
 /// The longest wait that we choose ourselves.
@@ -19,6 +21,8 @@ const ASKED_WAIT_MAX: Duration = Duration::from_secs(60);
 pub(super) enum Trouble {
     /// The connection broke, or nothing came for too long.
     Broken,
+    /// There was no connection: no such host, or nobody there.
+    Unreachable,
     /// The registry answered with this status, and asked for this wait.
     Status(u16, Option<Duration>),
 }
@@ -26,14 +30,19 @@ pub(super) enum Trouble {
 /// How long to wait before the try after number `tries` (from 1); None when
 /// it is of no use to try again. `unit` is the shortest wait.
 pub(super) fn wait(trouble: Trouble, tries: u32, unit: Duration) -> Option<Duration> {
-    if tries >= TRIES_MAX {
+    let tries_max = match trouble {
+        Trouble::Unreachable => KNOCKS_MAX,
+        Trouble::Broken | Trouble::Status(..) => TRIES_MAX,
+    };
+    if tries >= tries_max {
         return None;
     }
     let doubled = unit.saturating_mul(1 << tries.saturating_sub(1).min(16));
     let ours = doubled.min(WAIT_MAX.max(unit));
     match trouble {
-        Trouble::Broken | Trouble::Status(408 | 425 | 500 | 502..=504, None) => Some(ours),
-        Trouble::Status(429, None) => Some(ours),
+        Trouble::Broken
+        | Trouble::Unreachable
+        | Trouble::Status(408 | 425 | 429 | 500 | 502..=504, None) => Some(ours),
         Trouble::Status(408 | 425 | 429 | 500 | 502..=504, Some(asked)) => {
             (asked <= ASKED_WAIT_MAX).then_some(asked.max(ours))
         }
@@ -72,6 +81,12 @@ mod tests {
             wait(Trouble::Broken, 4, Duration::from_secs(3)),
             Some(WAIT_MAX)
         );
+    }
+
+    #[test]
+    fn nobody_is_knocked_up_for_long() {
+        assert_eq!(wait(Trouble::Unreachable, 1, UNIT), Some(UNIT));
+        assert_eq!(wait(Trouble::Unreachable, 2, UNIT), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{
     AUTHORIZATION, CONTENT_LENGTH, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -156,6 +156,7 @@ pub(super) struct Session<'c> {
 
 /// Why one exchange gave no answer.
 enum Failed {
+    Unreachable(Broken),
     Broken(Broken),
     Final(Error),
 }
@@ -189,19 +190,32 @@ impl Session<'_> {
                     }
                 }
                 Err(Failed::Final(error)) => return Err(error),
-                Err(Failed::Broken(broken)) => {
-                    let unit = self.settings.patience.retry_unit;
-                    match retry::wait(retry::Trouble::Broken, tries, unit) {
-                        None => return Err(self.connection(ask.what, broken)),
-                        Some(wait) => (wait, Some(broken)),
-                    }
-                }
+                Err(Failed::Unreachable(broken)) => (
+                    self.wait(ask, retry::Trouble::Unreachable, tries, &broken)?,
+                    Some(broken),
+                ),
+                Err(Failed::Broken(broken)) => (
+                    self.wait(ask, retry::Trouble::Broken, tries, &broken)?,
+                    Some(broken),
+                ),
             };
             let (wait, broken) = trouble;
             tracing::debug!(host = %self.endpoint.host, what = ask.what, tries, ?wait, ?broken, "trying again");
             tokio::time::sleep(wait).await;
             tries += 1;
         }
+    }
+
+    /// How long to wait before the next try; an error when it was the last.
+    fn wait(
+        &self,
+        ask: &Ask<'_>,
+        trouble: retry::Trouble,
+        tries: u32,
+        broken: &Broken,
+    ) -> Result<Duration, Error> {
+        retry::wait(trouble, tries, self.settings.patience.retry_unit)
+            .ok_or_else(|| self.connection(ask.what, broken.clone()))
     }
 
     /// Sends a request; an answer that is no success is an error.
@@ -230,7 +244,7 @@ impl Session<'_> {
                 reason,
             },
             404 => Error::NotFound {
-                image: ask.what.to_owned(),
+                what: ask.what.to_owned(),
                 reason,
             },
             429 => Error::TooManyRequests {
@@ -282,7 +296,7 @@ impl Session<'_> {
             }
         }
         let none = || Broken::Transport("no way to speak to it".to_owned());
-        Err(Failed::Broken(last.unwrap_or_else(none)))
+        Err(Failed::Unreachable(last.unwrap_or_else(none)))
     }
 
     async fn exchange_by(&self, ask: &Ask<'_>, scheme: Scheme) -> Result<Reply, Attempt> {
@@ -510,7 +524,7 @@ fn authority(url: &Url) -> String {
 }
 
 /// How long sending may take: a line that is slower isn't of use.
-fn sending_time(bytes: u64) -> std::time::Duration {
+fn sending_time(bytes: u64) -> Duration {
     const BYTES_PER_SECOND_MIN: u64 = 16 << 10;
-    std::time::Duration::from_secs(bytes / BYTES_PER_SECOND_MIN)
+    Duration::from_secs(bytes / BYTES_PER_SECOND_MIN)
 }

@@ -30,7 +30,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(15),
+            connect: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             document: Duration::from_secs(60),
             retry_unit: retry::UNIT,

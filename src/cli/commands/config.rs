@@ -194,7 +194,10 @@ impl Args {
         }
         Ok(match self.format.as_deref() {
             Some("json") => format!("{tree:#}\n"),
-            _ => compose::to_yaml(&tree)?,
+            _ => {
+                digests::drop_unset_commands(&mut tree);
+                compose::to_yaml(&tree)?
+            }
         })
     }
 

@@ -57,6 +57,17 @@ pub(crate) fn pin(context: &Context, tree: &mut Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Takes out the commands that only JSON shows when they are unset.
+pub(crate) fn drop_unset_commands(tree: &mut Value) {
+    let services = tree.get_mut("services").and_then(Value::as_object_mut);
+    for service in services.into_iter().flat_map(Map::values_mut) {
+        if let Some(service) = service.as_object_mut() {
+            let is_command = |key: &str| matches!(key, "command" | "entrypoint");
+            service.retain(|key, value| !(is_command(key) && value.is_null()));
+        }
+    }
+}
+
 /// A project's tree with nothing but the images in it.
 pub(crate) fn only_images(tree: &Value) -> Value {
     let images = services(tree).filter_map(|(name, service)| {

@@ -94,17 +94,17 @@ pub(crate) fn supply(
     let root = session::open_root(context)?;
     let needs = needs(&root, project, services, choice)?;
     let mut to_build = BTreeSet::new();
-    let mut to_pull: Vec<&Need> = Vec::new();
+    let (mut to_pull, mut lacking): (Vec<&Need>, Vec<&Need>) = (Vec::new(), Vec::new());
     for need in needs.values() {
         match need.step {
             Step::Use => {}
             Step::Build => to_build.extend(need.services.iter().cloned()),
-            Step::Missing => {
-                let who = need.services.first().map(ToString::to_string);
-                return Err(missing(&need.reference, &who.unwrap_or_default()));
-            }
+            Step::Missing => lacking.push(need),
             Step::Pull | Step::PullOrBuild => to_pull.push(need),
         }
+    }
+    if !lacking.is_empty() {
+        return Err(missing(&lacking));
     }
     for need in pull(context, &root, &to_pull, choice)? {
         to_build.extend(need.services.iter().cloned());
@@ -125,16 +125,19 @@ pub(crate) fn supply(
     Ok(())
 }
 
-fn missing(reference: &Reference, service: &str) -> anyhow::Error {
-    let name = reference.familiar();
-    Failure::new(
-        Kind::Image,
-        format!("No such image: {name} (service {service})"),
-    )
-    .with_hint(format!(
-        "the service may not pull it: pull it with `rcompose image pull {name}`, or load it"
-    ))
-    .into()
+/// Images that aren't there and that no policy lets us have.
+fn missing(needs: &[&Need]) -> anyhow::Error {
+    let words = |need: &&Need| {
+        let name = need.reference.familiar();
+        match need.services.first() {
+            Some(service) => format!("{name} (service {service})"),
+            None => name,
+        }
+    };
+    let all: Vec<String> = needs.iter().map(words).collect();
+    Failure::new(Kind::Image, format!("No such image: {}", all.join(", ")))
+        .with_hint("their policy forbids pulling: `rcompose image pull` them, or load an archive")
+        .into()
 }
 
 /// Every image once, whoever needs it.

@@ -6,11 +6,18 @@
 //! bytes: what no user could write is no reason to panic.
 
 mod compose;
+mod images;
 
 pub use compose::{load, variables};
+pub use images::{document, layer};
 
 /// A target with its name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Its inputs lie in `inputs/NAME/`.
-pub const TARGETS: &[Target] = &[("load", load), ("variables", variables)];
+pub const TARGETS: &[Target] = &[
+    ("load", load),
+    ("variables", variables),
+    ("layer", layer),
+    ("document", document),
+];

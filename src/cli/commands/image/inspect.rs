@@ -64,12 +64,17 @@ fn object(root: &Root, image: &Image) -> anyhow::Result<Value> {
     let raw: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let field = |name: &str| raw.get(name).cloned().unwrap_or_default();
     let names = image::names(root, &image.id).map_err(failure)?;
-    let digests = |name: &Reference| {
-        let digest = image.digest.as_ref()?;
-        Some(format!("{}@{digest}", name.familiar_name()))
-    };
-    let mut pinned: Vec<String> = names.iter().filter_map(digests).collect();
+    let mut pinned = Vec::new();
+    for name in &names {
+        let remote = image::remote_digest(root, name).map_err(failure)?;
+        if let Some(digest) = remote.as_ref().or(image.digest.as_ref()) {
+            pinned.push(format!("{}@{digest}", name.familiar_name()));
+        }
+    }
+    pinned.sort();
     pinned.dedup();
+    let tags = names.iter().filter(|name| name.digest().is_none());
+    let tags: Vec<String> = tags.map(Reference::familiar).collect();
     let trees: Vec<String> = image
         .layers
         .iter()
@@ -87,7 +92,7 @@ fn object(root: &Root, image: &Image) -> anyhow::Result<Value> {
         .and_then(|step| step.comment.clone());
     Ok(json!({
         "Id": image.id.to_string(),
-        "RepoTags": names.iter().map(Reference::familiar).collect::<Vec<_>>(),
+        "RepoTags": tags,
         "RepoDigests": pinned,
         "Parent": "",
         "Comment": comment.unwrap_or_default(),

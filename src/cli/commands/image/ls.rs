@@ -130,10 +130,16 @@ impl Args {
 
 /// An image without a name has a row too.
 fn places(names: &[Reference]) -> Vec<Option<&Reference>> {
+    // A digest is shown by the tag of its repository, if there is one.
+    let is_shown = |name: &&Reference| {
+        let has_tag =
+            |other: &Reference| other.digest().is_none() && other.is_same_repository(name);
+        name.digest().is_none() || !names.iter().any(has_tag)
+    };
     if names.is_empty() {
         return vec![None];
     }
-    names.iter().map(Some).collect()
+    names.iter().filter(is_shown).map(Some).collect()
 }
 
 impl Filter {
