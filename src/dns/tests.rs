@@ -78,6 +78,7 @@ fn view(forwarding: Forwarding) -> View {
         networks: vec!["shop_default".to_owned()],
         subnets: vec!["10.208.0.0/24".parse().expect("cidr")],
         forwarding,
+        links: Vec::new(),
     }
 }
 

@@ -575,6 +575,12 @@ fn view(record: &ContainerRecord, networks: &[Joined]) -> View {
         } else {
             Forwarding::All
         },
+        links: record
+            .service
+            .links
+            .iter()
+            .map(|link| (link.alias.clone(), link.service.to_string()))
+            .collect(),
     }
 }
 

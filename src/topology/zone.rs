@@ -55,6 +55,16 @@ pub struct View {
     pub subnets: Vec<Subnet>,
     /// Which unknown names are asked outside.
     pub forwarding: Forwarding,
+    /// Names of its own for others (`links`), with what they stand for.
+    pub links: Vec<(String, String)>,
+}
+
+impl View {
+    /// What a folded name stands for.
+    fn linked(&self, name: String) -> String {
+        let known = self.links.iter().find(|(alias, _)| fold(alias) == name);
+        known.map_or(name, |(_, target)| fold(target))
+    }
 }
 
 /// Which unknown names are asked outside.
@@ -131,7 +141,7 @@ impl Zone {
     /// rotates, so that askers who take the first share them out.
     #[must_use]
     pub fn lookup(&self, view: &View, name: &str, question: Question, turn: usize) -> Answer {
-        let name = fold(name.strip_suffix('.').unwrap_or(name));
+        let name = view.linked(fold(name.strip_suffix('.').unwrap_or(name)));
         let mut is_known = false;
         for network in &view.networks {
             let Some(names) = self.networks.get(network) else {
@@ -272,6 +282,7 @@ mod tests {
             networks: networks.iter().map(|&name| name.to_owned()).collect(),
             subnets: vec!["10.1.0.0/24".parse().expect("cidr")],
             forwarding,
+            links: Vec::new(),
         }
     }
 
@@ -285,6 +296,15 @@ mod tests {
 
     fn addresses(list: &[&str]) -> Answer {
         Answer::Addresses(list.iter().map(|text| text.parse().expect(text)).collect())
+    }
+
+    #[test]
+    fn a_link_names_a_service_for_its_asker_alone() {
+        let mut linked = front();
+        linked.links = vec![("Backend".to_owned(), "api".to_owned())];
+        assert_eq!(a(&linked, "backend.", 0), addresses(&["10.1.0.2"]));
+        assert_eq!(a(&linked, "api", 0), addresses(&["10.1.0.2"]));
+        assert_eq!(a(&front(), "backend", 0), Answer::Elsewhere);
     }
 
     #[test]

@@ -28,6 +28,7 @@ services:
     stop_signal: SIGKILL
     command: [sleep, '1000']
     networks: [front]
+    links: ['web:site']
   hidden:
     image: busybox:local
     stop_signal: SIGKILL
@@ -46,6 +47,7 @@ networks:
             [
                 eventually(inside("client", "wget -qO- http://web/", "the-web")),
                 inside("client", "wget -qO- http://shop/", "the-web"),
+                inside("client", "wget -qO- http://site/", "the-web"),
                 inside("client", "wget -qO- http://demo-web-1/", "the-web"),
                 inside(
                     "client",
