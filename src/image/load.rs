@@ -257,6 +257,7 @@ pub(super) fn rename(
 ) -> Result<Option<(Reference, Digest)>, Error> {
     let before = records::read_name(root, name).ok().flatten();
     if before.as_ref() == Some(id) {
+        records::touch_name(root, name);
         return Ok(None);
     }
     records::write_name(root, name, id)?;

@@ -188,3 +188,10 @@ pub fn tag(root: &Root, source: &str, name: &Reference) -> Result<(), Error> {
     let found = resolve(root, source)?.ok_or_else(|| Error::NotFound(source.to_owned()))?;
     rename(root, name, &found.image.id).map(drop)
 }
+
+/// When a name was last given to an image, by a build, a load or a pull; None
+/// when nothing has it.
+#[must_use]
+pub fn named_at(root: &Root, name: &Reference) -> Option<std::time::SystemTime> {
+    records::named_at(root, name)
+}

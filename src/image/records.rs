@@ -112,6 +112,20 @@ pub(super) fn write_name(root: &Root, name: &Reference, id: &Digest) -> Result<(
     write_name_record(root, &record)
 }
 
+/// Notes that a name was given once more to the image that had it.
+pub(super) fn touch_name(root: &Root, name: &Reference) {
+    // Nothing but a remark about old images depends on it.
+    if let Ok(file) = std::fs::File::open(name_path(root, name)) {
+        let _ = file.set_modified(std::time::SystemTime::now());
+    }
+}
+
+/// When a name was last given to an image.
+pub(super) fn named_at(root: &Root, name: &Reference) -> Option<std::time::SystemTime> {
+    let found = std::fs::metadata(name_path(root, name)).ok()?;
+    found.modified().ok()
+}
+
 pub(super) fn write_name_record(root: &Root, record: &NameRecord) -> Result<(), Error> {
     make_dirs(root)?;
     Ok(record::write_durable(

@@ -6,6 +6,7 @@ mod carry;
 mod request;
 mod section;
 mod source;
+mod stale;
 mod tell;
 mod values;
 
@@ -14,6 +15,7 @@ pub(crate) use request::{
     Wishes, add_epoch, build_args, caches, entitlement, of_services, pull, set_network,
 };
 pub(crate) use source::{context, context_of_stdin, dockerfile, dockerfile_of_stdin, named};
+pub(crate) use stale::newer;
 pub(crate) use tell::{bake, tell_built, tell_check, tell_warnings};
 pub(crate) use values::{host, output, secret, ssh, ulimit};
 

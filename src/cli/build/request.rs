@@ -39,7 +39,12 @@ pub(crate) fn of_services(
     let mut next = 0;
     while let Some(name) = wanted.get_index(next).cloned() {
         next += 1;
-        let request = of_service(context, project, &name, wishes)?;
+        // A service that only a build needs isn't among the chosen ones.
+        let loaded = match project.services.contains_key(&name) {
+            true => None,
+            false => Some(context.load_project(&[name.to_string()])?),
+        };
+        let request = of_service(context, loaded.as_ref().unwrap_or(project), &name, wishes)?;
         for source in request.contexts.values() {
             if let NamedSource::Build(other) = source {
                 wanted.insert(other.parse().map_err(|_| {

@@ -97,7 +97,7 @@ pub(crate) fn supply(
     let (mut to_pull, mut lacking): (Vec<&Need>, Vec<&Need>) = (Vec::new(), Vec::new());
     for need in needs.values() {
         match need.step {
-            Step::Use => {}
+            Step::Use => tell_if_old(context, &root, project, need),
             Step::Build => to_build.extend(need.services.iter().cloned()),
             Step::Missing => lacking.push(need),
             Step::Pull | Step::PullOrBuild => to_pull.push(need),
@@ -123,6 +123,29 @@ pub(crate) fn supply(
         build::tell_built(context, &outcome, mode);
     }
     Ok(())
+}
+
+/// Says that an image is older than what it is built from.
+fn tell_if_old(context: &Context, root: &Root, project: &Project, need: &Need) {
+    let services = need
+        .services
+        .iter()
+        .filter_map(|name| project.services.get(name));
+    for service in services {
+        let ImageSource::Build { spec, .. } = &service.image else {
+            continue;
+        };
+        let newer = image::named_at(root, &need.reference)
+            .and_then(|built| build::newer(project, spec, built));
+        if let Some(path) = newer {
+            let path = path.strip_prefix(&context.working_dir).unwrap_or(&path);
+            output::warn(&format!(
+                "service {}: {} has changed since its image was built: build it again with --build",
+                service.name,
+                path.display()
+            ));
+        }
+    }
 }
 
 /// Images that aren't there and that no policy lets us have.
