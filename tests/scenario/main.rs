@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod build;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod ends;
