@@ -6,9 +6,11 @@
 //! bytes: what no user could write is no reason to panic.
 
 mod compose;
+mod dockerfile;
 mod images;
 
 pub use compose::{load, variables};
+pub use dockerfile::{dockerfile, ignore};
 pub use images::{document, layer};
 
 /// A target with its name.
@@ -20,4 +22,6 @@ pub const TARGETS: &[Target] = &[
     ("variables", variables),
     ("layer", layer),
     ("document", document),
+    ("dockerfile", dockerfile),
+    ("ignore", ignore),
 ];
