@@ -98,10 +98,9 @@ impl Look<'_> {
                 continue;
             };
             if found.is_dir() {
-                if !verdict.is_ignored() || self.ignore.may_return_below(&below) {
-                    if let Some(newer) = self.below(&below, &verdict) {
-                        return Some(newer);
-                    }
+                let is_walked = !verdict.is_ignored() || self.ignore.may_return_below(&below);
+                if is_walked && let Some(newer) = self.below(&below, &verdict) {
+                    return Some(newer);
                 }
                 continue;
             }
