@@ -32,9 +32,10 @@ pub use mode::{InvalidMode, Mode};
 pub use options::{
     Bases, Entitlement, NamedContext, NoCache, Options, RunSettings, UnknownEntitlement,
 };
-pub use parse::{DOCKERFILE_BYTES_MAX, Dockerfile};
+pub use parse::{DOCKERFILE_BYTES_MAX, Dockerfile, INSTRUCTIONS_MAX, STAGES_MAX};
 pub use path::{clean, inside};
 pub use pattern::{InvalidPattern, Pattern, has_wildcard, split_wildcards};
+pub use solve::GRAPH_BYTES_MAX;
 pub use step::{
     Base, BaseId, BaseKey, BaseSource, BindMount, BuildGraph, CacheMount, Checksum, Copy, CopyKind,
     CopySource, DeviceRequest, GitSource, HISTORY_COMMENT, HistoryEntry, InlineFile, Op, Owner,

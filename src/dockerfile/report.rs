@@ -4,6 +4,9 @@ use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::dockerfile::checks::{Finding, Rule};
 use crate::dockerfile::expand;
 
+/// Most findings and problems that are kept; nobody reads more.
+pub(crate) const TOLD_MAX: usize = 1000;
+
 /// Collects everything, so that all is told at once.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -15,8 +18,7 @@ pub(crate) struct Report {
 impl Report {
     /// Something that ends the build.
     pub(crate) fn problem(&mut self, code: &str, place: &Span, message: impl Into<String>) {
-        self.problems
-            .push(Diagnostic::error(code, message).at(place.clone()));
+        self.keep(Diagnostic::error(code, message).at(place.clone()));
     }
 
     /// The same, with what to do.
@@ -27,11 +29,17 @@ impl Report {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.problems.push(
+        self.keep(
             Diagnostic::error(code, message)
                 .at(place.clone())
                 .hint(hint),
         );
+    }
+
+    fn keep(&mut self, problem: Diagnostic) {
+        if self.problems.len() < TOLD_MAX {
+            self.problems.push(problem);
+        }
     }
 
     /// A word that can't be expanded.
@@ -41,11 +49,13 @@ impl Report {
 
     /// Something that a build check found.
     pub(crate) fn find(&mut self, rule: Rule, place: &Span, message: impl Into<String>) {
-        self.findings.push(Finding {
-            rule,
-            place: place.clone(),
-            message: message.into(),
-        });
+        if self.findings.len() < TOLD_MAX {
+            self.findings.push(Finding {
+                rule,
+                place: place.clone(),
+                message: message.into(),
+            });
+        }
     }
 
     /// A variable that nobody set.
@@ -56,6 +66,9 @@ impl Report {
         place: &Span,
         others: impl Iterator<Item = &'a str>,
     ) {
+        if self.findings.len() >= TOLD_MAX {
+            return;
+        }
         let near = nearest(name, others.filter(|other| *other != name));
         let (mut message, sign) = match rule {
             Rule::UndefinedArgInFrom => (format!("FROM argument '{name}' is not declared"), ""),

@@ -3,7 +3,7 @@
 //! Knows FROM lines, the names that COPY and RUN mounts speak of, and what
 //! images bring with them as ONBUILD. It doesn't look at what instructions do.
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::dockerfile::checks::Rule;
@@ -45,6 +45,8 @@ pub(crate) struct Resolved {
 pub(crate) struct Stages<'a> {
     pub(crate) file: &'a Dockerfile,
     pub(crate) options: &'a Options,
+    /// The stages of each name, in lower case.
+    names: IndexMap<String, Vec<usize>>,
     /// One for each stage of the file.
     pub(crate) resolved: Vec<Resolved>,
     pub(crate) target: usize,
@@ -73,14 +75,20 @@ impl<'a> Stages<'a> {
         let mut stages = Self {
             file,
             options,
+            names: IndexMap::new(),
             resolved: Vec::new(),
             target: 0,
             is_needed: vec![false; file.stages.len()],
             keys: IndexSet::new(),
         };
+        for stage in &file.stages {
+            if let Some(key) = stage.key() {
+                stages.names.entry(key).or_default().push(stage.number);
+            }
+        }
         let defaults = Globals::defaults(file, options);
         for stage in &file.stages {
-            check_default(stage, file, &defaults, report);
+            stages.check_default(stage, &defaults, report);
             let resolved = stages.from(stage, globals, bases, report);
             stages.resolved.push(resolved);
         }
@@ -158,12 +166,9 @@ impl<'a> Stages<'a> {
 
     /// The last stage of that name before `limit`.
     fn earlier_stage(&self, name: &str, limit: usize) -> Option<usize> {
-        let key = name.to_ascii_lowercase();
-        let before = self.file.stages.iter().take(limit);
-        before
-            .filter(|stage| stage.key().as_ref() == Some(&key))
-            .map(|stage| stage.number)
-            .next_back()
+        let numbers = self.names.get(&name.to_ascii_lowercase())?;
+        let earlier = numbers.partition_point(|number| *number < limit);
+        numbers.get(earlier.checked_sub(1)?).copied()
     }
 
     fn named_context(&self, name: &str, platform: Option<&Platform>) -> Option<Origin> {
@@ -192,9 +197,9 @@ impl<'a> Stages<'a> {
             return origin;
         }
         let key = name.to_ascii_lowercase();
-        let mut later = self.file.stages.iter().skip(stage);
-        if let Some(later) = later.find(|stage| stage.key().as_ref() == Some(&key)) {
-            let (code, message) = if later.number == stage {
+        let numbers = self.names.get(&key).into_iter().flatten();
+        if let Some(later) = numbers.copied().find(|number| *number >= stage) {
+            let (code, message) = if later == stage {
                 (
                     "circular-stage",
                     format!("circular dependency detected on stage: {name}"),
@@ -283,6 +288,27 @@ impl<'a> Stages<'a> {
             }
         }
         triggers
+    }
+
+    /// A base that makes no sense unless an argument is given.
+    fn check_default(&self, stage: &Stage, defaults: &Globals, report: &mut Report) {
+        let base = &stage.base;
+        if !base.text.contains('$') {
+            return;
+        }
+        // What is wrong with the word itself is told by the real expansion.
+        let Ok(expanded) = expand::expand(&base.text, Rules::new(self.file.escape), defaults)
+        else {
+            return;
+        };
+        let is_stage = self.names.contains_key(&expanded.text.to_ascii_lowercase());
+        if expanded.text != SCRATCH && !is_stage && expanded.text.parse::<Reference>().is_err() {
+            let message = format!(
+                "Default value for ARG {} results in empty or invalid base image name",
+                base.text
+            );
+            report.find(Rule::InvalidDefaultArgInFrom, &base.span, message);
+        }
     }
 
     fn find_target(&self, report: &mut Report) -> Option<usize> {
@@ -392,29 +418,6 @@ fn base_name(base: &Word, escape: char, globals: &Globals, report: &mut Report) 
             report.expansion(&error, &base.span);
             None
         }
-    }
-}
-
-/// A base that makes no sense unless an argument is given.
-fn check_default(stage: &Stage, file: &Dockerfile, defaults: &Globals, report: &mut Report) {
-    let base = &stage.base;
-    if !base.text.contains('$') {
-        return;
-    }
-    // What is wrong with the word itself is told by the real expansion.
-    let Ok(expanded) = expand::expand(&base.text, Rules::new(file.escape), defaults) else {
-        return;
-    };
-    let is_stage = file
-        .stages
-        .iter()
-        .any(|s| s.key().as_ref() == Some(&expanded.text));
-    if expanded.text != SCRATCH && !is_stage && expanded.text.parse::<Reference>().is_err() {
-        let message = format!(
-            "Default value for ARG {} results in empty or invalid base image name",
-            base.text
-        );
-        report.find(Rule::InvalidDefaultArgInFrom, &base.span, message);
     }
 }
 

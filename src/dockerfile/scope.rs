@@ -173,6 +173,22 @@ impl Scope {
         self.env.iter().map(entry).collect()
     }
 
+    /// How much of everything there is.
+    pub(crate) fn bytes(&self) -> usize {
+        let env: usize = self
+            .env
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        let value = |value: &Option<String>| value.as_ref().map_or(0, String::len);
+        let args: usize = self
+            .args
+            .iter()
+            .map(|(name, arg)| name.len() + value(arg))
+            .sum();
+        env + args
+    }
+
     /// Everything that a program sees.
     pub(crate) fn environment(&self) -> IndexMap<String, String> {
         let mut all = self.env.clone();

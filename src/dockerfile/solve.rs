@@ -24,6 +24,10 @@ use crate::oci::{ImageConfig, Platform};
 pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Most bytes that all words, environments and histories of a graph may have:
+/// each line may be twice as long as the one before it.
+pub const GRAPH_BYTES_MAX: usize = 64 << 20;
+
 /// A stage as it stands after some of its instructions.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
@@ -52,6 +56,8 @@ pub(crate) struct Solver<'a> {
     done: IndexMap<usize, State>,
     contexts: IndexSet<String>,
     pub(crate) is_context_used: bool,
+    /// Bytes that the graph may still come to.
+    budget: usize,
 }
 
 impl Dockerfile {
@@ -92,6 +98,7 @@ impl Dockerfile {
             done: IndexMap::new(),
             contexts: IndexSet::new(),
             is_context_used: false,
+            budget: GRAPH_BYTES_MAX,
         };
         solver.unused_arguments();
         let needed: Vec<usize> = (0..self.stages.len())
@@ -140,6 +147,9 @@ impl<'a> Solver<'a> {
         let config = match &resolved.origin {
             Origin::Stage(number) => {
                 let mut state = self.done.get(number)?.clone();
+                let history = state.history.iter();
+                let bytes: usize = history.map(|entry| entry.created_by.len() + 32).sum();
+                self.spend(bytes + state.scope.bytes(), None);
                 state.config.run.on_build.clear();
                 state.is_cmd_own = false;
                 return Some(state);
@@ -203,6 +213,21 @@ impl<'a> Solver<'a> {
         });
         state.root = Root::Step(id);
         id
+    }
+
+    /// Counts what is added to the graph; false, and told once, when it is too much.
+    pub(crate) fn spend(&mut self, bytes: usize, place: Option<&crate::diagnostic::Span>) -> bool {
+        let was_enough = self.budget > 0;
+        self.budget = self.budget.saturating_sub(bytes);
+        if self.budget == 0 && was_enough {
+            let message = "the Dockerfile comes to more than 64 MiB of words and variables";
+            let problem = Diagnostic::error("too-long", message);
+            self.report.problems.push(match place {
+                Some(place) => problem.at(place.clone()),
+                None => problem,
+            });
+        }
+        self.budget > 0
     }
 
     fn is_cached(&self, stage: usize) -> bool {

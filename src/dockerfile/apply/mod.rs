@@ -133,6 +133,9 @@ impl Solver<'_> {
     ) -> Option<Expanded> {
         match expand::expand(text, rules, &state.scope) {
             Ok(expanded) => {
+                if !self.spend(expanded.text.len(), Some(place)) {
+                    return None;
+                }
                 for name in &expanded.unset {
                     if !state.scope.is_declared(name) {
                         let names = state.scope.names();

@@ -32,6 +32,9 @@ impl Solver<'_> {
         source: &Source<'_>,
         state: &mut State,
     ) {
+        if !self.spend(2 * state.scope.bytes(), Some(source.span)) {
+            return;
+        }
         let (network, security) = (self.network(line), self.security(line));
         let (argv, files) = command(line, state);
         let mounts = self.mounts(stage, line, state);

@@ -22,6 +22,11 @@ use crate::dockerfile::source::Source;
 /// Longest Dockerfile, in bytes.
 pub const DOCKERFILE_BYTES_MAX: usize = 4 << 20;
 
+/// Most stages of one Dockerfile.
+pub const STAGES_MAX: usize = 1000;
+/// Most instructions of one Dockerfile.
+pub const INSTRUCTIONS_MAX: usize = 20_000;
+
 /// Every instruction.
 const KEYWORDS: [&str; 18] = [
     "ADD",
@@ -212,6 +217,12 @@ impl<'a> Parser<'a> {
     fn file(&mut self, lines: &[Line]) -> (Vec<ArgWord>, Vec<Stage>) {
         let mut globals: Vec<ArgWord> = Vec::new();
         let mut stages: Vec<Stage> = Vec::new();
+        if lines.len() > INSTRUCTIONS_MAX {
+            let place = self.source.span(0, 0);
+            let message = "the Dockerfile has more than 20000 instructions";
+            self.refuse("dockerfile-too-long", &place, message, "");
+            return (globals, stages);
+        }
         self.findings.extend(checks::casing(lines, self.source));
         for line in lines {
             self.describe(line);
@@ -219,6 +230,11 @@ impl<'a> Parser<'a> {
                 None => {}
                 Some(Parsed::From(mut stage)) => {
                     stage.number = stages.len();
+                    if stage.number >= STAGES_MAX {
+                        let message = "the Dockerfile has more than 1000 stages";
+                        self.refuse("too-many-stages", &stage.span, message, "");
+                        break;
+                    }
                     self.check_name(&stage, &stages);
                     stages.push(stage);
                 }
