@@ -136,6 +136,16 @@ fn up_builds_what_is_missing() {
             shell("touch app/main.txt; \"$RCOMPOSE\" build -q; \"$RCOMPOSE\" -p demo up -d 2>&1"),
             [exits(0), prints_no("has changed since")],
         );
+        s.step(
+            "down takes away what was built for it alone",
+            rcompose("down --rmi local"),
+            [exits(0), says("Image demo-app  Removed")],
+        );
+        s.step(
+            "and nothing else",
+            rcompose("image ls"),
+            [prints("busybox"), prints("app  "), prints_no("demo-app")],
+        );
     });
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::images::removal;
 use crate::cli::session;
 use crate::plan::DownOptions;
 use crate::protocol::control::Command;
@@ -30,6 +31,12 @@ pub(crate) struct Args {
 impl Args {
     /// Stops and removes them.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let which = self.rmi.as_deref().map(str::parse).transpose()?;
+        // What the project was is known only as long as it is there.
+        let images = match which {
+            Some(which) => removal::images(context, &self.services, which)?,
+            None => Vec::new(),
+        };
         let options = DownOptions {
             services: session::service_names(&self.services)?,
             remove_orphans: self.remove_orphans
@@ -37,6 +44,8 @@ impl Args {
             volumes: self.volumes,
             timeout: session::timeout(self.timeout),
         };
-        session::verb(context, Command::Down(options), "down")
+        let exit = session::verb(context, Command::Down(options), "down")?;
+        removal::remove(context, &images)?;
+        Ok(exit)
     }
 }

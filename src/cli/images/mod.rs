@@ -9,6 +9,7 @@
 pub(crate) mod decide;
 pub(crate) mod digests;
 pub(crate) mod lock;
+pub(crate) mod removal;
 pub(crate) mod transfer;
 pub(crate) mod written;
 

@@ -36,6 +36,12 @@ pub(crate) struct Args {
     /// Folders that steps are written to (type=local,dest=DIR)
     #[arg(long = "cache-to", value_name = "CACHE")]
     cache_to: Vec<String>,
+    /// Set builder: there is one
+    #[arg(long, value_name = "NAME", hide = true)]
+    builder: Option<String>,
+    /// Set method for evaluating build (build, check)
+    #[arg(long, value_name = "METHOD", value_parser = ["build", "check"], default_value = "build", hide_default_value = true)]
+    call: String,
     /// Check the Dockerfile and build nothing
     #[arg(long)]
     check: bool,
@@ -83,6 +89,9 @@ pub(crate) struct Args {
     /// Always attempt to pull all referenced images
     #[arg(long)]
     pull: bool,
+    /// Push the image: see image push
+    #[arg(long, hide = true)]
+    push: bool,
     /// Suppress the build output and print image ID on success
     #[arg(short = 'q', long)]
     quiet: bool,
@@ -125,6 +134,11 @@ impl Args {
         {
             output::warn("provenance and sbom: attestations aren't made");
         }
+        if self.push {
+            return Err(Failure::usage("--push isn't supported by image build")
+                .with_hint("build first, then use `rcompose image push`")
+                .into());
+        }
         let request = self.request(context)?;
         let mode = build::progress(self.progress.as_deref(), context.settings.progress)?;
         let mode = if self.quiet {
@@ -133,7 +147,7 @@ impl Args {
             mode
         };
         let outcome = build::run(context, std::slice::from_ref(&request), mode)?;
-        if self.check {
+        if self.is_check() {
             return build::tell_check(&outcome);
         }
         let Some(built) = outcome.built.first() else {
@@ -212,8 +226,16 @@ impl Args {
             exports: outputs.into_iter().flatten().collect(),
             cache_from: build::caches(&self.cache_from, context)?,
             cache_to: build::caches(&self.cache_to, context)?,
-            goal: if self.check { Goal::Check } else { Goal::Image },
+            goal: if self.is_check() {
+                Goal::Check
+            } else {
+                Goal::Image
+            },
         })
+    }
+
+    fn is_check(&self) -> bool {
+        self.check || self.call == "check"
     }
 
     fn names(&self) -> anyhow::Result<Vec<Reference>> {
