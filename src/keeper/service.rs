@@ -2,14 +2,15 @@
 //! has come for, then news for whom they concern.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::keeper::birth::leave_groups;
 use crate::keeper::link;
 use crate::keeper::orders::{FirstWords, Mode, Orders};
-use crate::keeper::shelf::{CONTROL, Shelf};
+use crate::keeper::shelf::{CONTROL, LOCK, Shelf};
 use crate::keeper::spawn::{Source, Spawned};
 use crate::keeper::succession::{Next, Succession};
 use crate::keeper::supervisor::{Arguments, Supervisor, Tokens as SupervisorTokens};
@@ -20,7 +21,7 @@ use crate::protocol::frame;
 use crate::protocol::keeper::{Message, Request, SpawnId};
 use crate::protocol::log_writer::FromWriter;
 use crate::sys::poll::{Event, Interest, Poller};
-use crate::sys::{descriptor, scm, time};
+use crate::sys::{descriptor, fs, scm, time};
 
 /// How long a supervisor that asked for the end may take to go.
 const SUPERVISOR_FAREWELL: Duration = Duration::from_secs(5);
@@ -448,14 +449,27 @@ impl Service {
     /// Removes what the pair had in the run folder, under the lock, and its
     /// control group.
     fn put_away(&mut self) {
-        if let Mode::Respawn { run_dir, .. } = &self.orders.mode {
-            // Gone already where the project was removed.
+        if let Mode::Respawn { run_dir, .. } = &self.orders.mode
+            && self.has_lock_at(&run_dir.join("lock"))
+        {
             let _ = std::fs::remove_file(run_dir.join("sock"));
             let _ = std::fs::remove_file(run_dir.join("lock"));
             let _ = std::fs::remove_dir(run_dir);
         }
         if let Some(cgroup) = &self.orders.cgroup {
             leave_groups(cgroup);
+        }
+    }
+}
+
+impl Service {
+    /// Whether the project's lock is the one on our shelf. Where the project
+    /// was removed it is gone, or already that of the next pair.
+    fn has_lock_at(&self, path: &Path) -> bool {
+        let own = self.shelf.get(LOCK).map(|lock| fs::stat(lock.as_fd()));
+        match (own, fs::stat_path(path)) {
+            (Some(Ok(own)), Ok(there)) => (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino),
+            _ => false,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The pair and the log writer: what survives whose death.
 
 use crate::support::{
-    answers, eventually, exits, inside, kill, look, prints_exactly, processes, rcompose, scenario,
-    shell, shell_says, state,
+    answers, eventually, exits, inside, kill, look, prints, prints_exactly, processes, rcompose,
+    scenario, shell, shell_says, state,
 };
 
 const TALKER: &str = "
@@ -299,4 +299,26 @@ fn logs_are_complete() {
             );
         },
     );
+}
+
+#[test]
+fn a_project_comes_back_at_once() {
+    scenario("up right after down: the new pair keeps its socket", |s| {
+        s.load_busybox();
+        s.compose(
+            "services: {web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}}",
+        );
+        s.step(
+            "again and again",
+            shell(
+                "for n in 1 2 3 4 5 6 7 8; do \"$RCOMPOSE\" up -d; \"$RCOMPOSE\" down -t 0; done; \"$RCOMPOSE\" up -d",
+            ),
+            [exits(0), eventually(processes(&["supervisor", "demo"], 1))],
+        );
+        s.step(
+            "the pair is the one that started it",
+            shell("\"$RCOMPOSE\" exec -T web true; ls \"$RCOMPOSE_ROOT/run/projects/demo\" | tr '\\n' ' '"),
+            [exits(0), prints("lock"), prints("sock"), processes(&["supervisor", "demo"], 1)],
+        );
+    });
 }
