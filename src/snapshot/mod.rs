@@ -3,7 +3,6 @@
 //! Knows which folders overlay is given and how they come and go. It mounts
 //! nothing: the runtime does, in the container's own namespace.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -106,12 +105,20 @@ pub fn prepare(container: &Path, lowers: &[PathBuf]) -> Result<Snapshot, Error> 
     Ok(snapshot)
 }
 
-/// Removes a container's folders with all that it wrote. The overlay must
-/// not be mounted. What isn't there is fine.
+/// Removes a container's folder with all that it wrote, its log included. The
+/// overlay must not be mounted. What isn't there is fine.
 ///
 /// # Errors
 /// [`Error::Io`] with the first failure; the rest is removed all the same.
 pub fn remove(container: &Path) -> Result<(), Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io {
+            action: "remove",
+            path,
+            source,
+        }
+    };
     let dir = match tree::open_root(container) {
         Ok(dir) => dir,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -123,14 +130,19 @@ pub fn remove(container: &Path) -> Result<(), Error> {
             });
         }
     };
-    let removed = [UPPER, WORK, MOUNT_POINT].map(|name| {
-        tree::remove_tree(dir.as_fd(), OsStr::new(name)).map_err(|source| Error::Io {
-            action: "remove",
-            path: container.join(name),
-            source,
+    // What a container wrote is removed without following anything.
+    let entries = tree::entries(dir.as_fd()).map_err(failed(container))?;
+    let removed: Vec<_> = entries
+        .iter()
+        .map(|(name, _)| {
+            tree::remove_tree(dir.as_fd(), name).map_err(failed(&container.join(name)))
         })
-    });
-    removed.into_iter().collect()
+        .collect();
+    removed.into_iter().collect::<Result<(), Error>>()?;
+    match std::fs::remove_dir(container) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed(container)(source)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -152,10 +164,9 @@ mod tests {
         assert_eq!(mode & 0o7777, 0o751);
         fs::create_dir_all(snapshot.upper.join("a/b")).unwrap();
         fs::write(snapshot.upper.join("a/b/c"), "x").unwrap();
-        fs::write(container.join("log"), "kept").unwrap();
+        fs::write(container.join("log"), "x").unwrap();
         remove(&container).unwrap();
-        assert!(!snapshot.upper.exists() && !snapshot.work.exists());
-        assert!(container.join("log").exists());
+        assert!(!container.exists());
         remove(&container).unwrap();
         remove(&dir.path().join("nothing")).unwrap();
     }
