@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             Ok(birth) => supervisor::run(birth),
             Err(error) => role(Err(error)),
         },
+        Some(cli::TETHERED) => cli::tethered(args),
         Some(_) | None => cli::run(args, cli::Environment::of_process()),
     }
 }

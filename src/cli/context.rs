@@ -86,6 +86,18 @@ impl Context {
         })
     }
 
+    /// The same surroundings for a project of another name.
+    pub(crate) fn called(&self, name: &ProjectName) -> anyhow::Result<Self> {
+        let mut flags = self.flags.clone();
+        flags.project_name = Some(name.to_string());
+        let mut settings = self.settings.clone();
+        settings.notices.clear();
+        let mut context = Self::new(flags, settings, self.environment.clone())?;
+        // Standard input can be read once.
+        context.source = self.source.clone();
+        Ok(context)
+    }
+
     /// The engine's store, opened when first asked for.
     pub(crate) fn store(&self) -> anyhow::Result<&Root> {
         if let Some(root) = self.store.get() {

@@ -33,7 +33,6 @@ const EXAMPLES: &[(&str, &str)] = &[
         "container ls",
         "rcompose container ls -a --filter status=exited",
     ),
-    ("container pause", "rcompose container pause shop-web-1"),
     ("container port", "rcompose container port shop-web-1 80"),
     ("container prune", "rcompose container prune --force"),
     (
@@ -48,8 +47,6 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("container start", "rcompose container start shop-web-1"),
     ("container stats", "rcompose container stats --no-stream"),
     ("container stop", "rcompose container stop -t 3 shop-web-1"),
-    ("container top", "rcompose container top shop-web-1"),
-    ("container unpause", "rcompose container unpause shop-web-1"),
     ("container wait", "rcompose container wait shop-migrate-1"),
     ("completion", "source <(rcompose completion bash)"),
     ("cp", "rcompose cp db:/var/lib/postgresql/data/pg.log ."),

@@ -10,14 +10,17 @@ mod attach;
 mod attached;
 mod build;
 mod commands;
+mod complete;
 mod context;
 mod docker_config;
+mod docker_words;
 mod environment;
 mod examples;
 mod exit;
 mod filters;
 mod follow;
 mod images;
+mod named;
 mod near;
 mod output;
 mod parse;
@@ -33,17 +36,26 @@ mod sightings;
 mod source;
 mod target;
 mod terminal;
+mod tethered;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use environment::Environment;
+pub use tethered::{TETHERED, tethered};
 
 /// Runs one command line and gives the process's exit code.
 #[must_use]
 pub fn run(args: Vec<OsString>, environment: Environment) -> ExitCode {
+    let args = docker_words::translate(args);
     if let Some(metadata) = plugin::metadata(&args) {
         return match output::print(&metadata) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    if let Some(answer) = complete::answer(&args, &environment) {
+        return match output::print(&answer) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
@@ -62,6 +74,7 @@ pub fn run(args: Vec<OsString>, environment: Environment) -> ExitCode {
 }
 
 fn dispatch(root: args::Root, environment: Environment) -> anyhow::Result<exit::Exit> {
+    plugin::end_with_client(&environment);
     let settings = settings::Settings::settle(&root.globals, &environment)?;
     let context = context::Context::new(root.globals, settings, environment)?;
     match root.command {

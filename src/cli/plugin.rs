@@ -5,6 +5,13 @@
 //! behind this file knows who called.
 
 use std::ffi::OsString;
+use std::io::Read as _;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
+
+use crate::cli::environment::Environment;
+use crate::model::Signal;
+use crate::sys;
 
 /// The word with which the client asks who we are.
 const METADATA: &str = "docker-cli-plugin-metadata";
@@ -38,6 +45,32 @@ pub(crate) fn metadata(args: &[OsString]) -> Option<String> {
     })
 }
 
+/// Ends this process in the orderly way when the client that called us goes:
+/// it keeps a socket open as long as it wants us, and an interrupt that isn't
+/// ours (`kill` of the client) closes it.
+pub(crate) fn end_with_client(environment: &Environment) {
+    let Some(socket) = environment.non_empty("DOCKER_CLI_PLUGIN_SOCKET") else {
+        return;
+    };
+    let connected = match socket.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name)
+            .and_then(|address| UnixStream::connect_addr(&address)),
+        None => UnixStream::connect(socket),
+    };
+    let Ok(mut stream) = connected else {
+        // A client that doesn't listen can't call us back.
+        return;
+    };
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        // Nothing is ever sent; an error ends it as well.
+        while matches!(stream.read(&mut byte), Ok(count) if count > 0) {}
+        if let Ok(own) = sys::process::own_identity() {
+            let _ = sys::process::kill(&own, Signal::TERM.number());
+        }
+    });
+}
+
 /// Argv without what the client put before our own words.
 pub(crate) fn own_args(args: Vec<OsString>) -> Vec<OsString> {
     match position_of_compose(&args) {
@@ -52,25 +85,29 @@ pub(crate) fn own_args(args: Vec<OsString>) -> Vec<OsString> {
 
 /// Where `compose` stands when only the client's flags stand before it.
 fn position_of_compose(args: &[OsString]) -> Option<usize> {
+    let at = client_flags(args);
+    args.get(at).filter(|word| *word == "compose").map(|_| at)
+}
+
+/// Where the first word stands behind the program's name that is none of the
+/// client's own flags.
+pub(crate) fn client_flags(args: &[OsString]) -> usize {
     let mut words = args.iter().enumerate().skip(1);
     while let Some((at, word)) = words.next() {
-        let word = word.to_str()?;
-        if word == "compose" {
-            return Some(at);
-        }
-        let (name, value) = match word.split_once('=') {
+        let Some(word) = word.to_str() else { return at };
+        let (name, has_value) = match word.split_once('=') {
             Some((name, _)) => (name, true),
             None => (word, false),
         };
         if VALUED.contains(&name) {
-            if !value {
+            if !has_value {
                 words.next();
             }
         } else if !BARE.contains(&name) {
-            return None;
+            return at;
         }
     }
-    None
+    args.len()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::event::{self, Event};
 use crate::image;
 use crate::model::{ImageSource, Project, ProjectName, ServiceName};
 use crate::plan::{self, Confirmation, ImageIds, Orphans, Recreate, RmOptions, Subject, UpOptions};
-use crate::protocol::control::{self, Apply, Command, FailureKind, Request};
+use crate::protocol::control::{self, Apply, Command, FailureKind, Lease, Request};
 use crate::store::Root;
 use crate::supervisor::client::{Answer, Client, Error, Notice};
 
@@ -441,12 +441,38 @@ pub(crate) fn orphans(context: &Context, remove: bool) -> anyhow::Result<Orphans
     }
 }
 
+/// Ties a project to a process, or lets it live by itself again with None.
+pub(crate) fn lease(
+    context: &Context,
+    name: &ProjectName,
+    lease: Option<Lease>,
+) -> anyhow::Result<()> {
+    let client = client(context, name)?;
+    block_on(async {
+        let (_keep, mut signals) = mpsc::channel(1);
+        let request = Request::Lease(lease);
+        let sent = client.send(request, &[], &mut |_| {}, &mut signals).await;
+        sent.map(|_| ()).map_err(describe)
+    })
+}
+
 /// Loads the project and has it brought up; gives what was loaded.
 pub(crate) fn bring_up(
     context: &Context,
     options: UpOptions,
     choice: &Choice,
     title: &str,
+) -> anyhow::Result<Project> {
+    bring_up_for(context, options, choice, title, None)
+}
+
+/// As [`bring_up`], for a process that the project is tied to.
+pub(crate) fn bring_up_for(
+    context: &Context,
+    options: UpOptions,
+    choice: &Choice,
+    title: &str,
+    owner: Option<Lease>,
 ) -> anyhow::Result<Project> {
     let (project, options) = prepare_up(context, options, choice)?;
     if context.settings.dry_run {
@@ -461,6 +487,9 @@ pub(crate) fn bring_up(
             title,
         )?;
         return Ok(project);
+    }
+    if owner.is_some() {
+        lease(context, &project.name, owner)?;
     }
     block_on(apply(
         context,

@@ -13,7 +13,7 @@ pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Files of the disk. Standard input is read once and kept: a load asks for
 /// it several times.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct DiskSource {
     stdin: std::cell::OnceCell<Result<Vec<u8>, ReadError>>,
 }

@@ -130,7 +130,10 @@ fn obstacles_in(nftables: &mut Nftables) -> Result<Vec<Obstacle>, Error> {
 }
 
 /// Removes tables by name; what isn't there is no error.
-pub(super) fn remove_tables(names: &[String]) -> Result<(), Error> {
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn remove_tables(names: &[String]) -> Result<(), Error> {
     let mut nftables = Nftables::open()?;
     remove_present(&mut nftables, names)
 }

@@ -199,6 +199,21 @@ pub fn remains(engine: &EngineId) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
+/// The firewall tables of an engine's projects, each with its project's name.
+///
+/// # Errors
+/// When the kernel can't be asked.
+pub fn project_tables(engine: &EngineId) -> Result<Vec<(String, String)>, Error> {
+    let prefix = format!("{TABLE_PREFIX}{engine}-");
+    let tables = Nftables::open()?.tables()?.into_iter();
+    Ok(tables
+        .filter_map(|(name, _)| {
+            let project = name.strip_prefix(&prefix)?.to_owned();
+            Some((name, project))
+        })
+        .collect())
+}
+
 /// Removes every bridge and firewall table of an engine.
 ///
 /// # Errors

@@ -7,10 +7,12 @@
 //! again after a lost connection: reconciling is idempotent, and `Run` and
 //! `Exec` carry an id that starts one process only.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
-use crate::model::{ContainerId, Outcome, Project};
+use crate::model::{ContainerId, Outcome, ProcessIdentity, Project};
 use crate::plan::{
     DownOptions, KillOptions, PauseOptions, RestartOptions, RmOptions, RunOptions, StartOptions,
     StopOptions, UpOptions,
@@ -50,6 +52,10 @@ pub enum Request {
     /// for its output; what is written to it goes into the one descriptor that
     /// comes back with `Started`: its terminal's master or its stdin.
     Attach(ContainerId),
+    /// Something about one container, whatever service it is of.
+    Container(OneContainer),
+    /// The project lives as long as a process from now on, or by itself again.
+    Lease(Option<Lease>),
     /// Project events as they come, until the connection closes.
     Events,
     /// Ends the supervisor and its keeper if nothing of the project lives.
@@ -103,6 +109,9 @@ pub struct Run {
     pub use_aliases: bool,
     /// Where its streams go.
     pub streams: Streams,
+    /// Whether the project is made for this container alone and goes with it.
+    #[serde(default)]
+    pub throw_away: bool,
 }
 
 /// `rcompose exec`.
@@ -124,6 +133,54 @@ pub struct Exec {
     pub privileged: bool,
     /// Where its streams go.
     pub streams: Streams,
+}
+
+/// What is asked of one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneContainer {
+    /// The container.
+    pub container: ContainerId,
+    /// What is to be done.
+    pub action: ContainerAction,
+}
+
+/// What can be done to one container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerAction {
+    /// Start it; one that runs is left alone.
+    Start,
+    /// Stop it; one that has ended is left alone.
+    Stop {
+        /// Time before SIGKILL instead of the container's own.
+        timeout: Option<Duration>,
+    },
+    /// Stop and start it.
+    Restart {
+        /// Time before SIGKILL instead of the container's own.
+        timeout: Option<Duration>,
+    },
+    /// Send a signal to its first process.
+    Kill {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// Remove it.
+    Remove {
+        /// Also while it runs.
+        force: bool,
+        /// Anonymous volumes go too.
+        volumes: bool,
+    },
+}
+
+/// Whom the project lives for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The process; the project goes down when it ends, however it does.
+    pub owner: ProcessIdentity,
+    /// Whether named volumes go with the project then.
+    pub removes_volumes: bool,
 }
 
 /// Where the streams of a `run` or `exec` go.

@@ -7,6 +7,7 @@
 //! does not know what a container does with them.
 
 pub mod claim;
+mod lease;
 pub mod lock;
 pub mod network;
 pub mod project;
@@ -17,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use claim::{Claims, Owner};
+pub use lease::LeaseRecord;
 pub use lock::FileLock;
 pub use network::{NetworkRecord, NetworkStore};
 pub use project::{ProjectRecord, ProjectStore};

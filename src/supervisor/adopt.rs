@@ -47,6 +47,7 @@ impl Host {
             }
         }
         self.refresh_zone();
+        self.adopt_lease();
         self.idle.notify_one();
         Ok(())
     }

@@ -39,14 +39,26 @@ impl Host {
         let plan = self.plan(desired, &apply.command).await?;
         self.carry_out(&plan, conversation, apply.parallel).await?;
         if is_down && self.table.borrow().iter().next().is_none() {
-            // From here on nobody is served: whoever comes starts another pair,
-            // in folders of its own.
-            self.is_leaving.set(true);
-            self.release_volumes(removes_volumes).await;
-            self.store.remove()?;
+            self.end_project(removes_volumes).await?;
         }
         drop(turn);
         Ok(())
+    }
+
+    /// The last step of taking a project down, when no container is left.
+    pub(crate) async fn end_project(&self, removes_volumes: bool) -> Result<(), Error> {
+        // From here on nobody is served: whoever comes starts another pair,
+        // in folders of its own.
+        self.is_leaving.set(true);
+        self.lease.borrow_mut().take();
+        let has_forwards =
+            matches!(&*self.forwards.borrow(), Some(forwards) if !forwards.is_empty());
+        if has_forwards {
+            // The kernel refused before; nobody will ask it after this.
+            self.refresh_forwards().await?;
+        }
+        self.release_volumes(removes_volumes).await;
+        Ok(self.store.remove()?)
     }
 
     /// Unmounts what the options of volumes mounted; their data stays. With
@@ -103,7 +115,11 @@ impl Host {
 
     /// Plans a command: on the project that came with it, else on the one that
     /// was applied last.
-    async fn plan(&self, desired: Option<Project>, command: &Command) -> Result<Plan, Error> {
+    pub(crate) async fn plan(
+        &self,
+        desired: Option<Project>,
+        command: &Command,
+    ) -> Result<Plan, Error> {
         let applied = self.project.borrow().clone();
         let project = desired.map(Rc::new).or(applied);
         let observed = self.observe().await?;

@@ -14,10 +14,10 @@ use crate::event::{Event, ProjectEvent};
 use crate::model::{ContainerId, ContainerRecord, Project};
 use crate::protocol::control::Request;
 use crate::protocol::keeper::{SpawnId, SpawnState};
-use crate::store::{ProjectStore, Root};
+use crate::store::{LeaseRecord, ProjectStore, Root};
 use crate::supervisor::Error;
 use crate::supervisor::link::Link;
-use crate::supervisor::live::Table;
+use crate::supervisor::live::{Table, Task};
 use crate::supervisor::neighbours::Neighbours;
 use crate::supervisor::sandbox::HOST_RESOLV_CONF;
 use crate::supervisor::server::{Conversation, Listener};
@@ -67,12 +67,16 @@ pub(crate) struct Host {
     /// The kernel's paths of published ports as they are set; None before this
     /// supervisor has set them.
     pub forwards: RefCell<Option<Vec<Forward>>>,
+    /// Held while they are being set: an older list must not come last.
+    pub forwarding: Mutex<()>,
     /// Bridges that are known to be up.
     pub known_bridges: RefCell<BTreeSet<String>>,
     /// Clients that are told warnings.
     pub listeners: RefCell<Vec<Listener>>,
     /// Bridges that nobody needs any more; removed together when there is time.
     pub doomed_bridges: RefCell<Vec<String>>,
+    /// Waits for the end of the process that the project lives for.
+    pub lease: RefCell<Option<Task>>,
     /// Told when it may be time to leave.
     pub idle: Notify,
     /// Whether the project is down and the supervisor about to leave.
@@ -102,9 +106,11 @@ impl Host {
             starts: Semaphore::new(STARTS_MAX),
             waiters: RefCell::new(HashMap::new()),
             forwards: RefCell::new(None),
+            forwarding: Mutex::new(()),
             known_bridges: RefCell::new(BTreeSet::new()),
             listeners: RefCell::new(Vec::new()),
             doomed_bridges: RefCell::new(Vec::new()),
+            lease: RefCell::new(None),
             idle: Notify::new(),
             is_leaving: Cell::new(false),
             knows_obstacles: Cell::new(false),
@@ -128,6 +134,12 @@ impl Host {
             Request::Run(run) => self.run_one_off(*run, conversation).await,
             Request::Exec(exec) => self.exec_for_client(exec, conversation).await,
             Request::Attach(id) => self.attach(&id, conversation).await,
+            Request::Container(wanted) => self.act_on_container(wanted, conversation).await,
+            Request::Lease(Some(lease)) => self.take_lease(LeaseRecord {
+                owner: lease.owner,
+                removes_volumes: lease.removes_volumes,
+            }),
+            Request::Lease(None) => self.end_lease_alone(),
             Request::Events => self.stream_events(conversation).await,
             Request::Retire => Ok(()),
         };

@@ -54,6 +54,9 @@ impl Host {
         {
             self.remove(&id, true, true).await?;
         }
+        // Also after a start that failed; while a container is there it does
+        // nothing.
+        self.put_away().await;
         if let Some(outcome) = result? {
             conversation.frame(ServerFrame::Exited { outcome }, Vec::new());
         }
@@ -67,6 +70,9 @@ impl Host {
         conversation: &mut Conversation,
     ) -> Result<ContainerId, Error> {
         self.adopt_project_for_run(&run.project)?;
+        if run.throw_away {
+            self.store.mark_throw_away()?;
+        }
         let observed = self.observe().await?;
         let images = self.resolve_images(&run.project)?;
         let plan = plan::run(&run.project, &observed, &images, &run.options)?;

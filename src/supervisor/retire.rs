@@ -112,7 +112,7 @@ fn link_error(error: link::Error) -> Error {
 
 /// Returns when nothing runs, nothing will by itself, and nobody is connected.
 /// Whoever had the pair started gets a while to connect.
-async fn until_idle(host: &Host) {
+async fn until_idle(host: &Rc<Host>) {
     let first_client = tokio::time::sleep(FIRST_CLIENT);
     tokio::pin!(first_client);
     let mut is_awaited = true;
@@ -121,8 +121,10 @@ async fn until_idle(host: &Host) {
             () = host.idle.notified() => {}
             () = &mut first_client, if is_awaited => is_awaited = false,
         }
-        let is_active = host.table.borrow().is_active();
+        let is_active = host.table.borrow().is_active() || host.is_leased();
         if !is_active && !host.has_clients() && (host.had_clients() || !is_awaited) {
+            host.put_away().await;
+            host.forget_if_bare();
             return;
         }
     }

@@ -353,7 +353,8 @@ impl Host {
     }
 
     /// Makes the kernel's own path for every published port of the project.
-    async fn refresh_forwards(&self) -> Result<(), Error> {
+    pub(crate) async fn refresh_forwards(&self) -> Result<(), Error> {
+        let _alone = self.forwarding.lock().await;
         let mut forwards = Vec::new();
         for live in self.table.borrow().iter() {
             let Some((endpoints, ports)) = &live.sandbox else {

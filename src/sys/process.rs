@@ -148,6 +148,15 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
+/// Has the kernel kill this process when `parent` ends, which must be its
+/// parent. False when that has ended already. It holds over exec.
+pub fn end_with_parent(parent: i32) -> io::Result<bool> {
+    let signal = rustix::process::Signal::KILL;
+    rustix::process::set_parent_process_death_signal(Some(signal))?;
+    let own = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    Ok(own == Some(parent))
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;

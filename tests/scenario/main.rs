@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod build;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod ends;
@@ -27,6 +29,8 @@ mod images;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod nouns;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod registry;
@@ -40,6 +44,8 @@ mod storms;
 mod supervisor;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod ties;
 #[cfg(test)]
 mod verbs;
 #[cfg(test)]

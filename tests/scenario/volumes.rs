@@ -149,3 +149,25 @@ secrets: {password: {file: ./password}}
         );
     });
 }
+
+#[test]
+fn down_v_takes_the_volumes_of_the_whole_project() {
+    scenario("down -v after `up SERVICE` goes by the files", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}
+  db: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL, volumes: ['data:/data']}
+volumes: {data: {}}
+",
+        );
+        s.step("the whole", rcompose("up -d"), [exits(0)]);
+        s.step("a part again", rcompose("up -d web"), [exits(0)]);
+        s.step(
+            "down -v",
+            rcompose("down -v -t 0"),
+            [exits(0), says("Volume demo_data  Removed")],
+        );
+    });
+}

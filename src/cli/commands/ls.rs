@@ -32,6 +32,10 @@ impl Args {
         let root = context.store()?;
         let mut containers = Vec::new();
         for project in root.projects()? {
+            // As with docker, a container of `container run` is no project.
+            if root.project(&project).is_throw_away() {
+                continue;
+            }
             if names.is_empty() || names.iter().any(|name| name.is_match(project.as_str())) {
                 containers.extend(records::containers(root, &project)?);
             }

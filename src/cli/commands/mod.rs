@@ -7,22 +7,28 @@
 pub(crate) mod attach;
 pub(crate) mod build;
 pub(crate) mod builder;
+pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod container;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod docker;
 pub(crate) mod down;
 pub(crate) mod env;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod export;
+pub(crate) mod gc;
 pub(crate) mod image;
 pub(crate) mod images;
+pub(crate) mod install;
 pub(crate) mod kill;
 pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod network;
 pub(crate) mod nouns;
 pub(crate) mod pause;
@@ -40,6 +46,7 @@ pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod system;
+pub(crate) mod test;
 pub(crate) mod top;
 pub(crate) mod unpause;
 pub(crate) mod up;
@@ -63,6 +70,8 @@ pub(crate) enum Command {
     Builder(builder::Args),
     /// Attach local standard input, output, and error streams to a service's running container
     Attach(attach::Args),
+    /// Print the completion script of a shell
+    Completion(completion::Args),
     /// Parse, resolve and render compose file in canonical format
     #[command(alias = "convert")]
     Config(config::Args),
@@ -72,8 +81,13 @@ pub(crate) enum Command {
     Image(image::Args),
     /// Copy files/folders between a service container and the local filesystem
     Cp(cp::Args),
+    /// Manage containers of every project, and run one without a Compose file
+    Container(container::Args),
     /// Creates containers for a service
     Create(create::Args),
+    /// What only the docker client has, for programs that call it
+    #[command(hide = true)]
+    Docker(docker::Args),
     /// Stop and remove containers, networks
     Down(down::Args),
     /// Print where services are reached, as variables for a shell or a test
@@ -84,6 +98,10 @@ pub(crate) enum Command {
     Exec(exec::Args),
     /// Export a service container's filesystem as a tar archive
     Export(export::Args),
+    /// Find and remove what crashes left
+    Gc(gc::Args),
+    /// Make this program known to the docker client, to shells and to man
+    Install(install::Args),
     /// Force stop service containers
     Kill(kill::Args),
     /// Write down the digests of the project's images
@@ -96,6 +114,8 @@ pub(crate) enum Command {
     Logs(logs::Args),
     /// List running compose projects
     Ls(ls::Args),
+    /// Print a manual page
+    Man(man::Args),
     /// Manage networks
     Network(network::Args),
     /// Show what up would do, and why, without doing it (exit code 2 when there is something to do)
@@ -124,10 +144,12 @@ pub(crate) enum Command {
     Start(start::Args),
     /// Stop services
     Stop(stop::Args),
-    /// Manage this engine
-    System(system::Args),
     /// Display a live stream of container(s) resource usage statistics
     Stats(stats::Args),
+    /// Manage the engine
+    System(system::Args),
+    /// Bring the project up, run a command against it, and take it down again
+    Test(test::Args),
     /// Display the running processes
     Top(top::Args),
     /// Unpause services
@@ -155,18 +177,24 @@ impl Command {
             Self::Images(args) => args.run(context),
             Self::Image(args) => args.run(context),
             Self::Cp(args) => args.run(context),
+            Self::Completion(args) => args.run(),
+            Self::Container(args) => args.run(context),
             Self::Create(args) => args.run(context),
+            Self::Docker(args) => args.run(context),
             Self::Down(args) => args.run(context),
             Self::Env(args) => args.run(context),
             Self::Events(args) => args.run(context),
             Self::Exec(args) => args.run(context),
             Self::Export(args) => args.run(context),
+            Self::Gc(args) => args.run(context),
+            Self::Install(args) => args.run(context),
             Self::Kill(args) => args.run(context),
             Self::Lock(args) => args.run(context),
             Self::Login(args) => args.run(context),
             Self::Logout(args) => args.run(context),
             Self::Logs(args) => args.run(context),
             Self::Ls(args) => args.run(context),
+            Self::Man(args) => args.run(),
             Self::Network(args) => args.run(context),
             Self::Plan(args) => args.run(context),
             Self::Pause(args) => args.run(context),
@@ -181,8 +209,9 @@ impl Command {
             Self::Scale(args) => args.run(context),
             Self::Start(args) => args.run(context),
             Self::Stop(args) => args.run(context),
-            Self::System(args) => args.run(context),
             Self::Stats(args) => args.run(context),
+            Self::System(args) => args.run(context),
+            Self::Test(args) => args.run(context),
             Self::Top(args) => args.run(context),
             Self::Unpause(args) => args.run(context),
             Self::Up(args) => args.run(context),

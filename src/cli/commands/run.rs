@@ -131,6 +131,7 @@ impl Args {
             project,
             use_aliases: self.use_aliases,
             streams: wish.streams(),
+            throw_away: false,
         }));
         let progress = Progress::start(&context.settings, context.terminal, "run");
         let mut progress = Some(progress);

@@ -65,43 +65,17 @@ impl Args {
         let name = context.project_name()?;
         let known = context.declared_services()?;
         check_services(known.as_deref(), self.service.as_slice())?;
-        let configured = match &self.format {
-            Some(format) => Some(format.clone()),
-            None => docker_config::text(&context.environment, "statsFormat"),
-        };
-        let format = Format::parse(configured.as_deref().unwrap_or("table"))?;
         let root = context.store()?;
-        let memory = usage::memory_total_bytes().context("look-up of the memory's size")?;
-        let containers = || -> anyhow::Result<Vec<ObservedContainer>> {
+        let form = Form {
+            format: self.format.clone(),
+            no_stream: self.no_stream,
+            no_trunc: self.no_trunc,
+        };
+        show(context, &form, &|| {
             let mut containers = records::containers(root, &name)?;
             containers.retain(|container| self.shows(container));
             Ok(containers)
-        };
-        let mut before = (sample(&containers()?, memory), Instant::now());
-        let mut period = FIRST_PERIOD;
-        loop {
-            std::thread::sleep(period);
-            let containers = containers()?;
-            let now = (sample(&containers, memory), Instant::now());
-            let apart = now.1.duration_since(before.1);
-            let rows = containers
-                .iter()
-                .map(|container| self.row(container, &before.0, &now.0, apart))
-                .collect::<Result<Vec<Value>, _>>()?;
-            let text = format.list(Layout::DOCKER, &COLUMNS, &rows)?;
-            if self.no_stream {
-                output::print(&text)?;
-                return Ok(Exit::SUCCESS);
-            }
-            let clear = if context.terminal.stdout {
-                CLEAR_SCREEN
-            } else {
-                ""
-            };
-            output::print(&format!("{clear}{text}"))?;
-            before = now;
-            period = PERIOD;
-        }
+        })
     }
 
     fn shows(&self, container: &ObservedContainer) -> bool {
@@ -109,26 +83,75 @@ impl Args {
         self.service.as_deref().is_none_or(|name| name == service)
             && (self.all || container.state.is_running())
     }
+}
 
-    fn row(
-        &self,
-        container: &ObservedContainer,
-        before: &Samples,
-        now: &Samples,
-        apart: Duration,
-    ) -> Result<Value, serde_json::Error> {
-        let record = &container.record;
-        let id = if self.no_trunc {
-            record.id.as_str()
+/// How the numbers are shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Form {
+    /// `--format`; the docker client's configuration when absent.
+    pub(crate) format: Option<String>,
+    /// Once instead of again and again.
+    pub(crate) no_stream: bool,
+    /// Whole ids.
+    pub(crate) no_trunc: bool,
+}
+
+/// Shows what containers use, looking for them each time.
+pub(crate) fn show(
+    context: &Context,
+    form: &Form,
+    containers: &dyn Fn() -> anyhow::Result<Vec<ObservedContainer>>,
+) -> anyhow::Result<Exit> {
+    let configured = match &form.format {
+        Some(format) => Some(format.clone()),
+        None => docker_config::text(&context.environment, "statsFormat"),
+    };
+    let format = Format::parse(configured.as_deref().unwrap_or("table"))?;
+    let memory = usage::memory_total_bytes().context("look-up of the memory's size")?;
+    let mut before = (sample(&containers()?, memory), Instant::now());
+    let mut period = FIRST_PERIOD;
+    loop {
+        std::thread::sleep(period);
+        let containers = containers()?;
+        let now = (sample(&containers, memory), Instant::now());
+        let apart = now.1.duration_since(before.1);
+        let rows = containers
+            .iter()
+            .map(|container| row_of(container, form, (&before.0, &now.0), apart))
+            .collect::<Result<Vec<Value>, _>>()?;
+        let text = format.list(Layout::DOCKER, &COLUMNS, &rows)?;
+        if form.no_stream {
+            output::print(&text)?;
+            return Ok(Exit::SUCCESS);
+        }
+        let clear = if context.terminal.stdout {
+            CLEAR_SCREEN
         } else {
-            record.id.short()
+            ""
         };
-        // One that has just come is measured from the next time on.
-        let samples = now
-            .get(&record.id)
-            .map(|last| (before.get(&record.id).unwrap_or(last), last));
-        serde_json::to_value(row(id, record.name.as_str(), samples, apart))
+        output::print(&format!("{clear}{text}"))?;
+        before = now;
+        period = PERIOD;
     }
+}
+
+fn row_of(
+    container: &ObservedContainer,
+    form: &Form,
+    (before, now): (&Samples, &Samples),
+    apart: Duration,
+) -> Result<Value, serde_json::Error> {
+    let record = &container.record;
+    let id = if form.no_trunc {
+        record.id.as_str()
+    } else {
+        record.id.short()
+    };
+    // One that has just come is measured from the next time on.
+    let samples = now
+        .get(&record.id)
+        .map(|last| (before.get(&record.id).unwrap_or(last), last));
+    serde_json::to_value(row(id, record.name.as_str(), samples, apart))
 }
 
 fn sample(containers: &[ObservedContainer], memory: u64) -> Samples {

@@ -17,7 +17,7 @@ use crate::cli::output::logs::Dress;
 use crate::cli::session::{self, Interrupts};
 use crate::model::{Project, ServiceName, Signal};
 use crate::plan::{KillOptions, StopOptions, UpOptions};
-use crate::protocol::control::Command;
+use crate::protocol::control::{Command, Lease};
 use crate::sys;
 
 /// Words and orders that may wait.
@@ -109,6 +109,12 @@ pub(crate) struct Args {
     /// Scale SERVICE to NUM instances. Overrides the scale setting in the Compose file if present.
     #[arg(long, value_name = "SERVICE=NUM")]
     pub(crate) scale: Vec<Scale>,
+    /// Take the project down when the process with this id ends, however it does
+    #[arg(long, value_name = "PID", conflicts_with = "tether")]
+    pub(crate) lease: Option<i32>,
+    /// Take the project down when the caller ends: this command when attached, else its parent process
+    #[arg(long)]
+    pub(crate) tether: bool,
     /// Use this timeout in seconds for container shutdown when attached or when containers are already running
     #[arg(short = 't', long, value_name = "SECONDS")]
     pub(crate) timeout: Option<i64>,
@@ -147,12 +153,32 @@ impl Args {
         };
         let is_detached = self.detach || self.wait || self.no_start || context.settings.dry_run;
         if is_detached {
-            session::bring_up(context, options, &choice, "up")?;
+            session::bring_up_for(context, options, &choice, "up", self.owner()?)?;
             return Ok(Exit::SUCCESS);
         }
         let (project, options) = session::prepare_up(context, options, &choice)?;
         let settings = self.foreground(context, &project)?;
+        if let Some(owner) = self.owner()? {
+            session::lease(context, &project.name, Some(owner))?;
+        }
         session::block_on(attached(context, project, options, settings))
+    }
+
+    /// The process that the project is tied to.
+    fn owner(&self) -> anyhow::Result<Option<Lease>> {
+        let is_detached = self.detach || self.wait || self.no_start;
+        let pid = match (self.lease, self.tether) {
+            (Some(pid), _) => pid,
+            (None, true) if is_detached => std::os::unix::process::parent_id().cast_signed(),
+            (None, true) => std::process::id().cast_signed(),
+            (None, false) => return Ok(None),
+        };
+        let owner = sys::process::identity(pid)
+            .map_err(|_| Failure::usage(format!("--lease {pid}: there is no such process")))?;
+        Ok(Some(Lease {
+            owner,
+            removes_volumes: false,
+        }))
     }
 
     fn check(&self) -> anyhow::Result<()> {

@@ -56,6 +56,11 @@ impl Args {
     }
 }
 
+/// An image as `inspect` shows it, by name or id.
+pub(crate) fn object_of(root: &Root, word: &str) -> anyhow::Result<Value> {
+    object(root, &resolve(root, word)?.image)
+}
+
 fn object(root: &Root, image: &Image) -> anyhow::Result<Value> {
     let bytes = image::config_bytes(root, &image.id)
         .map_err(failure)?

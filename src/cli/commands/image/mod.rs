@@ -4,7 +4,7 @@ mod build;
 mod export;
 mod history;
 mod import;
-mod inspect;
+pub(crate) mod inspect;
 mod load;
 mod ls;
 pub(crate) mod prune;

@@ -1,7 +1,7 @@
 //! `network`: the networks of this engine, in the docker client's words.
 
 mod create;
-mod inspect;
+pub(crate) mod inspect;
 mod ls;
 mod rm;
 

@@ -4,6 +4,10 @@ mod df;
 
 use clap::Subcommand;
 
+mod boot;
+mod info;
+
+use crate::cli::commands::gc;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 
@@ -19,6 +23,16 @@ pub(crate) struct Args {
 enum Command {
     /// Show disk usage
     Df(df::Args),
+    /// Have `restart: always` and `unless-stopped` hold over a reboot no longer
+    Disable(boot::DisableArgs),
+    /// Have `restart: always` and `unless-stopped` hold over a reboot (a systemd unit)
+    Enable(boot::EnableArgs),
+    /// Remove what crashes left
+    Gc(gc::Args),
+    /// Display engine-wide information
+    Info(info::Args),
+    /// Start what a reboot stopped, as restart policies say
+    Resume(boot::ResumeArgs),
 }
 
 impl Args {
@@ -26,6 +40,11 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
             Command::Df(args) => args.run(context),
+            Command::Disable(args) => args.run(context),
+            Command::Enable(args) => args.run(context),
+            Command::Gc(args) => args.run(context),
+            Command::Info(args) => args.run(context),
+            Command::Resume(args) => args.run(context),
         }
     }
 }

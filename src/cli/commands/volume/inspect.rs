@@ -1,9 +1,12 @@
 //! `volume inspect`: everything about a volume, in docker's shape.
 
+use serde_json::Value;
+
 use crate::cli::commands::nouns;
 use crate::cli::commands::volume::mountpoint;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::store::Root;
 use crate::view::resource;
 use crate::volume;
 
@@ -23,15 +26,20 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let root = context.store()?;
         nouns::inspect(&self.volumes, self.format.as_deref(), |name| {
-            let missing = || Failure::project(format!("get {name}: no such volume"));
-            let found = match volume::get(root, name) {
-                Ok(found) => found,
-                // A name that none can have names none.
-                Err(volume::Error::Name(_)) => None,
-                Err(error) => return Err(error.into()),
-            };
-            let found = found.ok_or_else(missing)?;
-            Ok(resource::volume(&found, &mountpoint(root, name)))
+            object(root, name)
         })
     }
+}
+
+/// A volume as `inspect` shows it.
+pub(crate) fn object(root: &Root, name: &str) -> anyhow::Result<Value> {
+    let missing = || Failure::project(format!("get {name}: no such volume"));
+    let found = match volume::get(root, name) {
+        Ok(found) => found,
+        // A name that none can have names none.
+        Err(volume::Error::Name(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let found = found.ok_or_else(missing)?;
+    Ok(resource::volume(&found, &mountpoint(root, name)))
 }

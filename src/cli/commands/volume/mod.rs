@@ -1,7 +1,7 @@
 //! `volume`: the volumes of this engine, in the docker client's words.
 
 mod create;
-mod inspect;
+pub(crate) mod inspect;
 pub(crate) mod ls;
 mod prune;
 mod rm;
