@@ -102,7 +102,7 @@ fn no_privileges() {
         s.step(
             "another user",
             shell("chmod 755 . ..; setpriv --reuid=65534 --regid=65534 --clear-groups env RCOMPOSE_ROOT=/tmp/nobody-$$ \"$RCOMPOSE\" up -d"),
-            [fails(), says("root")],
+            [fails(), says("only root"), says("run it as root")],
         );
     });
 }

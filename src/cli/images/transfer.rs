@@ -10,6 +10,7 @@ use crate::image::{self, LayerStep, PullEvent, Pulled, PushEvent, Pushed, Wanted
 use crate::oci::{Digest, Reference};
 use crate::registry;
 use crate::store::Root;
+use crate::sys::tree;
 
 /// Draws what is transferred.
 #[derive(Debug)]
@@ -64,6 +65,7 @@ impl Transfer {
         wanted: &[Wanted],
         forgiven: &[bool],
     ) -> anyhow::Result<Vec<Result<Pulled, image::Error>>> {
+        needs_root()?;
         let client = client(context)?;
         let names: Vec<String> = wanted.iter().map(|w| w.reference.familiar()).collect();
         for name in &names {
@@ -187,6 +189,18 @@ fn pushed(event: PushEvent) -> Step {
         PushEvent::Existing => (LayerStatus::ExistingThere, None),
         PushEvent::Mounted => (LayerStatus::Mounted, None),
     }
+}
+
+/// An image's files have owners, and only root may give them.
+fn needs_root() -> Result<(), Failure> {
+    if tree::own_ids().0 == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Environment,
+        "pull of images: only root may give files their owners",
+    )
+    .with_hint("run it as root"))
 }
 
 /// A client with the user's settings and credentials.
