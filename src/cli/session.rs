@@ -22,7 +22,10 @@ use crate::engine::observe;
 use crate::event::{self, Event};
 use crate::image;
 use crate::model::{ImageSource, Project, ProjectName, ServiceName};
-use crate::plan::{self, Confirmation, ImageIds, Orphans, Recreate, RmOptions, Subject, UpOptions};
+use crate::plan::{
+    self, Confirmation, ImageIds, Orphans, Plan, Recreate, RmOptions, RunOptions, Subject,
+    UpOptions,
+};
 use crate::protocol::control::{self, Apply, Command, FailureKind, Lease, Request};
 use crate::store::Root;
 use crate::supervisor::client::{Answer, Client, Error, Notice};
@@ -93,6 +96,25 @@ pub(crate) async fn carry(
     };
     progress.finish();
     result.map(|_| ()).map_err(describe)
+}
+
+/// Has a command carried out on what exists without a word about it.
+pub(crate) fn silently(
+    context: &Context,
+    name: &ProjectName,
+    command: Command,
+) -> anyhow::Result<()> {
+    let client = client(context, name)?;
+    block_on(async {
+        let (_keep, mut signals) = mpsc::channel(1);
+        let request = Request::Apply(Box::new(Apply {
+            project: None,
+            command,
+            parallel: None,
+        }));
+        let done = client.send(request, &[], &mut |_| {}, &mut signals).await;
+        done.map(|_| ()).map_err(describe)
+    })
 }
 
 /// Draws an event; warnings go above the progress.
@@ -325,6 +347,24 @@ pub(crate) fn dry_run(
         Command::Unpause(options) => plan::unpause(&subject, options),
     }
     .map_err(|error| Failure::project(error.to_string()))?;
+    show_plan(context, &plan, title)
+}
+
+/// Shows what a `run` would do, and does nothing.
+pub(crate) fn dry_run_of_one(
+    context: &Context,
+    project: &Project,
+    options: &RunOptions,
+) -> anyhow::Result<Exit> {
+    let root = open_root(context)?;
+    let observed = observe::observe(&root, &project.name, Some(project))?.observed;
+    let plan = plan::run(project, &observed, &image_ids(&root, project)?, options)
+        .map_err(|error| Failure::project(error.to_string()))?;
+    show_plan(context, &plan, "run")
+}
+
+/// Shows a plan as if it were carried out, and then the plan itself.
+fn show_plan(context: &Context, plan: &Plan, title: &str) -> anyhow::Result<Exit> {
     let progress = Progress::start(&context.settings, context.terminal, title);
     for warning in plan.warnings() {
         progress.event(&Event::Warning(warning.clone()));
@@ -349,7 +389,7 @@ pub(crate) fn dry_run(
         }
     }
     progress.finish();
-    output::print(&plan::explain(&plan))?;
+    output::print(&plan::explain(plan))?;
     Ok(Exit::SUCCESS)
 }
 

@@ -4,7 +4,7 @@
 //! siblings of its dependencies still wait. Failures skip what needed the
 //! operation and nothing else; at the end what can't stand alone is undone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::world::{Outcome, Patience, World};
 use crate::event::{Event, Progress, Status};
-use crate::model::ContainerId;
+use crate::model::{ContainerId, ContainerName};
 use crate::plan::{
     self, Cause, Completion, Container, ContainerRef, Node, OpId, Operation, Plan, Schedule, Undo,
 };
@@ -54,6 +54,7 @@ pub async fn execute<W: World>(
     let (mut schedule, ready) = Schedule::new(plan);
     let mut ready = VecDeque::from(ready);
     let mut working = 0;
+    let mut done: HashSet<OpId> = HashSet::new();
     let mut running: FuturesUnordered<LocalBoxFuture<'_, Ended<W::Error>>> =
         FuturesUnordered::new();
     let mut created: HashMap<ContainerRef, ContainerId> = HashMap::new();
@@ -122,9 +123,18 @@ pub async fn execute<W: World>(
             schedule.cancel();
             ready.clear();
         }
+        if completion == Completion::Done {
+            done.insert(ended.id);
+        }
         ready.extend(schedule.complete(ended.id, completion).ready);
     }
-    for undo in schedule.undo(plan) {
+    let undos = schedule.undo(plan);
+    for name in stranded(plan, &done, &undos) {
+        show(Event::Warning(format!(
+            "container {name} stays stopped: it waits for a dependency that is not ready; the next `up` starts it once that is"
+        )));
+    }
+    for undo in undos {
         if let Err(error) = take_back(world, &undo, &created).await {
             failures.push(error);
         }
@@ -136,6 +146,32 @@ pub async fn execute<W: World>(
     } else {
         Ok(())
     }
+}
+
+/// Names of containers that the plan stopped, didn't start and won't start again.
+fn stranded(plan: &Plan, done: &HashSet<OpId>, undos: &[Undo]) -> Vec<ContainerName> {
+    let is_stopped = |reference: &ContainerRef| {
+        plan.operations().iter().any(|node| {
+            matches!(&node.operation, Operation::StopContainer(op) if op.container.reference == *reference)
+                && done.contains(&node.id)
+        })
+    };
+    let starts_again = |reference: &ContainerRef| {
+        undos
+            .iter()
+            .any(|undo| matches!(undo, Undo::StartAgain { container } if container == reference))
+    };
+    let starts = plan
+        .operations()
+        .iter()
+        .filter_map(|node| match &node.operation {
+            Operation::StartContainer(op) if !done.contains(&node.id) => Some(&op.container),
+            _ => None,
+        });
+    starts
+        .filter(|container| is_stopped(&container.reference) && !starts_again(&container.reference))
+        .map(|container| container.name.clone())
+        .collect()
 }
 
 /// Takes the next operation that may begin: waiting is always possible, work
@@ -504,11 +540,13 @@ mod tests {
         token: &CancellationToken,
     ) -> (Result<(), Error<Refused>>, Vec<String>) {
         let told = RefCell::new(Vec::new());
-        let show = |event| {
-            if let Event::Progress(progress) = event {
+        let show = |event| match event {
+            Event::Progress(progress) => {
                 told.borrow_mut()
-                    .push(format!("{} {}", progress.name, progress.status.as_str()));
+                    .push(format!("{} {}", progress.name, progress.status.as_str()))
             }
+            Event::Warning(text) => told.borrow_mut().push(text),
+            Event::Layer(_) | Event::Project(_) => {}
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -584,6 +622,42 @@ mod tests {
         let (result, _) = run(&stack(), &world, &token);
         assert!(matches!(result, Err(Error::Cancelled)));
         assert_eq!(world.position("await db"), None);
+    }
+
+    #[test]
+    fn who_stays_stopped_is_told() {
+        let existing = || Container {
+            reference: ContainerRef::Existing(ContainerId::from_random([7; 32])),
+            ..container("web")
+        };
+        let cause = || Cause::DependencyRestarted("db".parse().unwrap());
+        let mut plan = Plan::new("p".parse().unwrap());
+        let stop = Operation::StopContainer(StopContainer {
+            container: existing(),
+            timeout: None,
+        });
+        let stop = plan.push(stop, cause(), &[]);
+        let gate = Operation::AwaitGate(AwaitGate {
+            dependency: "db".parse().unwrap(),
+            containers: vec![existing()],
+            condition: Readiness::Healthy,
+            required: true,
+        });
+        let gate = plan.push(gate, Cause::Wait, &[stop]);
+        let start = Operation::StartContainer(StartContainer {
+            container: existing(),
+        });
+        plan.push(start, cause(), &[gate]);
+        let world = Fake {
+            refuses: Some("await db"),
+            ..Fake::default()
+        };
+        let (result, told) = run(&plan, &world, &CancellationToken::new());
+        assert!(result.is_err());
+        let is_explained = told
+            .iter()
+            .any(|line| line.starts_with("container p-web-1 stays stopped"));
+        assert_ne!(is_explained, world.position("start again").is_some());
     }
 
     #[test]

@@ -418,6 +418,13 @@ pub fn visit<T: Send>(
     })?
 }
 
+/// The folder that has what a container wrote to its root file system, as
+/// overlay keeps it.
+#[must_use]
+pub fn writes(root: &Root, record: &ContainerRecord) -> PathBuf {
+    Snapshot::inside(&root.project(&record.project).container_dir(&record.id)).upper
+}
+
 /// Writes everything that a container's root file system holds as a tar
 /// archive, running or not; what is mounted in it isn't part of it.
 ///
@@ -425,8 +432,7 @@ pub fn visit<T: Send>(
 /// When something can't be read or written.
 pub fn export<W: Write>(root: &Root, container: &ObservedContainer, out: W) -> Result<W, Error> {
     let record = &container.record;
-    let snapshot = Snapshot::inside(&root.project(&record.project).container_dir(&record.id));
-    let layers = std::iter::once(snapshot.upper).chain(lowers(root, record)?);
+    let layers = std::iter::once(writes(root, record)).chain(lowers(root, record)?);
     let tree = Merged::open(layers).map_err(|source| Error::Reach {
         name: format!("container {}", record.name),
         source,

@@ -54,7 +54,9 @@ pub(crate) fn make(
         let Some(Resource::Managed(resource)) = resource else {
             return Err(failed(io::Error::new(
                 io::ErrorKind::Unsupported,
-                "external secrets and configs are not supported",
+                format!(
+                    "unsupported external {what}: declare its `file`, `environment` or `content`"
+                ),
             )));
         };
         let path = match (&resource.source, is_plain(mount)) {

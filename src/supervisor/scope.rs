@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,9 @@ use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::remove::Removal;
 use crate::supervisor::start::Streams;
 use crate::{sys, volume};
+
+/// How long a cancelled command waits for starts and stops that are under way.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// One command's view of the host.
 #[derive(Debug)]
@@ -75,6 +79,13 @@ impl Scope {
     /// The master of the one-off container's terminal.
     pub(crate) fn take_terminal(&self) -> Option<OwnedFd> {
         self.terminal.borrow_mut().take()
+    }
+
+    /// Waits until the command is cancelled and what was under way had time to
+    /// come to its end: a hook may never.
+    async fn given_up(&self) {
+        self.cancelled.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
     }
 
     fn project(&self) -> Result<&Rc<Project>, Error> {
@@ -180,10 +191,12 @@ impl World for Scope {
         } else {
             None
         };
-        let terminal = self
-            .host
-            .start(id, asked.unwrap_or(Streams::Logged))
-            .await?;
+        let start = self.host.start(id, asked.unwrap_or(Streams::Logged));
+        // A start that a hook holds up goes on by itself and is waited for no more.
+        let terminal = tokio::select! {
+            started = start => started?,
+            () = self.given_up() => return Ok(Outcome::Withdrawn),
+        };
         if is_one_off {
             *self.terminal.borrow_mut() = terminal;
         }
@@ -191,7 +204,10 @@ impl World for Scope {
     }
 
     async fn stop_container(&self, id: &ContainerId, op: &StopContainer) -> Result<Outcome, Error> {
-        self.host.stop(id, op.timeout).await?;
+        tokio::select! {
+            stopped = self.host.stop(id, op.timeout) => stopped?,
+            () = self.given_up() => return Ok(Outcome::Withdrawn),
+        }
         Ok(Outcome::Done)
     }
 

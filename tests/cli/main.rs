@@ -8,3 +8,5 @@ mod engine;
 mod reading;
 #[cfg(test)]
 mod words;
+#[cfg(test)]
+mod yardstick;

@@ -203,3 +203,81 @@ fn what_is_not_there() {
         );
     });
 }
+
+#[test]
+fn dry_runs() {
+    scenario("--dry-run changes nothing, whatever the command", |s| {
+        s.load_busybox();
+        s.compose("services: {web: {image: 'busybox:local', command: [sleep, '1000']}}\n");
+        s.step(
+            "up",
+            shell("$RCOMPOSE up -d; $RCOMPOSE ps -q >before"),
+            [exits(0)],
+        );
+        s.file(
+            "compose.yaml",
+            "services: {web: {image: 'busybox:local', command: [sleep, '2000']}}\n",
+        );
+        for command in [
+            "up -d",
+            "create",
+            "stop",
+            "kill",
+            "restart",
+            "pause",
+            "rm -sf",
+            "down -v",
+            "scale web=3",
+            "run --rm -T web touch /new",
+            "exec -T web touch /new",
+            "cp compose.yaml web:/new",
+            "commit web x:1",
+            "export -o new.tar web",
+        ] {
+            s.step(
+                command,
+                rcompose(&format!("--dry-run {command}")),
+                [exits(0), state("web", "running")],
+            );
+        }
+        s.step(
+            "nothing has changed",
+            shell("$RCOMPOSE ps -aq | diff - before; test ! -e new.tar; $RCOMPOSE exec -T web test ! -e /new; $RCOMPOSE image ls -q | wc -l"),
+            [exits(0), prints("1")],
+        );
+    });
+}
+
+#[test]
+fn who_is_left_alone() {
+    scenario("what ends with a command, and what doesn't", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  db: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}
+  web:
+    image: busybox:local
+    command: [sh, -c, 'trap \"exit 0\" TERM; while :; do sleep 0.05; done']
+    depends_on: [db]
+",
+        );
+        s.step("up of one", background("up", rcompose("up web")), []);
+        s.step(
+            "it runs",
+            shell("until $RCOMPOSE ps -q web | grep -q .; do sleep 0.05; done"),
+            [exits(0), state("db", "running")],
+        );
+        s.step("Ctrl-C", interrupt("up"), []);
+        s.step(
+            "stops what was named and no dependency",
+            join("up"),
+            [exits(130), state("web", "exited"), state("db", "running")],
+        );
+        s.step(
+            "SIGTERM ends run --rm with its container",
+            shell("$RCOMPOSE run --rm --no-deps -T web & sleep 0.7; kill -TERM $!; wait $! || true; $RCOMPOSE ps -a --format '{{.Name}}' | grep -c run || true"),
+            [prints("0")],
+        );
+    });
+}

@@ -34,6 +34,11 @@ services:
             [prints_exactly("demo-web-1\ndemo-web-2\n")],
         );
         s.step(
+            "config --hash is the containers' label",
+            shell("hash=$($RCOMPOSE config --hash web | cut -d' ' -f2); $RCOMPOSE ps --format json web | grep -c \"config-hash=$hash\""),
+            [exits(0), prints("2")],
+        );
+        s.step(
             "an unknown service",
             rcompose("scale wep=2"),
             [exits(1), says("no such service: wep")],

@@ -194,3 +194,48 @@ volumes: {data: {}}
         },
     );
 }
+
+#[test]
+fn committing() {
+    scenario("commit makes an image of what a container wrote", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  web: {image: 'busybox:local', command: [sh, -c, 'echo kept >/kept; exec sleep 1000'], scale: 2}
+  copy: {image: 'local/kept:1', command: [sh, -c, 'cat /kept /second; echo $$WORD'], profiles: [copy]}
+",
+        );
+        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.step(
+            "write into the second",
+            rcompose("exec -T --index 2 web sh -c 'echo two >/second'"),
+            [exits(0)],
+        );
+        s.step(
+            "commit the second",
+            rcompose("commit --index 2 -a me -m why -c 'ENV WORD=changed' web local/kept:1"),
+            [
+                exits(0),
+                prints("sha256:"),
+                says("Committed"),
+                state("web", "running"),
+            ],
+        );
+        s.step(
+            "run it",
+            rcompose("--progress quiet run --rm -T copy"),
+            [exits(0), prints_exactly("kept\ntwo\nchanged\n")],
+        );
+        s.step(
+            "a bad change",
+            rcompose("commit -c 'NOPE x' web"),
+            [exits(1), says("NOPE")],
+        );
+        s.step(
+            "an unknown service",
+            rcompose("commit wep"),
+            [exits(1), says("did you mean web?")],
+        );
+    });
+}

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::process::{self, Wish};
-use crate::cli::{session, target};
+use crate::cli::{output, session, target};
 use crate::model::ContainerId;
 use crate::protocol::control::{Exec, Request};
 use crate::sys;
@@ -59,6 +59,14 @@ impl Args {
         } else {
             Wish::settle(context.terminal, self.tty, self.no_tty, self.interactive)?
         };
+        if context.settings.dry_run {
+            output::notice(&format!(
+                " DRY-RUN MODE -  exec in {}: {}",
+                container.record.name,
+                argv.join(" ")
+            ));
+            return Ok(Exit::SUCCESS);
+        }
         let client = session::client(context, &name)?;
         let request = Request::Exec(Exec {
             id: format!("exec.{}", random_id()?),

@@ -7,6 +7,7 @@
 pub(crate) mod attach;
 pub(crate) mod build;
 pub(crate) mod builder;
+pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod container;
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Attach(attach::Args),
     /// Print the completion script of a shell
     Completion(completion::Args),
+    /// Create a new image from a service container's changes
+    Commit(commit::Args),
     /// Parse, resolve and render compose file in canonical format
     #[command(alias = "convert")]
     Config(config::Args),
@@ -173,6 +176,7 @@ impl Command {
             Self::Build(args) => args.run(context),
             Self::Builder(args) => args.run(context),
             Self::Attach(args) => args.run(context),
+            Self::Commit(args) => args.run(context),
             Self::Config(args) => args.run(context),
             Self::Images(args) => args.run(context),
             Self::Image(args) => args.run(context),

@@ -37,7 +37,10 @@ impl Args {
             force: self.force,
             timeout: None,
         };
-        if !options.force && !context.settings.dry_run {
+        if context.settings.dry_run {
+            options.force = true;
+        }
+        if !options.force {
             let questions = session::rm_questions(context, &options)?;
             if !questions
                 .iter()

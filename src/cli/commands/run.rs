@@ -118,16 +118,20 @@ impl Args {
             .ok_or_else(|| Failure::project(format!("no such service: {service}")))?;
         self.change(declared, argv, wish, context)?;
         self.require_images(context, &project, &name)?;
+        let options = RunOptions {
+            service: name,
+            slug: random_id()?,
+            name: self.container_name()?,
+            no_deps: self.no_deps,
+            auto_remove: self.rm,
+            orphans: session::orphans(context, self.remove_orphans)?,
+        };
+        if context.settings.dry_run {
+            return session::dry_run_of_one(context, &project, &options);
+        }
         let client = session::client(context, &project.name)?;
         let request = Request::Run(Box::new(Run {
-            options: RunOptions {
-                service: name,
-                slug: random_id()?,
-                name: self.container_name()?,
-                no_deps: self.no_deps,
-                auto_remove: self.rm,
-                orphans: session::orphans(context, self.remove_orphans)?,
-            },
+            options,
             project,
             use_aliases: self.use_aliases,
             streams: wish.streams(),
