@@ -109,6 +109,49 @@ pub fn copy_upper(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Error>
     Copy::to(to, rules)?.upper(from, to, Path::new(""), 0)
 }
 
+/// Gives every file below `from`, a layer's tree, a further name below the
+/// empty folder `to`; folders are made anew. Both trees must stay as they are.
+///
+/// # Errors
+/// As [`copy_tree`].
+pub fn link_upper(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Error> {
+    link_children(from, to, Path::new(""), tree::own_ids(), 0)
+}
+
+fn link_children(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    path: &Path,
+    own: (u32, u32),
+    depth: usize,
+) -> Result<(), Error> {
+    if depth > DEPTH_MAX {
+        return Err(Error::Limit {
+            what: "levels of folders",
+            limit: DEPTH_MAX as u64,
+        });
+    }
+    for (name, kind) in tree::entries(from).map_err(Error::write("read", path))? {
+        let path = path.join(&name);
+        let failed = |source| Error::write("link", &path)(source);
+        if kind != Kind::Dir {
+            tree::link(from, &name, to, &name).map_err(failed)?;
+            continue;
+        }
+        tree::make_dir(to, &name).map_err(failed)?;
+        let source = tree::open_dir(from, &name).map_err(failed)?;
+        let target = tree::open_dir(to, &name).map_err(failed)?;
+        link_children(source.as_fd(), target.as_fd(), &path, own, depth + 1)?;
+        if tree::is_opaque(source.as_fd()).map_err(failed)? {
+            tree::set_opaque(target.as_fd()).map_err(failed)?;
+        }
+        Attributes::of(source.as_fd())
+            .and_then(|attributes| attributes.apply(target.as_fd(), own))
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
 struct Copy {
     /// Where the copy goes.
     root: OwnedFd,

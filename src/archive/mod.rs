@@ -30,7 +30,9 @@ mod upper;
 use std::io;
 use std::time::Duration;
 
-pub use copy::{CopyRules, InTheWay, Owner, copy_content, copy_entry, copy_tree, copy_upper};
+pub use copy::{
+    CopyRules, InTheWay, Owner, copy_content, copy_entry, copy_tree, copy_upper, link_upper,
+};
 pub use decode::decoder;
 pub use encode::Gzip;
 pub use extract::Extractor;

@@ -105,6 +105,19 @@ impl<'a> Shared<'a> {
         Ok(layer)
     }
 
+    /// Lays a layer on others; it stays while the run lasts.
+    pub(crate) fn rebase(
+        &self,
+        layer: &Digest,
+        below: &[Digest],
+    ) -> Result<image::CommittedLayer, Error> {
+        let root = self.around.root;
+        let _guard = image::hold(root)?;
+        let layer = self.workshop.rebase(root, layer, below)?;
+        self.workshop.keep(&layer.chain_id)?;
+        Ok(layer)
+    }
+
     /// A number that no other step of the run has.
     pub(crate) fn step_number(&self) -> u64 {
         self.steps.fetch_add(1, Ordering::Relaxed)

@@ -152,12 +152,16 @@ impl Stepping<'_> {
     }
 
     fn key(&self, inputs: &[Input]) -> Digest {
+        self.key_upon(self.parent.top(), inputs)
+    }
+
+    fn key_upon(&self, parent: Option<&Digest>, inputs: &[Input]) -> Digest {
         let around = Surrounding {
             epoch: self.epoch,
             run: &self.request.options.run,
             platform: self.platform,
         };
-        key::of(self.step, self.parent.top(), inputs, around)
+        key::of(self.step, parent, inputs, around)
     }
 
     /// What is read, by the layers that it is in; None when some of it is no
@@ -290,24 +294,55 @@ impl Stepping<'_> {
     fn make(&mut self) -> Result<StepRecord, Error> {
         let layer = match &self.step.op {
             Op::Run(run) => self.run(run)?,
-            Op::Copy(copy) => self.copy(copy)?,
+            Op::Copy(copy) if copy.is_linked => self.linked(copy)?,
+            Op::Copy(copy) => self.copy(copy, self.parent)?,
             Op::Workdir(workdir) => self.workdir(workdir)?,
         };
+        Ok(self.record(layer, self.parent))
+    }
+
+    fn record(&self, layer: Option<CommittedLayer>, parent: &State) -> StepRecord {
         let created = match self.epoch.map(jiff::Timestamp::from_second) {
             Some(Ok(epoch)) => epoch,
             Some(Err(_)) | None => sys::time::now(),
         };
-        Ok(StepRecord {
+        StepRecord {
             top: match &layer {
                 Some(layer) => Some(layer.chain_id.clone()),
-                None => self.parent.top().cloned(),
+                None => parent.top().cloned(),
             },
             content_bytes: layer.as_ref().map_or(0, |layer| layer.content_bytes),
             diff_id: layer.map(|layer| layer.diff_id),
             created,
             description: self.step.text.clone(),
             stands_for: None,
-        })
+        }
+    }
+
+    /// A layer of its own is the same whatever is below: it is made once, and
+    /// laid on what is below now.
+    fn linked(&self, copy: &Copy) -> Result<Option<CommittedLayer>, Error> {
+        let nothing = State::default();
+        if self.parent.top().is_none() {
+            return self.copy(copy, &nothing);
+        }
+        let key = self.key_upon(None, &self.inputs()?);
+        let known = match self.step.is_cached {
+            true => self.shared.find_step(&key)?,
+            false => None,
+        };
+        let record = match known {
+            Some(record) => record,
+            None => {
+                let record = self.record(self.copy(copy, &nothing)?, &nothing);
+                image::keep_step(self.shared.around.root, &key, &record)?;
+                record
+            }
+        };
+        match &record.top {
+            Some(layer) => self.shared.rebase(layer, &self.parent.layers).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn below(&self) -> Result<Merged, Error> {
@@ -346,21 +381,17 @@ impl Stepping<'_> {
         self.commit(draft)
     }
 
-    fn copy(&self, copy: &Copy) -> Result<Option<CommittedLayer>, Error> {
-        let draft = self.draft()?;
-        let below = if copy.is_linked {
-            // A layer of its own doesn't look at what is below.
-            Merged::open::<&Path>([]).map_err(Error::io("open", draft.tree()))?
-        } else {
-            self.below()?
-        };
+    fn copy(&self, copy: &Copy, parent: &State) -> Result<Option<CommittedLayer>, Error> {
+        let root = self.shared.around.root;
+        let draft = self.shared.workshop.draft(root, &parent.layers)?;
+        let below = image::merged(root, &parent.layers)?;
         let mut things = Vec::new();
         for source in &copy.sources {
             things.extend(self.things(copy, source)?);
         }
         let overlay = Overlay::open(&draft.tree(), &below).map_err(copy::Error::from)?;
         copy::carry_out(copy, &mut things, &excludes(copy)?, overlay)?;
-        self.commit(draft)
+        self.shared.commit(draft, &parent.layers, self.epoch)
     }
 
     fn things(&self, copy: &Copy, source: &CopySource) -> Result<Vec<Thing>, Error> {

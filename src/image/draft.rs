@@ -100,6 +100,56 @@ impl Workshop {
     }
 }
 
+impl Workshop {
+    /// Lays a layer of the store on other layers than its own (topmost first):
+    /// its files get further names there, and nothing is copied.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the layer isn't whole, [`Error::Io`].
+    pub fn rebase(
+        &self,
+        root: &Root,
+        layer: &Digest,
+        below: &[Digest],
+    ) -> Result<CommittedLayer, Error> {
+        let record = layers::read(root, layer)?.ok_or_else(|| Error::Damaged {
+            image: layer.short().to_owned(),
+            reason: "a layer is gone".to_owned(),
+        })?;
+        let chain_id = chain_id(below.first(), &record.diff_id);
+        if !layers::is_there(root, &chain_id) {
+            let fresh = self.draft(root, below)?.fresh;
+            let (old, new) = (layer_path(root, layer), fresh.tree());
+            let from = tree::open_root(&old).map_err(Error::io("open", &old))?;
+            let to = tree::open_root(&new).map_err(Error::io("open", &new))?;
+            archive::link_upper(from.as_fd(), to.as_fd()).map_err(Error::archive("layer"))?;
+            let map = layers::map_path(root, layer);
+            if map.exists() {
+                std::fs::hard_link(&map, fresh.map_path()).map_err(Error::io("link", &map))?;
+            }
+            fresh.describe(&LayerRecord {
+                parent: below.first().cloned(),
+                ..record.clone()
+            })?;
+            tree::sync_file_system(to.as_fd()).map_err(Error::io("flush", &new))?;
+            fresh.commit(root, &chain_id)?;
+        }
+        Ok(CommittedLayer {
+            chain_id,
+            diff_id: record.diff_id,
+            content_bytes: record.content_bytes,
+        })
+    }
+}
+
+/// What a layer is upon its parent.
+fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
+    match parent {
+        None => diff_id.clone(),
+        Some(parent) => Digest::of(format!("{parent} {diff_id}").as_bytes()),
+    }
+}
+
 /// The layers that workshops keep from being removed.
 pub(super) fn kept_layers(root: &Root) -> Result<Vec<Digest>, Error> {
     let dir = root.ingest_dir();
@@ -168,10 +218,7 @@ impl Draft {
             return Ok(None);
         }
         let parent = below.first();
-        let chain_id = match parent {
-            None => made.diff_id.clone(),
-            Some(parent) => Digest::of(format!("{parent} {}", made.diff_id).as_bytes()),
-        };
+        let chain_id = chain_id(parent, &made.diff_id);
         if !layers::is_there(root, &chain_id) {
             self.fresh.describe(&LayerRecord {
                 diff_id: made.diff_id.clone(),
@@ -397,6 +444,34 @@ mod tests {
         );
         assert!(chain(&root, &Digest::of(b"other")).is_err());
         assert!(Source::open(Path::new("/nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_layer_is_laid_on_others() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (_dir, root) = scratch();
+        let base = base(&root);
+        let workshop = Workshop::open(&root).unwrap();
+        let draft = workshop.draft(&root, &[]).unwrap();
+        fs::create_dir(draft.tree().join("etc")).unwrap();
+        fs::write(draft.tree().join("etc/mine"), "1").unwrap();
+        let alone = draft.commit(&root, &[], None).unwrap().unwrap();
+        let laid = workshop
+            .rebase(&root, &alone.chain_id, &base.layers)
+            .unwrap();
+        assert_eq!(laid.diff_id, alone.diff_id);
+        let mut config = base.config.clone();
+        config.rootfs.diff_ids.push(laid.diff_id.clone());
+        let made = create(&root, &config, &["laid:1".parse().unwrap()]).unwrap();
+        assert_eq!(made.image.layers.first(), Some(&laid.chain_id));
+        let inode = |chain: &Digest| {
+            let path = layer_path(&root, chain).join("etc/mine");
+            fs::metadata(path).unwrap().ino()
+        };
+        assert_eq!(inode(&laid.chain_id), inode(&alone.chain_id));
+        let whole = merged(&root, &made.image.layers).unwrap();
+        assert!(whole.at(Path::new("etc/new")).unwrap().is_some());
+        assert!(save(&root, &["laid:1".to_owned()], Vec::new()).is_ok());
     }
 
     #[test]

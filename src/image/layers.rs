@@ -111,9 +111,14 @@ pub(super) fn read(root: &Root, chain_id: &Digest) -> Result<Option<LayerRecord>
     Ok(record::read(&folder(root, chain_id).join(RECORD))?)
 }
 
+/// Where a layer's map is, if it has one.
+pub(super) fn map_path(root: &Root, chain_id: &Digest) -> PathBuf {
+    folder(root, chain_id).join(MAP)
+}
+
 /// A layer's map; None when its tar can't be made again.
 pub(super) fn open_map(root: &Root, chain_id: &Digest) -> Result<Option<File>, Error> {
-    let path = folder(root, chain_id).join(MAP);
+    let path = map_path(root, chain_id);
     match File::open(&path) {
         Ok(map) => Ok(Some(map)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

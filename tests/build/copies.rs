@@ -135,6 +135,25 @@ pub(crate) fn links_lead_inside_and_are_kept() {
     );
 }
 
+pub(crate) fn a_linked_layer_survives_its_base() {
+    let bench = context();
+    let text =
+        |base: &str| format!("FROM busybox\nRUN echo {base} >/base\nCOPY --link dir /new/\n");
+    let first = bench.build(&text("1")).unwrap();
+    let second = bench.build(&text("2")).unwrap();
+    let diff_id =
+        |built: &rcompose::build::Built| built.image.config.rootfs.diff_ids.last().cloned();
+    assert_eq!(diff_id(&first), diff_id(&second));
+    let inode = |built: &rcompose::build::Built| {
+        use std::os::unix::fs::MetadataExt as _;
+        let top = built.image.layers.first().unwrap();
+        let path = rcompose::image::layer_path(&bench.root, top).join("new/x");
+        std::fs::metadata(path).unwrap().ino()
+    };
+    assert_eq!(inode(&first), inode(&second), "nothing was copied again");
+    assert_eq!(bench.read(&second.image, "base").unwrap(), "2\n");
+}
+
 pub(crate) fn parents_and_excludes_hold() {
     let bench = context();
     assert_eq!(

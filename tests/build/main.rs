@@ -56,6 +56,7 @@ fn main() -> ExitCode {
             owners_and_modes_can_be_given,
             missing_sources_are_told,
             links_lead_inside_and_are_kept,
+            a_linked_layer_survives_its_base,
             parents_and_excludes_hold,
             archives_are_unpacked_by_add,
             files_are_downloaded_by_add,
