@@ -4,7 +4,7 @@ mod exec;
 pub(crate) mod inspect;
 mod logs;
 mod ls;
-mod prune;
+pub(crate) mod prune;
 mod run;
 mod stats;
 pub(crate) mod verbs;

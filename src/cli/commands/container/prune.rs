@@ -21,6 +21,14 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// As `--force` with these filters has it.
+    pub(crate) fn forced(filters: Vec<String>) -> Self {
+        Self {
+            filters,
+            force: true,
+        }
+    }
+
     /// Removes them, after asking.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let filters = Filters::parse(&self.filters, &["label", "label!"])?;

@@ -26,6 +26,15 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// As `--force` with these filters has it.
+    pub(crate) fn forced(all: bool, filters: Vec<String>) -> Self {
+        Self {
+            all,
+            filters,
+            force: true,
+        }
+    }
+
     /// Removes them, after asking.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let filters = Filters::parse(&self.filters, &["label", "label!", "until", "dangling"])?;

@@ -3,7 +3,7 @@
 mod create;
 pub(crate) mod inspect;
 mod ls;
-mod rm;
+pub(crate) mod rm;
 
 use clap::Subcommand;
 

@@ -1,11 +1,11 @@
 //! `system`: this engine as a whole.
 
+mod boot;
 mod df;
+mod info;
+mod prune;
 
 use clap::Subcommand;
-
-mod boot;
-mod info;
 
 use crate::cli::commands::gc;
 use crate::cli::context::Context;
@@ -31,6 +31,8 @@ enum Command {
     Gc(gc::Args),
     /// Display engine-wide information
     Info(info::Args),
+    /// Remove unused data
+    Prune(prune::Args),
     /// Start what a reboot stopped, as restart policies say
     Resume(boot::ResumeArgs),
 }
@@ -44,6 +46,7 @@ impl Args {
             Command::Enable(args) => args.run(context),
             Command::Gc(args) => args.run(context),
             Command::Info(args) => args.run(context),
+            Command::Prune(args) => args.run(context),
             Command::Resume(args) => args.run(context),
         }
     }

@@ -3,7 +3,7 @@
 mod create;
 pub(crate) mod inspect;
 pub(crate) mod ls;
-mod prune;
+pub(crate) mod prune;
 mod rm;
 
 use std::path::PathBuf;
