@@ -8,12 +8,14 @@ pub(crate) fn parse_bytes(text: &str) -> Option<i64> {
     if text == "-1" {
         return Some(-1);
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let number: f64 = number.parse().ok()?;
-    let unit = unit.trim_start().to_ascii_lowercase();
+    // The unit is what follows the last digit: `1e3` is a number.
+    let last = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')?;
+    let (number, unit) = text.split_at(last + 1);
+    let number: f64 = number.trim_end().parse().ok()?;
+    if number.is_sign_negative() {
+        return None;
+    }
+    let unit = unit.to_ascii_lowercase();
     let unit = unit.strip_suffix('b').unwrap_or(&unit);
     let unit = unit.strip_suffix('i').unwrap_or(unit);
     let power = match unit {
@@ -196,6 +198,8 @@ mod tests {
             ("-1", -1),
             ("0", 0),
             ("2gb", 2_147_483_648),
+            ("1e3", 1_000),
+            ("1.5e1k", 15_360),
         ];
         for (text, bytes) in cases {
             assert_eq!(parse_bytes(text), Some(bytes), "{text}");
