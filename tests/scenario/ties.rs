@@ -2,7 +2,7 @@
 
 use crate::support::{
     Command, background, eventually, exits, file, inside, join, kill, look, prints, prints_exactly,
-    processes, rcompose, says, scenario, shell, shell_says, state,
+    prints_no, processes, rcompose, says, scenario, shell, shell_says, state,
 };
 
 const WEB: &str = "
@@ -298,7 +298,7 @@ services:
                 state("always", "running"),
                 state("kept", "running"),
                 state("stopped", "exited"),
-                state("never", "exited"),
+                prints_no("never"),
             ],
         );
         s.step(

@@ -185,9 +185,9 @@ fn in_order(containers: &[ObservedContainer]) -> Vec<&ObservedContainer> {
 fn is_to_start(container: &ObservedContainer) -> bool {
     let is_over = match container.state {
         ContainerState::Exited { .. } | ContainerState::Restarting { .. } => true,
-        ContainerState::Created
-        | ContainerState::Running { .. }
-        | ContainerState::Paused { .. } => false,
+        // Its first start was cut off.
+        ContainerState::Created => container.record.intent == Intent::Running,
+        ContainerState::Running { .. } | ContainerState::Paused { .. } => false,
     };
     is_over
         && match container.record.service.restart {
