@@ -260,6 +260,7 @@ services:
     image: busybox:local
     command: [sh, -c, 'trap \"exit 0\" TERM; while :; do sleep 0.05; done']
     depends_on: [db]
+  job: {image: 'busybox:local', command: [sh, -c, 'sleep 0.5; exit 9'], profiles: [job]}
 ",
         );
         s.step("up of one", background("up", rcompose("up web")), []);
@@ -278,6 +279,11 @@ services:
             "SIGTERM ends run --rm with its container",
             shell("$RCOMPOSE run --rm --no-deps -T web & sleep 0.7; kill -TERM $!; wait $! || true; $RCOMPOSE ps -a --format '{{.Name}}' | grep -c run || true"),
             [prints("0")],
+        );
+        s.step(
+            "wait --down-project",
+            shell("$RCOMPOSE --profile job up -d job && $RCOMPOSE --profile job wait --down-project job"),
+            [exits(9), state("db", "absent")],
         );
     });
 }

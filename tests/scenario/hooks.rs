@@ -1,8 +1,8 @@
 //! `pre_start`, `post_start` and `pre_stop`.
 
 use crate::support::{
-    Scenario, exits, fails, inside, prints, prints_exactly, rcompose, says, scenario, shell,
-    shell_says, state,
+    Scenario, background, exits, fails, inside, interrupt, join, prints, prints_exactly, rcompose,
+    says, scenario, shell, shell_says, state,
 };
 
 /// The lines that the hooks wrote into the volume.
@@ -145,4 +145,40 @@ volumes: {{data: {{}}}}
         s.compose(&file("true", "true"));
         s.step("kill asks no hook", rcompose("kill"), [exits(0)]);
     });
+}
+
+#[test]
+fn a_hook_that_hangs() {
+    scenario(
+        "a hook that never ends holds up nobody but its own command",
+        |s| {
+            s.load_busybox();
+            s.compose(
+                "
+services:
+  web:
+    image: busybox:local
+    command: [sleep, '1000']
+    post_start: [{command: [sleep, '1000']}]
+  init:
+    image: busybox:local
+    command: [sleep, '1000']
+    pre_start: [{command: [sleep, '1000']}]
+",
+            );
+            s.step("up", background("up", rcompose("up -d")), []);
+            s.step(
+                "it hangs",
+                shell("until [ $($RCOMPOSE ps -aq | wc -l) = 3 ]; do sleep 0.05; done; sleep 0.5"),
+                [exits(0)],
+            );
+            s.step("Ctrl-C", interrupt("up"), []);
+            s.step("ends it", join("up"), [exits(130)]);
+            s.step(
+                "down",
+                rcompose("down -t 0"),
+                [exits(0), state("web", "absent")],
+            );
+        },
+    );
 }

@@ -8,8 +8,10 @@ use anyhow::Context as _;
 use crate::cli::commands::values::check_services;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{output, records};
+use crate::cli::{output, records, session};
 use crate::model::{ContainerId, ContainerState, ObservedContainer};
+use crate::plan::DownOptions;
+use crate::protocol::control::Command;
 use crate::sys::poll;
 use crate::sys::watch::Watch;
 
@@ -19,14 +21,26 @@ const LOOK_PERIOD: Duration = Duration::from_millis(250);
 /// Flags of `wait`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
+    /// Drops project when the first container stops
+    #[arg(long)]
+    pub(crate) down_project: bool,
     /// Services
     #[arg(value_name = "SERVICE", required = true)]
     pub(crate) services: Vec<String>,
 }
 
 impl Args {
-    /// Waits. The exit code is that of the container that ended last.
+    /// Waits. The exit code is that of the container that ended last, or with
+    /// `--down-project` of the first one, which takes the project down.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let exit = self.wait(context)?;
+        if self.down_project {
+            session::verb(context, Command::Down(DownOptions::default()), "down")?;
+        }
+        Ok(exit)
+    }
+
+    fn wait(&self, context: &Context) -> anyhow::Result<Exit> {
         let name = context.project_name()?;
         let known = context.declared_services()?;
         check_services(known.as_deref(), &self.services)?;
@@ -60,6 +74,9 @@ impl Args {
                     id.as_str()
                 ))?;
                 exit = Exit::of_container(code);
+                if self.down_project {
+                    return Ok(exit);
+                }
             }
             if awaited.is_empty() {
                 return Ok(exit);
