@@ -2,7 +2,7 @@
 //!
 //! A supervisor heals its own project when it is started again; here is what
 //! has no project any more, or belongs to one that nobody will start. Whatever
-//! is younger than [`SETTLED`] may be somebody's work under way and is left
+//! is younger than `SETTLED` may be somebody's work under way and is left
 //! alone. What the user owns (volumes, images, containers with a record) is
 //! never touched.
 

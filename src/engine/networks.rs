@@ -91,6 +91,29 @@ pub fn create(root: &Root, network: Network, endpoints: usize) -> Result<Network
     Ok(make_locked(root, wanted)?.record)
 }
 
+/// Removes bridges of a network that nothing is attached to and no record
+/// names: their makers were killed before they could write it. The lock on
+/// networks is held, so nobody is about to.
+fn sweep(root: &Root, name: &str, former: Option<&NetworkRecord>) -> Result<(), Error> {
+    let failed = |source| Error::Network {
+        name: name.to_owned(),
+        source,
+    };
+    let known = former.map(|record| record.bridge.as_str());
+    let strays: Vec<String> = network::observe::bridges()
+        .map_err(failed)?
+        .into_iter()
+        .filter(|bridge| bridge.engine == root.engine().as_str() && bridge.network == name)
+        .filter(|bridge| !bridge.is_running && known != Some(bridge.name.as_str()))
+        .map(|bridge| bridge.name)
+        .collect();
+    if strays.is_empty() {
+        return Ok(());
+    }
+    network::bridge::retire(&strays).map_err(failed)?;
+    network::bridge::remove(&strays).map_err(failed)
+}
+
 fn make_locked(root: &Root, wanted: Wanted) -> Result<Made, Error> {
     let Wanted {
         network,
@@ -105,6 +128,7 @@ fn make_locked(root: &Root, wanted: Wanted) -> Result<Made, Error> {
         .iter()
         .flat_map(|record| record.pools.iter().map(|pool| pool.subnet))
         .collect();
+    sweep(root, &network.name, former.as_ref())?;
     let spec = BridgeSpec {
         engine: root.engine(),
         network: &network,

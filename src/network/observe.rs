@@ -34,6 +34,8 @@ pub struct ObservedBridge {
     pub network: String,
     /// Whether it is in use; one that was retired is down and about to go.
     pub is_up: bool,
+    /// Whether something that runs is attached.
+    pub is_running: bool,
 }
 
 /// The host's links, addresses and routes at one time.
@@ -150,6 +152,7 @@ fn observed(link: &Link) -> Option<ObservedBridge> {
         engine: engine.to_owned(),
         network: network.to_owned(),
         is_up: link.is_up,
+        is_running: link.is_running,
     })
 }
 

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::execute;
 use crate::plan::DownOptions;
 use crate::protocol::control::Command;
-use crate::store::LeaseRecord;
+use crate::store::{LeaseRecord, NetworkStore};
 use crate::supervisor::Error;
 use crate::supervisor::host::Host;
 use crate::supervisor::live::Task;
-use crate::sys;
+use crate::{sys, volume};
 
 impl Host {
     /// Ties the project to a process from now on; an earlier lease is void.
@@ -101,6 +101,7 @@ impl Host {
     pub(crate) fn forget_if_bare(&self) {
         let is_bare = matches!(self.store.model(), Ok(None))
             && matches!(self.store.container_ids(), Ok(ids) if ids.is_empty())
+            && !self.owns_anything()
             && !self.is_leaving.get();
         if !is_bare {
             return;
@@ -109,6 +110,19 @@ impl Host {
         if let Err(error) = self.store.remove() {
             tracing::debug!(%error, "the folders of a project without anything stay");
         }
+    }
+
+    /// Whether the project has networks or volumes, which `run` makes too: its
+    /// folder is what tells `down` and `ls` of it. True when it can't be told.
+    fn owns_anything(&self) -> bool {
+        let is_own = |owner: &Option<(String, String)>| matches!(owner, Some((project, _)) if project == self.store.name().as_str());
+        let networks = NetworkStore::new(&self.root).list();
+        let volumes = volume::list(&self.root);
+        let (Ok((networks, _damaged)), Ok(volumes)) = (networks, volumes) else {
+            return true;
+        };
+        networks.iter().any(|network| is_own(&network.owner))
+            || volumes.iter().any(|volume| is_own(&volume.owner))
     }
 
     /// `down` with nobody to tell.

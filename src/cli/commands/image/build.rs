@@ -116,8 +116,8 @@ pub(crate) struct Args {
     /// Set the target build stage to build
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
-    /// Ulimit options (NAME=SOFT[:HARD])
-    #[arg(long = "ulimit", value_name = "ULIMIT")]
+    /// Ulimit options
+    #[arg(long = "ulimit", value_name = "NAME=SOFT[:HARD]")]
     ulimits: Vec<String>,
     /// The context: a folder, an address, or - for STDIN
     #[arg(value_name = "PATH|URL|-")]
