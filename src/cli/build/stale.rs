@@ -16,6 +16,9 @@ use crate::model::{BuildSpec, Project};
 const ENTRIES_MAX: usize = 20_000;
 /// Longest time that looking may take.
 const TIME_MAX: Duration = Duration::from_millis(50);
+/// A file's time may be behind the clock by a tick of the kernel's, 10 ms at
+/// most. What changed within it was too late for the build anyway.
+const TICK: Duration = Duration::from_millis(10);
 
 /// The file that is newer than a service's image, which was last built at
 /// `built`: its Dockerfile, or one of its context that isn't ignored.
@@ -28,6 +31,7 @@ pub(crate) fn newer(project: &Project, spec: &BuildSpec, built: SystemTime) -> O
         Some(_) => None,
         None => Some(folder.join(spec.dockerfile.as_deref().unwrap_or("Dockerfile"))),
     };
+    let built = built.checked_sub(TICK).unwrap_or(built);
     newer_in(&folder, dockerfile.as_deref(), built)
 }
 
