@@ -135,8 +135,8 @@ impl Host {
 
     async fn try_spawn(self: &Rc<Self>, id: &ContainerId) -> Result<(), Error> {
         let record = self.record(id)?;
-        // Closed only when the supervisor leaves.
         self.root_is_gone(id).await;
+        // Closed only when the supervisor leaves.
         let slot = self.starts.acquire().await.map_err(|_| Error::Cancelled)?;
         let raised = self.raise(&record).await?;
         let place = self.place(&record, &raised).await?;

@@ -1,13 +1,8 @@
 //! `export`: a container's root file system as a tar archive.
 
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::Path;
-
-use anyhow::Context as _;
-
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::archive;
 use crate::cli::output::progress::Progress;
 use crate::cli::{session, target};
 use crate::engine::files;
@@ -63,29 +58,9 @@ fn write(
     output: Option<&str>,
 ) -> anyhow::Result<()> {
     let root = session::open_root(context)?;
-    let Some(output) = output else {
-        files::export(&root, container, BufWriter::new(std::io::stdout()))?;
-        return Ok(());
-    };
-    let path = context.working_dir.join(output);
-    if path.is_dir() {
-        return Err(Failure::usage(format!("{} is a directory", path.display())).into());
-    }
-    let mut temporary = path.clone().into_os_string();
-    temporary.push(".partial");
-    let temporary = Path::new(&temporary);
-    let failed = || format!("write of {}", path.display());
-    let export = || {
-        let file = File::create(temporary).with_context(failed)?;
-        let out = files::export(&root, container, BufWriter::new(file))?;
-        out.into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .with_context(failed)?;
-        std::fs::rename(temporary, &path).with_context(failed)
-    };
-    export().inspect_err(|_| {
-        // It may not even have been made.
-        let _ = std::fs::remove_file(temporary);
+    archive::write(context, output, |out| {
+        files::export(&root, container, out)?;
+        Ok(())
     })
 }
 

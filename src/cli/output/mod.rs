@@ -3,6 +3,7 @@
 //! Commands hand in values; streams, colours, widths and the wording of
 //! failures are decided here.
 
+pub(crate) mod archive;
 pub(crate) mod build;
 pub(crate) mod diagnostics;
 pub(crate) mod listing;

@@ -1,13 +1,9 @@
 //! `image save`: images as an archive.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-
-use anyhow::Context as _;
-
 use crate::cli::commands::image::failure;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::archive;
 use crate::image;
 
 /// Flags of `image save`.
@@ -25,33 +21,15 @@ impl Args {
     /// Saves them.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let root = context.store()?;
-        let Some(name) = &self.output else {
-            if context.terminal.stdout {
-                return Err(Failure::usage("cowardly refusing to save to a terminal")
-                    .with_hint("use -o FILE, or redirect it")
-                    .into());
-            }
-            self.write(root, io::stdout().lock())?;
-            return Ok(Exit::SUCCESS);
-        };
-        // Beside its final place, so that a failure leaves what was there.
-        let path = context.working_dir.join(name);
-        let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        let file = File::create(&partial).with_context(|| format!("creation of {name}"))?;
-        let written = self.write(root, file).and_then(|()| {
-            std::fs::rename(&partial, &path).with_context(|| format!("creation of {name}"))
-        });
-        if written.is_err() {
-            // The first failure is what matters.
-            let _ = std::fs::remove_file(&partial);
+        if self.output.is_none() && context.terminal.stdout {
+            return Err(Failure::usage("cowardly refusing to save to a terminal")
+                .with_hint("use -o FILE, or redirect it")
+                .into());
         }
-        written.map(|()| Exit::SUCCESS)
-    }
-
-    fn write(&self, root: &crate::store::Root, out: impl Write) -> anyhow::Result<()> {
-        let out = BufWriter::with_capacity(1 << 20, out);
-        let mut out = image::save(root, &self.images, out).map_err(failure)?;
-        out.flush().context("write of the archive")
+        archive::write(context, self.output.as_deref(), |out| {
+            image::save(root, &self.images, out).map_err(failure)?;
+            Ok(())
+        })?;
+        Ok(Exit::SUCCESS)
     }
 }
