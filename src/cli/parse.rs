@@ -15,6 +15,7 @@ use crate::cli::examples;
 use crate::cli::exit::{Exit, Failure, Silent};
 use crate::cli::output;
 use crate::cli::settings::GoBool;
+use crate::diagnostic::nearest;
 
 /// A command line that makes sense.
 #[derive(Debug)]
@@ -209,10 +210,28 @@ fn unknown_argument(word: &str, error: &clap::Error) -> Failure {
 }
 
 fn unknown_command(words: &[String]) -> Failure {
-    Failure::usage(format!(
+    let failure = Failure::usage(format!(
         "unknown docker command: \"compose {}\"",
         words.join(" ")
-    ))
+    ));
+    match near_command(words) {
+        Some(near) => failure.with_hint(format!("did you mean {near}?")),
+        None => failure,
+    }
+}
+
+/// The command that the last of these words may stand for, below the others.
+fn near_command(words: &[String]) -> Option<String> {
+    let (word, path) = words.split_last()?;
+    let root = Root::command();
+    let mut command = &root;
+    for word in path {
+        command = command.find_subcommand(word)?;
+    }
+    let shown = command
+        .get_subcommands()
+        .filter(|known| !known.is_hide_set());
+    nearest(word, shown.map(clap::Command::get_name)).map(str::to_owned)
 }
 
 fn see_help(path: &[String]) -> String {

@@ -75,13 +75,23 @@ fn what_is_wrong_is_told_in_compose_s_words() {
 
 #[test]
 fn an_unknown_command_gets_the_help_and_the_word() {
-    let done = Engine::new().run(&["nope"]);
+    let done = Engine::new().run(&["frobnicate"]);
     assert_eq!(done.code, Some(1));
     assert!(done.out.starts_with("Usage: rcompose"));
     assert_eq!(
         done.err,
-        "error: unknown docker command: \"compose nope\"\n"
+        "error: unknown docker command: \"compose frobnicate\"\n"
     );
+    let slips: [(&[&str], &str); 2] = [(&["strat"], "start"), (&["image", "lod"], "load")];
+    for (words, meant) in slips {
+        let done = Engine::new().run(words);
+        assert!(
+            done.err
+                .ends_with(&format!("hint: did you mean {meant}?\n")),
+            "{}",
+            done.err
+        );
+    }
 }
 
 #[test]
