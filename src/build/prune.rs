@@ -46,6 +46,8 @@ pub struct PruneFilter {
     /// Only as much as is needed to come down to so many bytes, the one used
     /// longest ago first.
     pub keep_bytes: Option<u64>,
+    /// Nothing goes: only what would is told.
+    pub dry_run: bool,
 }
 
 /// What went.
@@ -86,12 +88,15 @@ pub fn prune(root: &Root, filter: &PruneFilter) -> Result<Pruned, Error> {
             .unused_for
             .is_none_or(|limit| kept.usage.used.is_none_or(|used| age(used) >= limit));
         let is_too_much = filter.keep_bytes.is_none_or(|keep| total > keep);
-        if !is_old || !is_too_much || !kept.discard(root)? {
+        if !is_old || !is_too_much || !(filter.dry_run || kept.discard(root)?) {
             continue;
         }
         total -= kept.usage.bytes;
         pruned.bytes += kept.usage.bytes;
         pruned.removed.push(kept.usage.id);
+    }
+    if filter.dry_run {
+        return Ok(pruned);
     }
     if filter.all && filter.unused_for.is_none() && filter.keep_bytes.is_none() {
         forget_files(root)?;

@@ -56,6 +56,18 @@ pub(crate) struct Terminal {
 }
 
 impl Context {
+    /// Refuses a dry run of a command that can't do without its effects.
+    ///
+    /// # Errors
+    /// When the user asked for one.
+    pub(crate) fn no_dry_run(&self, command: &str) -> Result<(), Failure> {
+        if self.settings.dry_run {
+            let message = format!("{command} has no dry run");
+            return Err(Failure::usage(message).with_hint("nothing was done; leave --dry-run out"));
+        }
+        Ok(())
+    }
+
     /// Looks around.
     pub(crate) fn new(
         flags: GlobalArgs,

@@ -282,6 +282,21 @@ fn docker_build_in_other_words() {
             [exits(0), prints("RUN echo x >/x"), prints("Reclaimable:")],
         );
         s.step(
+            "and counted",
+            rcompose("system df --format '{{.Type}} {{.TotalCount}}'"),
+            [exits(0), prints_no("Build Cache 0")],
+        );
+        s.step(
+            "a dry run tells what would go",
+            rcompose("--dry-run builder prune -a"),
+            [exits(0), prints("Total:")],
+        );
+        s.step(
+            "and nothing went",
+            rcompose("builder df"),
+            [prints("RUN echo x >/x")],
+        );
+        s.step(
             "and go",
             rcompose("builder prune -af"),
             [exits(0), prints("Total:")],

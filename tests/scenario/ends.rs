@@ -240,6 +240,17 @@ fn dry_runs() {
                 [exits(0), state("web", "running")],
             );
         }
+        for command in [
+            "image tag busybox:local x:1",
+            "image rm busybox:local",
+            "image load -i no.tar",
+        ] {
+            s.step(
+                command,
+                rcompose(&format!("--dry-run {command}")),
+                [exits(1), says("has no dry run")],
+            );
+        }
         s.step(
             "nothing has changed",
             shell("$RCOMPOSE ps -aq | diff - before; test ! -e new.tar; $RCOMPOSE exec -T web test ! -e /new; $RCOMPOSE image ls -q | wc -l"),

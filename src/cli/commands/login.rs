@@ -42,6 +42,7 @@ pub(crate) struct Args {
 impl Args {
     /// Logs in.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        context.no_dry_run("login")?;
         if context.flags.offline {
             return Err(Failure::usage("--offline forbids logging in").into());
         }

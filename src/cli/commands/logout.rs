@@ -17,6 +17,7 @@ pub(crate) struct Args {
 impl Args {
     /// Logs out.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        context.no_dry_run("logout")?;
         let registry = registry(self.server.as_deref());
         let forgotten = settings(context)?.credentials.forget(&registry);
         let was_there = forgotten.map_err(|error| registry_failure(&error, None))?;

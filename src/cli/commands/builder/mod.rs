@@ -1,7 +1,7 @@
 //! `builder`: what builds keep, and how it goes.
 
 mod df;
-mod prune;
+pub(crate) mod prune;
 
 use clap::Subcommand;
 

@@ -34,14 +34,27 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// What `system prune` asks for, which has asked the user already.
+    pub(crate) fn forced(all: bool) -> Self {
+        Self {
+            all,
+            filter: Vec::new(),
+            force: true,
+            keep_storage: None,
+        }
+    }
+
     /// Removes it.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let filter = self.prune_filter()?;
+        let filter = PruneFilter {
+            dry_run: context.settings.dry_run,
+            ..self.prune_filter()?
+        };
         let warning = match self.all {
             true => "This will remove all build cache.",
             false => "This will remove all build cache that no image needs.",
         };
-        if !self.force && !nouns::confirm(warning) {
+        if !self.force && !filter.dry_run && !nouns::confirm(warning) {
             return Ok(Exit::SUCCESS);
         }
         let pruned = build::prune(context.store()?, &filter).map_err(failure)?;

@@ -65,6 +65,22 @@ enum Command {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match &self.command {
+            Command::Build(_) => context.no_dry_run("image build")?,
+            Command::Import(_) => context.no_dry_run("image import")?,
+            Command::Load(_) => context.no_dry_run("image load")?,
+            Command::Rm(_) => context.no_dry_run("image rm")?,
+            Command::Tag(_) => context.no_dry_run("image tag")?,
+            // They change nothing, or ask by themselves.
+            Command::Export(_)
+            | Command::History(_)
+            | Command::Inspect(_)
+            | Command::Ls(_)
+            | Command::Prune(_)
+            | Command::Pull(_)
+            | Command::Push(_)
+            | Command::Save(_) => {}
+        }
         match self.command {
             Command::Build(args) => args.run(context),
             Command::Export(args) => args.run(context),

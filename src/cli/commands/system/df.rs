@@ -1,9 +1,10 @@
-//! `system df`: what images, containers and volumes take on the disk.
+//! `system df`: what images, containers, volumes and builds take on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::build;
 use crate::cli::commands::image::failure;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -86,6 +87,8 @@ struct Found {
     containers: Vec<(ObservedContainer, u64)>,
     /// Names, how many containers have them, bytes.
     volumes: Vec<(String, usize, u64)>,
+    /// What builds keep.
+    builds: Vec<build::Usage>,
 }
 
 impl Args {
@@ -161,6 +164,7 @@ impl Found {
             used_images,
             containers,
             volumes,
+            builds: build::usage(root).map_err(failure)?,
         })
     }
 
@@ -190,6 +194,8 @@ impl Found {
         };
         let linked = self.volumes.iter().filter(|(_, links, _)| *links > 0);
         let unlinked = self.volumes.iter().filter(|(_, links, _)| *links == 0);
+        let kept_builds = self.builds.iter().filter(|build| build.is_in_use);
+        let loose_builds = self.builds.iter().filter(|build| !build.is_in_use);
         [
             Kind {
                 name: "Images",
@@ -214,10 +220,10 @@ impl Found {
             },
             Kind {
                 name: "Build Cache",
-                total: 0,
-                active: 0,
-                bytes: 0,
-                reclaimable_bytes: 0,
+                total: self.builds.len(),
+                active: kept_builds.count(),
+                bytes: self.builds.iter().map(|build| build.bytes).sum(),
+                reclaimable_bytes: loose_builds.map(|build| build.bytes).sum(),
             },
         ]
     }

@@ -1,6 +1,6 @@
 //! `system prune`: everything that nobody uses.
 
-use crate::cli::commands::{container, image, network, nouns, volume};
+use crate::cli::commands::{builder, container, image, network, nouns, volume};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 
@@ -41,9 +41,18 @@ impl Args {
         if self.volumes {
             exits.push(volume::prune::Args::forced(labels).run(context)?);
         }
+        let takes_builds = self.takes_builds();
         exits.push(image::prune::Args::forced(self.all, self.filters).run(context)?);
+        if takes_builds {
+            exits.push(builder::prune::Args::forced(self.all).run(context)?);
+        }
         let failed = exits.into_iter().find(|exit| *exit != Exit::SUCCESS);
         Ok(failed.unwrap_or(Exit::SUCCESS))
+    }
+
+    /// What builds keep has no labels; a filter is for the rest.
+    fn takes_builds(&self) -> bool {
+        self.filters.is_empty()
     }
 
     fn warning(&self) -> String {
@@ -60,6 +69,12 @@ impl Args {
             what.push("all anonymous volumes not used by at least one container");
         }
         what.push(images);
+        if self.takes_builds() {
+            what.push(match self.all {
+                true => "all build cache",
+                false => "all build cache that no image needs",
+            });
+        }
         let lines: Vec<String> = what.iter().map(|line| format!("  - {line}")).collect();
         format!("This will remove:\n{}", lines.join("\n"))
     }
