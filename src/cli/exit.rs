@@ -65,6 +65,10 @@ impl Kind {
     }
 }
 
+/// How every part of the program says that a service isn't there, those that
+/// answer from afar too.
+pub(crate) const NO_SUCH_SERVICE: &str = "no such service: ";
+
 /// An error that knows its kind and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -84,6 +88,11 @@ impl Failure {
             hint: None,
             exit: None,
         }
+    }
+
+    /// A service that the project doesn't have, in docker compose's words.
+    pub(crate) fn no_such_service(name: &impl std::fmt::Display) -> Self {
+        Self::project(format!("{NO_SUCH_SERVICE}{name}"))
     }
 
     /// A wrong command line.

@@ -1,12 +1,9 @@
 //! "did you mean": a name that isn't there, and the nearest one that is.
 
 use crate::cli::context::Context;
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Failure, NO_SUCH_SERVICE};
 use crate::cli::{records, session};
 use crate::diagnostic;
-
-/// How every part of the program says that a service isn't there.
-const NO_SUCH_SERVICE: &str = "no such service: ";
 
 /// Adds the nearest service's name to an error about one that isn't there.
 pub(crate) fn improve(error: anyhow::Error, context: &Context) -> anyhow::Error {

@@ -232,7 +232,7 @@ pub(crate) fn service_names(texts: &[String]) -> anyhow::Result<Vec<ServiceName>
         .iter()
         .map(|text| {
             text.parse()
-                .map_err(|_| Failure::project(format!("no such service: {text}")).into())
+                .map_err(|_| Failure::no_such_service(&text).into())
         })
         .collect()
 }
@@ -461,7 +461,7 @@ pub(crate) fn scales(scales: &[Scale]) -> anyhow::Result<BTreeMap<ServiceName, u
             let name = scale
                 .service
                 .parse()
-                .map_err(|_| Failure::project(format!("no such service: {}", scale.service)))?;
+                .map_err(|_| Failure::no_such_service(&scale.service))?;
             Ok((name, scale.number))
         })
         .collect()

@@ -56,7 +56,7 @@ fn known(context: &Context, service: &str) -> anyhow::Result<()> {
     if declared.iter().any(|name| name == service) {
         return Ok(());
     }
-    Err(Failure::project(format!("no such service: {service}")).into())
+    Err(Failure::no_such_service(&service).into())
 }
 
 fn one(

@@ -144,7 +144,7 @@ impl Args {
             match name.filter(|name| project.services.contains_key(name)) {
                 Some(name) if is_built(&name) => services.push(name),
                 Some(_) => {}
-                None => return Err(Failure::project(format!("no such service: {text}")).into()),
+                None => return Err(Failure::no_such_service(&text).into()),
             }
         }
         Ok(services)

@@ -244,7 +244,7 @@ fn hashes(canonical: &Canonical, names: &str) -> anyhow::Result<String> {
     for name in wanted {
         let hash = canonical
             .hash(name)
-            .ok_or_else(|| Failure::project(format!("no such service: {name}")))?;
+            .ok_or_else(|| Failure::no_such_service(&name))?;
         text.push_str(&format!("{name} {hash}\n"));
     }
     Ok(text)

@@ -104,7 +104,7 @@ impl Args {
         let (service, argv) = self.words.split_first().context("a service")?;
         let name: ServiceName = service
             .parse()
-            .map_err(|_| Failure::project(format!("no such service: {service}")))?;
+            .map_err(|_| Failure::no_such_service(&service))?;
         let mut project = context
             .load_project_with(std::slice::from_ref(service), self.override_file(service))?;
         let wish = if self.detach {
@@ -115,7 +115,7 @@ impl Args {
         let declared = project
             .services
             .get_mut(&name)
-            .ok_or_else(|| Failure::project(format!("no such service: {service}")))?;
+            .ok_or_else(|| Failure::no_such_service(&service))?;
         self.change(declared, argv, wish, context)?;
         self.require_images(context, &project, &name)?;
         let options = RunOptions {

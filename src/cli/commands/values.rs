@@ -43,7 +43,7 @@ pub(crate) fn check_services(known: Option<&[String]>, wanted: &[String]) -> Res
         return Ok(());
     };
     match wanted.iter().find(|name| !known.contains(name)) {
-        Some(name) => Err(Failure::project(format!("no such service: {name}"))),
+        Some(name) => Err(Failure::no_such_service(&name)),
         None => Ok(()),
     }
 }
