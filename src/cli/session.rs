@@ -382,7 +382,6 @@ fn show_plan(context: &Context, plan: &Plan, title: &str) -> anyhow::Result<Exit
                     name: name.clone(),
                     status,
                     details: details.clone(),
-                    amount: None,
                     elapsed: None,
                 }));
             }

@@ -290,7 +290,6 @@ fn announce(
             name,
             status,
             details: details.clone(),
-            amount: None,
             elapsed,
         }));
     }

@@ -35,8 +35,6 @@ pub struct Progress {
     pub status: Status,
     /// Further words, such as the reason of an error.
     pub details: Option<String>,
-    /// Bytes done and bytes in all, for transfers.
-    pub amount: Option<(u64, u64)>,
     /// Time since the resource's first event, when it is done.
     pub elapsed: Option<Duration>,
 }
@@ -60,8 +58,12 @@ pub struct LayerProgress {
 pub enum LayerStatus {
     /// It will be downloaded.
     Begun,
+    /// Others are downloaded before it.
+    Waiting,
     /// It is being downloaded and unpacked.
     Downloading,
+    /// All of it has come.
+    Downloaded,
     /// It is here.
     Pulled,
     /// It was here.
@@ -84,7 +86,9 @@ impl LayerStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Begun => "Pulling fs layer",
+            Self::Waiting => "Waiting",
             Self::Downloading => "Downloading",
+            Self::Downloaded => "Download complete",
             Self::Pulled => "Pull complete",
             Self::Existing => "Already exists",
             Self::Preparing => "Preparing",
@@ -95,14 +99,25 @@ impl LayerStatus {
         }
     }
 
+    /// Whether its bytes are under way.
+    #[must_use]
+    pub fn is_moving(self) -> bool {
+        matches!(self, Self::Downloading | Self::Pushing)
+    }
+
     /// Whether there is more to come.
     #[must_use]
     pub fn phase(self) -> Phase {
         match self {
-            Self::Begun | Self::Downloading | Self::Preparing | Self::Pushing => Phase::Working,
-            Self::Pulled | Self::Existing | Self::Pushed | Self::ExistingThere | Self::Mounted => {
-                Phase::Done
+            Self::Begun | Self::Waiting | Self::Downloading | Self::Preparing | Self::Pushing => {
+                Phase::Working
             }
+            Self::Downloaded
+            | Self::Pulled
+            | Self::Existing
+            | Self::Pushed
+            | Self::ExistingThere
+            | Self::Mounted => Phase::Done,
         }
     }
 }

@@ -51,6 +51,8 @@ pub enum LayerStep {
         /// Its packed bytes.
         total_bytes: u64,
     },
+    /// Others are downloaded before it.
+    Waiting,
     /// It is being downloaded and unpacked.
     Downloading {
         /// Packed bytes so far.
@@ -58,6 +60,8 @@ pub enum LayerStep {
         /// All of them.
         total_bytes: u64,
     },
+    /// All of it has come, and most of it is unpacked.
+    Downloaded,
     /// It is unpacked.
     Done,
     /// The store had it.

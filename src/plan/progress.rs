@@ -157,7 +157,6 @@ pub(crate) fn note(
         name: name.to_owned(),
         status,
         details: details.map(str::to_owned),
-        amount: None,
         elapsed: None,
     }
 }

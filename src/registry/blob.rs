@@ -178,6 +178,7 @@ impl BlobReader {
             headers: range.into_iter().collect(),
             payload: Payload::Empty,
             repository: &self.repository,
+            source: None,
             access: Access::Pull,
             what: &self.what,
             wanted: Wanted::Stream,

@@ -38,13 +38,17 @@ pub(super) enum Access {
     Push,
 }
 
-/// The scope of a token in the words of the token protocol; None for logins.
-pub(super) fn scope(repository: &str, access: Access) -> Option<String> {
-    match access {
-        Access::Login | Access::Token => None,
-        Access::Pull => Some(format!("repository:{repository}:pull")),
-        Access::Push => Some(format!("repository:{repository}:pull,push")),
-    }
+/// The scopes of a token in the words of the token protocol; none for logins.
+/// A mount takes from `source`, another repository, which the token must let
+/// it read.
+pub(super) fn scopes(repository: &str, access: Access, source: Option<&str>) -> Vec<String> {
+    let own = match access {
+        Access::Login | Access::Token => return Vec::new(),
+        Access::Pull => format!("repository:{repository}:pull"),
+        Access::Push => format!("repository:{repository}:pull,push"),
+    };
+    let source = source.map(|source| format!("repository:{source}:pull"));
+    std::iter::once(own).chain(source).collect()
 }
 
 /// The challenge that is answered: a bearer's first, since registries that
@@ -221,14 +225,15 @@ mod tests {
 
     #[test]
     fn scopes_name_what_is_done() {
-        assert_eq!(scope("a/b", Access::Login), None);
+        assert!(scopes("a/b", Access::Login, None).is_empty());
+        assert_eq!(scopes("a/b", Access::Pull, None), ["repository:a/b:pull"]);
         assert_eq!(
-            scope("a/b", Access::Pull).as_deref(),
-            Some("repository:a/b:pull")
+            scopes("a/b", Access::Push, None),
+            ["repository:a/b:pull,push"]
         );
         assert_eq!(
-            scope("a/b", Access::Push).as_deref(),
-            Some("repository:a/b:pull,push")
+            scopes("a/b", Access::Push, Some("c")),
+            ["repository:a/b:pull,push", "repository:c:pull"]
         );
     }
 

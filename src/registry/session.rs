@@ -38,6 +38,8 @@ pub(super) struct Ask<'a> {
     pub(super) payload: Payload,
     /// The repository inside the registry; empty for none.
     pub(super) repository: &'a str,
+    /// Another repository that is read for it.
+    pub(super) source: Option<&'a str>,
     pub(super) access: Access,
     /// For messages.
     pub(super) what: &'a str,
@@ -442,8 +444,8 @@ impl Session<'_> {
     }
 
     fn token_key(&self, ask: &Ask<'_>) -> (String, String) {
-        let scope = challenge::scope(ask.repository, ask.access).unwrap_or_default();
-        (self.endpoint.host.clone(), scope)
+        let scopes = challenge::scopes(ask.repository, ask.access, ask.source);
+        (self.endpoint.host.clone(), scopes.join(" "))
     }
 
     /// Answers a challenge; whether there is something to try again with.
@@ -469,11 +471,14 @@ impl Session<'_> {
             } => {
                 // Our own words for what we need; the registry's where it
                 // speaks of something else, such as its catalog.
-                let scope = challenge::scope(ask.repository, ask.access).or(scope);
+                let mut scopes = challenge::scopes(ask.repository, ask.access, ask.source);
+                if scopes.is_empty() {
+                    scopes.extend(scope);
+                }
                 let wish = token::Wish {
                     realm,
                     service,
-                    scope,
+                    scopes,
                 };
                 let granted = token::fetch(self, ask, &wish, credential.as_ref()).await?;
                 Some(Token {

@@ -33,7 +33,7 @@ pub(super) struct Wish {
     /// For whom it is.
     pub(super) service: Option<String>,
     /// What it is to allow.
-    pub(super) scope: Option<String>,
+    pub(super) scopes: Vec<String>,
 }
 
 /// A token.
@@ -122,10 +122,14 @@ fn is_token_byte(byte: u8) -> bool {
 fn request(wish: &Wish, mut realm: Url, credential: Option<&Credential>) -> Ask<'static> {
     let mut fields: Vec<(&str, String)> = Vec::new();
     fields.extend(wish.service.clone().map(|service| ("service", service)));
-    fields.extend(wish.scope.clone().map(|scope| ("scope", scope)));
+    let scopes = wish.scopes.iter().map(|scope| ("scope", scope.clone()));
     let mut headers = Vec::new();
     let (method, payload) = match credential {
         Some(Credential::IdentityToken(token)) => {
+            // OAuth's forms have one field for all of them.
+            if !wish.scopes.is_empty() {
+                fields.push(("scope", wish.scopes.join(" ")));
+            }
             fields.push(("grant_type", "refresh_token".to_owned()));
             fields.push(("client_id", CLIENT_ID.to_owned()));
             fields.push(("refresh_token", token.clone()));
@@ -138,10 +142,12 @@ fn request(wish: &Wish, mut realm: Url, credential: Option<&Credential>) -> Ask<
         }
         Some(Credential::Password { user, .. }) => {
             fields.insert(0, ("account", user.clone()));
+            fields.extend(scopes);
             realm.query_pairs_mut().extend_pairs(&fields);
             (Method::GET, Payload::Empty)
         }
         None => {
+            fields.extend(scopes);
             if !fields.is_empty() {
                 realm.query_pairs_mut().extend_pairs(&fields);
             }
@@ -156,6 +162,7 @@ fn request(wish: &Wish, mut realm: Url, credential: Option<&Credential>) -> Ask<
         headers,
         payload,
         repository: "",
+        source: None,
         access: Access::Token,
         what: "request of a token",
         wanted: Wanted::Document(ANSWER_BYTES_MAX),

@@ -148,6 +148,7 @@ impl Upload<'_> {
             headers: Vec::new(),
             payload: Payload::Empty,
             repository: self.to.path(),
+            source: None,
             access: Access::Push,
             what,
             wanted: Wanted::Document(ANSWER_BYTES_MAX),
@@ -173,10 +174,15 @@ impl Upload<'_> {
             self.to.path()
         );
         let what = format!("mount of blob {}", digest.short());
-        let ask = self.ask(Method::POST, Target::Path(&path), &what);
-        let reply = self.session.send(&ask).await?;
-        // 202 has begun an upload, which ends by itself when it isn't used.
-        Ok(reply.status == StatusCode::CREATED)
+        let mut ask = self.ask(Method::POST, Target::Path(&path), &what);
+        ask.source = Some(from);
+        match self.session.send(&ask).await {
+            // 202 has begun an upload, which ends by itself when it isn't used.
+            Ok(reply) => Ok(reply.status == StatusCode::CREATED),
+            // Who may not read the other repository sends the blob.
+            Err(Error::Denied { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn send(&self, blob: &Blob, progress: &dyn Fn(u64)) -> Result<(), Error> {

@@ -271,7 +271,6 @@ impl Host {
             name: record.name.to_string(),
             status: Status::Killing,
             details: Some(reason),
-            amount: None,
             elapsed: None,
         }));
     }

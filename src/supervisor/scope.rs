@@ -287,7 +287,6 @@ fn still_in_use(resource: ResourceKind, name: &str) -> Outcome {
         name: name.to_owned(),
         status: Status::Warning,
         details: Some("Resource is still in use".to_owned()),
-        amount: None,
         elapsed: None,
     }))
 }

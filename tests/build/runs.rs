@@ -209,7 +209,10 @@ pub(crate) fn a_killed_build_leaves_nothing_running() {
     let bench = Bench::new();
     let start = || {
         // By its link, since the path may lie below the /tmp that this case covers.
-        Command::new("/proc/self/exe").arg("endless").spawn().unwrap()
+        Command::new("/proc/self/exe")
+            .arg("endless")
+            .spawn()
+            .unwrap()
     };
     let mut child = start();
     let processes = |word: &str| {

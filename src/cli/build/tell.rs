@@ -24,7 +24,6 @@ pub(crate) fn tell_built(context: &Context, outcome: &Outcome, mode: ProgressMod
             name: name.map_or_else(|| built.build.clone(), shown),
             status: Status::Built,
             details: None,
-            amount: None,
             elapsed: None,
         }));
     }

@@ -128,7 +128,6 @@ fn event(container: &ObservedContainer, status: Status) -> Event {
         name: container.record.name.to_string(),
         status,
         details: None,
-        amount: None,
         elapsed: None,
     })
 }

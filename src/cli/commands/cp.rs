@@ -262,7 +262,6 @@ fn event(name: &str, status: Status, details: &str) -> Event {
         name: name.to_owned(),
         status,
         details: Some(details.to_owned()),
-        amount: None,
         elapsed: None,
     })
 }

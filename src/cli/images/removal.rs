@@ -86,7 +86,6 @@ pub(crate) fn remove(context: &Context, images: &[String]) -> anyhow::Result<()>
             name: name.to_owned(),
             status,
             details: details.map(str::to_owned),
-            amount: None,
             elapsed: None,
         }));
     };

@@ -143,7 +143,6 @@ impl Transfer {
             name: name.to_owned(),
             status,
             details,
-            amount: None,
             elapsed: None,
         }));
     }
@@ -169,6 +168,8 @@ type Step = (LayerStatus, Option<(u64, u64)>);
 fn pulled(step: LayerStep) -> Step {
     match step {
         LayerStep::Begun { total_bytes } => (LayerStatus::Begun, Some((0, total_bytes))),
+        LayerStep::Waiting => (LayerStatus::Waiting, None),
+        LayerStep::Downloaded => (LayerStatus::Downloaded, None),
         LayerStep::Downloading {
             done_bytes,
             total_bytes,

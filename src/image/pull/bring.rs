@@ -93,6 +93,13 @@ impl Puller<'_> {
                 });
             }
         }
+        for (owner, job) in owners.iter().zip(jobs).skip(LAYERS_AT_ONCE) {
+            (self.listener)(PullEvent::Layer {
+                image: *owner,
+                digest: &job.layer.place.digest,
+                step: LayerStep::Waiting,
+            });
+        }
         owners
     }
 }

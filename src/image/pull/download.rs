@@ -55,13 +55,20 @@ impl Teller<'_> {
             return;
         }
         self.told_at = Some(now);
+        self.tell(LayerStep::Downloading {
+            done_bytes: self.done,
+            total_bytes: self.descriptor.size,
+        });
+        if bytes > 0 && self.done == self.descriptor.size {
+            self.tell(LayerStep::Downloaded);
+        }
+    }
+
+    fn tell(&self, step: LayerStep) {
         (self.puller.listener)(PullEvent::Layer {
             image: self.image,
             digest: &self.descriptor.digest,
-            step: LayerStep::Downloading {
-                done_bytes: self.done,
-                total_bytes: self.descriptor.size,
-            },
+            step,
         });
     }
 }

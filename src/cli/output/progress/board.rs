@@ -8,9 +8,9 @@ use anstyle::{AnsiColor, Style};
 use indexmap::IndexMap;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::cli::output::progress::json::percent;
+use crate::cli::output::progress::layers::Layers;
+use crate::cli::output::progress::place::{Detail, Place};
 use crate::event::{LayerProgress, Phase, Progress, ResourceKind, Status};
-use crate::view::units;
 
 /// All resources of a command, in the order of their first event.
 #[derive(Debug)]
@@ -24,9 +24,7 @@ pub(super) struct Board {
 struct Entry {
     status: Status,
     details: String,
-    amount: Option<(u64, u64)>,
-    /// Layers by their ids, with the bytes done and in all.
-    layers: IndexMap<String, (u64, u64)>,
+    layers: Layers,
     began: Duration,
     took: Option<Duration>,
 }
@@ -61,14 +59,12 @@ impl Board {
             .or_insert_with(|| Entry {
                 status: event.status,
                 details: String::new(),
-                amount: None,
-                layers: IndexMap::new(),
+                layers: Layers::default(),
                 began: now,
                 took: None,
             });
         entry.status = event.status;
         entry.details = event.details.unwrap_or_default();
-        entry.amount = event.amount;
         entry.took = match event.status.phase() {
             Phase::Working => None,
             Phase::Done | Phase::Warned | Phase::Failed => {
@@ -77,23 +73,12 @@ impl Board {
         };
     }
 
-    /// Takes what happens to a layer: its image shows the sum.
+    /// Takes what happens to a layer of an image.
     pub(super) fn take_layer(&mut self, event: LayerProgress) {
-        let key = (ResourceKind::Image, event.image);
-        let Some(entry) = self.entries.get_mut(&key) else {
-            return;
-        };
-        let known = entry.layers.entry(event.layer).or_default();
-        match event.amount {
-            Some(amount) => *known = amount,
-            // What is done is done whole.
-            None => known.0 = known.1,
+        let key = (ResourceKind::Image, event.image.clone());
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.layers.take(event);
         }
-        let add = |(done, total): (u64, u64), layer: &(u64, u64)| {
-            (done.saturating_add(layer.0), total.saturating_add(layer.1))
-        };
-        let sum = entry.layers.values().fold((0, 0), add);
-        entry.amount = (sum.1 > 0).then_some(sum);
     }
 
     /// Whether there is nothing to draw.
@@ -109,13 +94,9 @@ impl Board {
         let mut lines = vec![self.header()];
         let room = size.rows.saturating_sub(3).max(1);
         let shown = self.choose(room);
-        let name_width = shown
-            .iter()
-            .map(|((kind, name), _)| label(*kind, name).width())
-            .max()
-            .unwrap_or(0);
-        for ((kind, name), entry) in &shown {
-            lines.push(self.line(&label(*kind, name), name_width, entry, now, size.columns));
+        let places = self.places(&shown, now, size.columns);
+        for (((_, _), entry), place) in shown.iter().zip(&places) {
+            lines.push(line(entry, place, &places, now, size.columns));
         }
         let hidden = self.entries.len() - shown.len();
         if hidden > 0 {
@@ -125,12 +106,12 @@ impl Board {
     }
 
     fn header(&self) -> String {
-        let done = self
-            .entries
-            .values()
-            .filter(|entry| entry.took.is_some())
-            .count();
-        let total = self.entries.len();
+        let (mut done, mut total) = (0, 0);
+        for entry in self.entries.values() {
+            let (layers_done, layers) = entry.layers.count();
+            done += layers_done + usize::from(entry.took.is_some());
+            total += layers + 1;
+        }
         let prefix = if self.dry_run { "DRY-RUN MODE - " } else { "" };
         let style = if done == total {
             AnsiColor::Green
@@ -164,38 +145,72 @@ impl Board {
             .collect()
     }
 
-    fn line(
+    /// What stands before the words of the shown entries: names, and the
+    /// layers of images that are under way, in as much detail as fits.
+    fn places(
         &self,
-        label: &str,
-        label_width: usize,
-        entry: &Entry,
+        shown: &[(&(ResourceKind, String), &Entry)],
         now: Duration,
         columns: usize,
-    ) -> String {
-        let (mark, style) = mark(entry.status.phase(), now.saturating_sub(entry.began));
-        let time = entry
-            .took
-            .unwrap_or_else(|| now.saturating_sub(entry.began));
-        let time = format!("{:.1}s", time.as_secs_f64());
-        let word = entry.status.as_str();
-        let padding = " ".repeat(label_width.saturating_sub(label.width()));
-        let mut rest = amount(entry.amount);
-        if !entry.details.is_empty() {
-            if !rest.is_empty() {
-                rest.push(' ');
-            }
-            rest.push_str(&printable(&entry.details));
+    ) -> Vec<Place> {
+        let words = shown.iter().map(|(_, entry)| entry.words_width(now)).max();
+        let room = columns.saturating_sub(words.unwrap_or(0));
+        let place = |detail| {
+            let of = |((kind, name), entry): &(&(ResourceKind, String), &Entry)| {
+                let label = label(*kind, name);
+                match entry.status.phase() {
+                    Phase::Working => Place::new(label, &entry.layers, detail),
+                    Phase::Done | Phase::Warned | Phase::Failed => Place::named(label),
+                }
+            };
+            shown.iter().map(of).collect::<Vec<Place>>()
+        };
+        let fits = |places: &[Place]| places.iter().all(|place| place.width() <= room);
+        let whole = place(Detail::Amounts);
+        if fits(&whole) {
+            return whole;
         }
-        // mark, label, word and the spaces between them; the time stands at the end
-        let fixed = 1 + 1 + 1 + label_width + 1 + word.width() + 1 + time.width() + 1;
-        let rest = clip(&rest, columns.saturating_sub(fixed + 1));
-        let gap = columns.saturating_sub(fixed + rest.width());
-        let blue = AnsiColor::Blue.on_default();
-        let gap = " ".repeat(gap);
-        format!(
-            " {style}{mark}{style:#} {label}{padding} {style}{word}{style:#} {rest}{gap}{blue}{time}{blue:#}"
-        )
+        let cells = place(Detail::Cells);
+        if fits(&cells) {
+            return cells;
+        }
+        place(Detail::None)
     }
+}
+
+impl Entry {
+    /// Cells that a line needs beside its place and its details.
+    fn words_width(&self, now: Duration) -> usize {
+        // The mark and four spaces: before and after it, and beside the word.
+        5 + self.status.as_str().width() + self.time(now).width()
+    }
+
+    fn time(&self, now: Duration) -> String {
+        let time = self.took;
+        let time = time.unwrap_or_else(|| now.saturating_sub(self.began));
+        format!("{:.1}s", time.as_secs_f64())
+    }
+}
+
+fn line(entry: &Entry, place: &Place, all: &[Place], now: Duration, columns: usize) -> String {
+    let (mark, style) = mark(entry.status.phase(), now.saturating_sub(entry.began));
+    let time = entry.time(now);
+    let word = entry.status.as_str();
+    let widest = all.iter().map(Place::width).max().unwrap_or(0);
+    let text = place.text();
+    let padding = " ".repeat(widest.saturating_sub(place.width()));
+    // mark, place, word and the spaces between them; the time stands at the end
+    let fixed = 1 + 1 + 1 + widest + 1 + word.width() + 1 + time.width() + 1;
+    let rest = clip(
+        &printable(&entry.details),
+        columns.saturating_sub(fixed + 1),
+    );
+    let gap = columns.saturating_sub(fixed + rest.width());
+    let blue = AnsiColor::Blue.on_default();
+    let gap = " ".repeat(gap);
+    format!(
+        " {style}{mark}{style:#} {text}{padding} {style}{word}{style:#} {rest}{gap}{blue}{time}{blue:#}"
+    )
 }
 
 fn label(kind: ResourceKind, name: &str) -> String {
@@ -216,24 +231,6 @@ fn mark(phase: Phase, running: Duration) -> (&'static str, Style) {
         Phase::Warned => ("!", AnsiColor::Yellow.on_default().bold()),
         Phase::Failed => ("✘", AnsiColor::Red.on_default().bold()),
     }
-}
-
-fn amount(amount: Option<(u64, u64)>) -> String {
-    const BAR: usize = 20;
-    let Some((current, total)) = amount else {
-        return String::new();
-    };
-    if total == 0 {
-        return units::human_size(current);
-    }
-    let filled = usize::try_from(percent(current, total)).unwrap_or(0) * BAR / 100;
-    format!(
-        "[{}{}] {} / {}",
-        "=".repeat(filled),
-        " ".repeat(BAR - filled),
-        units::human_size(current),
-        units::human_size(total)
-    )
 }
 
 /// Takes out what would move the cursor: names and texts come from images and probes.
@@ -280,7 +277,6 @@ mod tests {
             name: name.into(),
             status,
             details: None,
-            amount: None,
             elapsed: None,
         }
     }
@@ -325,7 +321,6 @@ mod tests {
         let mut board = Board::new("up", false);
         let mut failed = event("p-web-1", Status::Error);
         failed.details = Some("a long explanation ".repeat(10));
-        failed.amount = Some((1_000_000, 4_000_000));
         board.take(failed, at(0));
         for columns in [40, 60, 100] {
             let lines = plain(&board.draw(at(0), Size { columns, rows: 10 }));
@@ -355,34 +350,78 @@ mod tests {
         assert_eq!(lines.last().unwrap(), " ... 9 more");
     }
 
-    #[test]
-    fn an_image_shows_the_sum_of_its_layers() {
-        let mut board = Board::new("pull", false);
-        let image = |status| Progress {
+    fn image(name: &str, status: Status) -> Progress {
+        Progress {
             resource: ResourceKind::Image,
-            ..event("redis:7", status)
-        };
-        let layer = |id: &str, amount| LayerProgress {
-            image: "redis:7".into(),
+            ..event(name, status)
+        }
+    }
+
+    fn layer(
+        image: &str,
+        id: &str,
+        status: LayerStatus,
+        amount: Option<(u64, u64)>,
+    ) -> LayerProgress {
+        LayerProgress {
+            image: image.into(),
             layer: id.into(),
-            status: LayerStatus::Downloading,
+            status,
             amount,
-        };
-        board.take(image(Status::Pulling), at(0));
-        board.take_layer(layer("a", Some((0, 3_000_000))));
-        board.take_layer(layer("b", Some((500_000, 1_000_000))));
-        board.take_layer(layer("b", None));
-        let wide = Size {
-            columns: 90,
-            rows: 9,
-        };
-        let lines = plain(&board.draw(at(100), wide));
+        }
+    }
+
+    fn pull() -> Board {
+        let mut board = Board::new("pull", false);
+        board.take(image("redis:7", Status::Pulling), at(0));
+        board.take(image("pg:17", Status::Pulling), at(0));
+        let mut tell = |id, status, amount| board.take_layer(layer("redis:7", id, status, amount));
+        tell("a", LayerStatus::Downloading, Some((0, 3_000_000)));
+        tell("b", LayerStatus::Downloading, Some((500_000, 1_000_000)));
+        tell("c", LayerStatus::Existing, None);
+        board
+    }
+
+    #[test]
+    fn an_image_folds_its_layers() {
+        let mut board = pull();
+        let screen = |columns| Size { columns, rows: 9 };
+        assert_eq!(
+            plain(&board.draw(at(100), screen(70))),
+            [
+                "[+] pull 1/5",
+                " ⠙ Image redis:7 [⠀⣤⣿]   500kB / 4MB Pulling                     0.1s",
+                " ⠙ Image pg:17                       Pulling                     0.1s",
+            ]
+        );
+        board.take_layer(layer("redis:7", "b", LayerStatus::Pulled, None));
+        let lines = plain(&board.draw(at(100), screen(70)));
+        assert_eq!(lines[0], "[+] pull 2/5");
         assert!(
-            lines[1].contains("[=====               ] 1MB / 4MB"),
+            lines[1].contains("[⠀⣿⣿]     1MB / 4MB Pulling"),
             "{lines:?}"
         );
-        board.take(image(Status::Pulled), at(200));
-        assert!(!plain(&board.draw(at(200), wide))[1].contains('['));
+        board.take(image("redis:7", Status::Pulled), at(200));
+        assert!(!plain(&board.draw(at(200), screen(70)))[1].contains('['));
+    }
+
+    #[test]
+    fn a_narrow_screen_shows_less_of_layers() {
+        let board = pull();
+        let second = |columns| plain(&board.draw(at(100), Size { columns, rows: 9 }))[1].clone();
+        assert!(second(50).contains("500kB / 4MB"));
+        assert!(second(44).contains("[⠀⣤⣿] Pulling"));
+        assert!(second(30).contains("redis:7 Pulling"));
+        for columns in [30, 44, 50, 90] {
+            assert!(second(columns).width() <= columns);
+        }
+    }
+
+    #[test]
+    fn layers_of_nobody_are_not_drawn() {
+        let mut board = Board::new("pull", false);
+        board.take_layer(layer("other:1", "a", LayerStatus::Begun, Some((0, 1))));
+        assert!(board.is_empty());
     }
 
     #[test]
@@ -391,14 +430,5 @@ mod tests {
         board.take(event("p\u{1b}[2Jx", Status::Started), at(0));
         let lines = board.draw(at(0), SCREEN);
         assert!(!lines[1].contains("\u{1b}[2J"));
-    }
-
-    #[test]
-    fn a_transfer_has_a_bar() {
-        assert_eq!(
-            amount(Some((25_000_000, 100_000_000))),
-            "[=====               ] 25MB / 100MB"
-        );
-        assert_eq!(amount(Some((500, 0))), "500B");
     }
 }

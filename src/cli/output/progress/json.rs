@@ -1,8 +1,11 @@
 //! A JSON object an event; empty fields are left out.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::event::{Event, Phase, ResourceKind};
+use crate::event::{Event, LayerProgress, Phase, ResourceKind};
+use crate::view::units;
 
 #[derive(Debug, Serialize)]
 struct Line<'a> {
@@ -14,8 +17,8 @@ struct Line<'a> {
     parent_id: String,
     status: &'static str,
     text: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    details: &'a str,
+    #[serde(skip_serializing_if = "is_empty")]
+    details: Cow<'a, str>,
     #[serde(skip_serializing_if = "is_zero")]
     current: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -27,41 +30,25 @@ struct Line<'a> {
 /// The object of an event; None for what isn't progress.
 pub(super) fn line(event: &Event, dry_run: bool) -> Option<String> {
     let line = match event {
-        Event::Progress(progress) => {
-            let (current, total) = progress.amount.unwrap_or_default();
-            Line {
-                dry_run,
-                id: format!("{} {}", progress.resource.as_str(), progress.name),
-                parent_id: String::new(),
-                status: phase(progress.status.phase()),
-                text: progress.status.as_str(),
-                details: progress.details.as_deref().unwrap_or_default(),
-                current,
-                total,
-                percent: percent(current, total),
-            }
-        }
-        Event::Layer(layer) => {
-            let (current, total) = layer.amount.unwrap_or_default();
-            Line {
-                dry_run,
-                id: layer.layer.clone(),
-                parent_id: format!("{} {}", ResourceKind::Image.as_str(), layer.image),
-                status: phase(layer.status.phase()),
-                text: layer.status.as_str(),
-                details: "",
-                current,
-                total,
-                percent: percent(current, total),
-            }
-        }
+        Event::Progress(progress) => Line {
+            dry_run,
+            id: format!("{} {}", progress.resource.as_str(), progress.name),
+            parent_id: String::new(),
+            status: phase(progress.status.phase()),
+            text: progress.status.as_str(),
+            details: progress.details.as_deref().unwrap_or_default().into(),
+            current: 0,
+            total: 0,
+            percent: 0,
+        },
+        Event::Layer(layer) => of_layer(layer, dry_run),
         Event::Warning(text) => Line {
             dry_run,
             id: String::new(),
             parent_id: String::new(),
             status: phase(Phase::Warned),
             text,
-            details: "",
+            details: Cow::Borrowed(""),
             current: 0,
             total: 0,
             percent: 0,
@@ -69,6 +56,29 @@ pub(super) fn line(event: &Event, dry_run: bool) -> Option<String> {
         Event::Project(_) => return None,
     };
     serde_json::to_string(&line).ok()
+}
+
+/// docker tells the bytes of a layer while they move, and a size always.
+fn of_layer(layer: &LayerProgress, dry_run: bool) -> Line<'_> {
+    let (current, total) = match layer.amount {
+        Some(amount) if layer.status.is_moving() => amount,
+        Some(_) | None => (0, 0),
+    };
+    let percent = match layer.status.phase() {
+        Phase::Done => 100,
+        Phase::Working | Phase::Warned | Phase::Failed => percent(current, total),
+    };
+    Line {
+        dry_run,
+        id: layer.layer.clone(),
+        parent_id: format!("{} {}", ResourceKind::Image.as_str(), layer.image),
+        status: phase(layer.status.phase()),
+        text: layer.status.as_str(),
+        details: units::human_size(current).into(),
+        current,
+        total,
+        percent,
+    }
 }
 
 fn phase(phase: Phase) -> &'static str {
@@ -87,6 +97,14 @@ pub(super) fn percent(current: u64, total: u64) -> u64 {
         .and_then(|hundredfold| hundredfold.checked_div(u128::from(total)))
         .and_then(|percent| u64::try_from(percent.min(100)).ok())
         .unwrap_or(0)
+}
+
+#[expect(
+    clippy::ptr_arg,
+    reason = "serde's skip_serializing_if hands in a reference to the field"
+)]
+fn is_empty(text: &Cow<'_, str>) -> bool {
+    text.is_empty()
 }
 
 #[expect(
@@ -110,7 +128,6 @@ mod tests {
             name: "p_default".into(),
             status: Status::Creating,
             details: None,
-            amount: None,
             elapsed: None,
         });
         assert_eq!(
@@ -123,34 +140,48 @@ mod tests {
         );
     }
 
-    #[test]
-    fn transfers_have_amounts() {
-        let event = Event::Progress(Progress {
-            resource: ResourceKind::Image,
-            name: "redis".into(),
-            status: Status::Pulling,
-            details: Some("layer 1".into()),
-            amount: Some((30, 120)),
-            elapsed: None,
-        });
-        assert_eq!(
-            line(&event, false).unwrap(),
-            r#"{"id":"Image redis","status":"Working","text":"Pulling","details":"layer 1","current":30,"total":120,"percent":25}"#
-        );
-    }
-
-    #[test]
-    fn a_layer_names_its_image() {
+    fn layer(status: LayerStatus, amount: Option<(u64, u64)>) -> String {
         let layer = LayerProgress {
             image: "redis:7".into(),
             layer: "0123456789ab".into(),
-            status: LayerStatus::Downloading,
-            amount: Some((1, 4)),
+            status,
+            amount,
         };
-        assert_eq!(
-            line(&Event::Layer(layer), false).unwrap(),
-            r#"{"id":"0123456789ab","parent_id":"Image redis:7","status":"Working","text":"Downloading","current":1,"total":4,"percent":25}"#
-        );
+        line(&Event::Layer(layer), false).unwrap()
+    }
+
+    #[test]
+    fn a_layer_names_its_image_and_tells_as_docker_does() {
+        let begin = r#"{"id":"0123456789ab","parent_id":"Image redis:7","status":"#;
+        for (status, amount, end) in [
+            (
+                LayerStatus::Begun,
+                Some((0, 6_282_909)),
+                r#""Working","text":"Pulling fs layer","details":"0B"}"#,
+            ),
+            (
+                LayerStatus::Waiting,
+                None,
+                r#""Working","text":"Waiting","details":"0B"}"#,
+            ),
+            (
+                LayerStatus::Downloading,
+                Some((302_080, 30_009_335)),
+                r#""Working","text":"Downloading","details":"302.1kB","current":302080,"total":30009335,"percent":1}"#,
+            ),
+            (
+                LayerStatus::Downloaded,
+                None,
+                r#""Done","text":"Download complete","details":"0B","percent":100}"#,
+            ),
+            (
+                LayerStatus::Pulled,
+                None,
+                r#""Done","text":"Pull complete","details":"0B","percent":100}"#,
+            ),
+        ] {
+            assert_eq!(layer(status, amount), format!("{begin}{end}"));
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 mod board;
 mod json;
+mod layers;
 mod live;
+mod place;
 mod plain;
 
 use std::io::{self, Write as _};
@@ -33,9 +35,9 @@ enum Writer {
     Quiet,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Form {
-    Plain,
+    Plain(plain::Plain),
     Json,
 }
 
@@ -61,7 +63,9 @@ impl Progress {
             ProgressMode::Quiet => Writer::Quiet,
             ProgressMode::Json => lines(Form::Json),
             _ if live => Writer::Live(live::Live::start(title, stream, settings.dry_run)),
-            ProgressMode::Auto | ProgressMode::Plain | ProgressMode::Tty => lines(Form::Plain),
+            ProgressMode::Auto | ProgressMode::Plain | ProgressMode::Tty => {
+                lines(Form::Plain(plain::Plain::default()))
+            }
         };
         Self { writer }
     }
@@ -76,7 +80,7 @@ impl Progress {
                 dry_run,
             } => {
                 let line = match form {
-                    Form::Plain => plain::line(event, *dry_run),
+                    Form::Plain(plain) => plain.line(event, *dry_run),
                     Form::Json => json::line(event, *dry_run),
                 };
                 if let Some(line) = line {

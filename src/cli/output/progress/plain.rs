@@ -1,20 +1,48 @@
 //! A line an event, in the grammar that other programs filter by:
 //! a space, the resource, two spaces, the word.
 
-use crate::event::{Event, LayerStatus, Progress};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
-/// The line of an event; None for what has no line.
-pub(super) fn line(event: &Event, dry_run: bool) -> Option<String> {
-    let prefix = if dry_run { " DRY-RUN MODE - " } else { "" };
-    match event {
-        Event::Progress(progress) => Some(format!("{prefix} {}", words(progress))),
-        // How far it is would be a line for each tenth of a second.
-        Event::Layer(layer) => match layer.status {
-            LayerStatus::Downloading | LayerStatus::Pushing => None,
-            status => Some(format!("{prefix} {} {}", layer.layer, status.as_str())),
-        },
-        Event::Warning(text) => Some(format!("warning: {text}")),
-        Event::Project(_) => None,
+use crate::cli::output::progress::json::percent;
+use crate::event::{Event, LayerProgress, Progress};
+use crate::view::units;
+
+/// Hundredths of a layer between two lines about how far it is.
+const STEP: u64 = 10;
+
+/// Knows how far each layer was when it was last told of, so that a slow line
+/// makes no log of thousands of lines.
+#[derive(Debug, Default)]
+pub(super) struct Plain {
+    told: Mutex<HashMap<(String, String), u64>>,
+}
+
+impl Plain {
+    /// The line of an event; None for what has no line.
+    pub(super) fn line(&self, event: &Event, dry_run: bool) -> Option<String> {
+        let prefix = if dry_run { " DRY-RUN MODE - " } else { "" };
+        match event {
+            Event::Progress(progress) => Some(format!("{prefix} {}", words(progress))),
+            Event::Layer(layer) => self
+                .of_layer(layer)
+                .map(|words| format!("{prefix} {} {words}", layer.layer)),
+            Event::Warning(text) => Some(format!("warning: {text}")),
+            Event::Project(_) => None,
+        }
+    }
+
+    fn of_layer(&self, layer: &LayerProgress) -> Option<String> {
+        let word = layer.status.as_str();
+        if !layer.status.is_moving() {
+            return Some(word.to_owned());
+        }
+        let (done, total) = layer.amount.unwrap_or_default();
+        let step = percent(done, total) / STEP;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = told.insert((layer.image.clone(), layer.layer.clone()), step);
+        let is_worth_it = last != Some(step) && done > 0;
+        is_worth_it.then(|| format!("{word} {}", units::human_size(done)))
     }
 }
 
@@ -34,7 +62,7 @@ fn words(progress: &Progress) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::event::{ResourceKind, Status};
+    use crate::event::{LayerStatus, ResourceKind, Status};
 
     use super::*;
 
@@ -44,7 +72,6 @@ mod tests {
             name: "p-web-1".into(),
             status: Status::Started,
             details: details.map(Into::into),
-            amount: None,
             elapsed: None,
         })
     }
@@ -52,11 +79,13 @@ mod tests {
     #[test]
     fn the_grammar_is_compose_s() {
         assert_eq!(
-            line(&started(None), false).unwrap(),
+            Plain::default().line(&started(None), false).unwrap(),
             " Container p-web-1  Started"
         );
         assert_eq!(
-            line(&started(Some("twice")), false).unwrap(),
+            Plain::default()
+                .line(&started(Some("twice")), false)
+                .unwrap(),
             " Container p-web-1  Started twice"
         );
     }
@@ -64,8 +93,36 @@ mod tests {
     #[test]
     fn a_dry_run_says_so_on_every_line() {
         assert_eq!(
-            line(&started(None), true).unwrap(),
+            Plain::default().line(&started(None), true).unwrap(),
             " DRY-RUN MODE -  Container p-web-1  Started"
         );
+    }
+
+    #[test]
+    fn a_layer_tells_each_tenth_once() {
+        let plain = Plain::default();
+        let told = |status, amount| {
+            let layer = LayerProgress {
+                image: "redis:7".into(),
+                layer: "0123456789ab".into(),
+                status,
+                amount,
+            };
+            plain.line(&Event::Layer(layer), false)
+        };
+        let begun = told(LayerStatus::Begun, Some((0, 1_000_000)));
+        assert_eq!(begun.unwrap(), " 0123456789ab Pulling fs layer");
+        let moving: Vec<String> = (0..=1000)
+            .filter_map(|thousandth| {
+                told(
+                    LayerStatus::Downloading,
+                    Some((thousandth * 1000, 1_000_000)),
+                )
+            })
+            .collect();
+        assert_eq!(moving.len(), 10, "{moving:?}");
+        assert_eq!(moving[0], " 0123456789ab Downloading 100kB");
+        let done = told(LayerStatus::Pulled, None);
+        assert_eq!(done.unwrap(), " 0123456789ab Pull complete");
     }
 }
