@@ -183,7 +183,18 @@ impl BlobReader {
             what: &self.what,
             wanted: Wanted::Stream,
         };
-        let mut reply = session.succeed(&ask).await?;
+        let mut reply = session.send(&ask).await?;
+        if reply.status == StatusCode::RANGE_NOT_SATISFIABLE && self.at > 0 {
+            // It can't begin in the middle: what is known is read over.
+            let whole = Ask {
+                headers: Vec::new(),
+                ..ask.clone()
+            };
+            reply = session.send(&whole).await?;
+        }
+        if !reply.status.is_success() {
+            return Err(session.refusal(&ask, &reply));
+        }
         let is_part = reply.status == StatusCode::PARTIAL_CONTENT;
         let begins_at = if is_part {
             let range = reply.header(&CONTENT_RANGE).and_then(content_range);

@@ -14,6 +14,8 @@ mod client;
 mod credentials;
 mod download;
 mod error;
+#[cfg(test)]
+mod hostile_tests;
 mod hosts;
 mod reply;
 mod retry;

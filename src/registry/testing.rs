@@ -31,9 +31,14 @@ impl Request {
     }
 
     pub(crate) fn query(&self, name: &str) -> Option<String> {
+        self.queries(name).into_iter().next()
+    }
+
+    /// All values of a name, in order.
+    pub(crate) fn queries(&self, name: &str) -> Vec<String> {
         let url = reqwest::Url::parse(&format!("http://x{}", self.target)).unwrap();
-        let found = url.query_pairs().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.into_owned())
+        let found = url.query_pairs().filter(|(key, _)| key == name);
+        found.map(|(_, value)| value.into_owned()).collect()
     }
 }
 
@@ -51,6 +56,12 @@ pub(crate) enum Body {
     Endless,
     /// Nothing at all comes, not even a head.
     Silence,
+    /// The head has no end.
+    EndlessHead,
+    /// Interim answers without end.
+    Interim,
+    /// The connection is reset.
+    Reset,
     /// The connection ends.
     Hangup,
 }
@@ -223,6 +234,24 @@ fn send(
         | Body::Stalled(bytes, _)
         | Body::Trickle(bytes, _) => Some(bytes.len()),
         Body::Endless => None,
+        Body::EndlessHead => {
+            out.write_all(b"HTTP/1.1 200 X\r\n")?;
+            while !stop.load(Ordering::SeqCst) {
+                out.write_all(b"x-more: and more\r\n")?;
+            }
+            return Ok(false);
+        }
+        Body::Interim => {
+            while !stop.load(Ordering::SeqCst) {
+                out.write_all(b"HTTP/1.1 103 X\r\n\r\n")?;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            return Ok(false);
+        }
+        Body::Reset => {
+            reset(out);
+            return Ok(false);
+        }
         Body::Silence => {
             hold();
             return Ok(false);
@@ -270,9 +299,15 @@ fn send(
                 out.write_all(&[b'x'; 4096])?;
             }
         }
-        Body::Silence | Body::Hangup => {}
+        Body::Silence | Body::Hangup | Body::EndlessHead | Body::Interim | Body::Reset => {}
     }
     Ok(false)
+}
+
+/// Closes a connection so that the other side hears of a failure and not of an
+/// end.
+fn reset(stream: &TcpStream) {
+    rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
 }
 
 /// What a registry keeps.
@@ -392,13 +427,24 @@ pub(crate) fn part(request: &Request, bytes: &[u8]) -> Answer {
     }
 }
 
-/// Settings that wait for little and know nobody.
+/// Settings that know nobody. Their limits are never met, however slow the
+/// machine is; only the waits between tries are short.
 pub(crate) fn settings() -> Settings {
+    patient(Duration::from_secs(60))
+}
+
+/// Settings whose limits are met by tests that wait for them. Nothing that
+/// must succeed in time is asked with them.
+pub(crate) fn hasty() -> Settings {
+    patient(Duration::from_millis(300))
+}
+
+fn patient(idle: Duration) -> Settings {
     Settings {
         patience: Patience {
-            connect: Duration::from_millis(300),
-            idle: Duration::from_millis(400),
-            document: Duration::from_millis(900),
+            connect: idle,
+            idle,
+            document: idle * 2,
             retry_unit: Duration::from_millis(1),
         },
         ..Settings::default()

@@ -3,16 +3,15 @@
 use std::io::Read as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::json;
 
 use crate::oci::{Descriptor, Digest, MediaType, Reference};
 use crate::registry::testing::{self, Answer, Body, Request, Server, Shelf, client, settings};
-use crate::registry::{Blob, Broken, Client, Credential, Error, Pushed, Remote};
+use crate::registry::{Blob, Client, Credential, Error, Pushed, Remote};
 
 /// A registry with one image, `app:1`, of one layer.
-fn shelf() -> (Arc<Mutex<Shelf>>, Vec<u8>) {
+pub(super) fn shelf() -> (Arc<Mutex<Shelf>>, Vec<u8>) {
     let layer: Vec<u8> = (0..60_000_u32).flat_map(u32::to_le_bytes).collect();
     let mut shelf = Shelf::default();
     let config = br#"{"architecture":"amd64","os":"linux"}"#;
@@ -37,24 +36,24 @@ fn shelf() -> (Arc<Mutex<Shelf>>, Vec<u8>) {
     (Arc::new(Mutex::new(shelf)), layer)
 }
 
-fn serve(shelf: &Arc<Mutex<Shelf>>) -> Server {
+pub(super) fn serve(shelf: &Arc<Mutex<Shelf>>) -> Server {
     let shelf = Arc::clone(shelf);
     Server::start(move |request| testing::answer(&shelf, request))
 }
 
-fn reference(server: &Server, rest: &str) -> Reference {
+pub(super) fn reference(server: &Server, rest: &str) -> Reference {
     format!("{}/{rest}", server.host()).parse().unwrap()
 }
 
-fn amd64() -> crate::oci::Platform {
+pub(super) fn amd64() -> crate::oci::Platform {
     "linux/amd64".parse().unwrap()
 }
 
-fn image(client: &Client, server: &Server) -> Result<Remote, Error> {
+pub(super) fn image(client: &Client, server: &Server) -> Result<Remote, Error> {
     client.image(&reference(server, "app:1"), &amd64())
 }
 
-fn layer_of(client: &Client, remote: &Remote) -> Result<Vec<u8>, Error> {
+pub(super) fn layer_of(client: &Client, remote: &Remote) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let mut reader = client.blob(remote, &remote.manifest.layers[0], 0);
     match reader.read_to_end(&mut bytes) {
@@ -102,7 +101,7 @@ fn the_digest_costs_one_request() {
 }
 
 /// A registry that wants a bearer token, from a server of its own paths.
-fn token_registry(shelf: &Arc<Mutex<Shelf>>, wanted: &'static str) -> Server {
+pub(super) fn token_registry(shelf: &Arc<Mutex<Shelf>>, wanted: &'static str) -> Server {
     let shelf = Arc::clone(shelf);
     let host = Arc::new(Mutex::new(String::new()));
     let known = Arc::clone(&host);
@@ -144,7 +143,7 @@ fn token_registry(shelf: &Arc<Mutex<Shelf>>, wanted: &'static str) -> Server {
     server
 }
 
-fn with_credentials(server: &Server, entry: &str) -> (tempfile::TempDir, Client) {
+pub(super) fn with_credentials(server: &Server, entry: &str) -> (tempfile::TempDir, Client) {
     let dir = tempfile::tempdir().unwrap();
     let text = format!(r#"{{"auths": {{"{}": {entry}}}}}"#, server.host());
     std::fs::write(dir.path().join("config.json"), text).unwrap();
@@ -271,7 +270,7 @@ fn redirects_end() {
 }
 
 /// A registry that first answers something else so many times.
-fn stubborn(
+pub(super) fn stubborn(
     times: usize,
     first: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static,
 ) -> Server {
@@ -294,45 +293,13 @@ fn what_may_pass_is_tried_again() {
         Answer::error(503, "UNAVAILABLE"),
         Answer::error(429, "TOOMANYREQUESTS").with("retry-after", 0),
         Answer::new(200).sent(Body::Hangup),
-        Answer::new(200).sent(Body::Silence),
+        Answer::new(200).sent(Body::Reset),
         Answer::new(200).sent(Body::Cut(vec![b'x'; 100], 50)),
     ] {
         let shown = format!("{answer:?}");
         let server = stubborn(2, move |_| Some(answer.clone()));
         assert!(image(&client(), &server).is_ok(), "{shown}");
         assert_eq!(server.requests().len(), 3, "{shown}");
-    }
-}
-
-#[test]
-fn what_does_not_pass_is_told_after_few_tries() {
-    let cases = [
-        (Answer::error(503, "UNAVAILABLE"), "503", 5),
-        (
-            Answer::error(429, "TOOMANYREQUESTS"),
-            "too many requests",
-            5,
-        ),
-        (
-            Answer::error(429, "TOOMANYREQUESTS").with("retry-after", 100_000),
-            "it asks to wait 100000 seconds",
-            1,
-        ),
-        (Answer::error(400, "NAME_INVALID"), "name invalid", 1),
-        (Answer::new(200).sent(Body::Silence), "", 5),
-        (Answer::new(200).sent(Body::Endless), "more than", 1),
-        (
-            Answer::new(200).sent(Body::Trickle(vec![b' '; 1000], Duration::from_millis(50))),
-            "",
-            5,
-        ),
-    ];
-    for (answer, words, tries) in cases {
-        let shown = format!("{answer:?}");
-        let server = stubborn(usize::MAX, move |_| Some(answer.clone()));
-        let error = image(&client(), &server).unwrap_err();
-        assert!(error.to_string().contains(words), "{error}");
-        assert_eq!(server.requests().len(), tries, "{shown}: {error}");
     }
 }
 
@@ -380,115 +347,6 @@ fn a_registry_without_ranges_is_read_over() {
     assert_eq!(rest, &layer[70_001..]);
 }
 
-/// What comes of a layer when its blob is answered so.
-fn layer_from(answer: impl Fn(&Request, &[u8]) -> Answer + Send + Sync + 'static) -> Error {
-    let (shelf, layer) = shelf();
-    let server = Server::start(move |request| {
-        if request.path().ends_with(Digest::of(&layer).hex()) {
-            return answer(request, &layer);
-        }
-        testing::answer(&shelf, request)
-    });
-    let client = client();
-    let remote = image(&client, &server).unwrap();
-    layer_of(&client, &remote).unwrap_err()
-}
-
-#[test]
-fn a_blob_that_lies_about_its_size_is_refused() {
-    let longer = layer_from(|_, layer| Answer::new(200).body([layer, b"x"].concat()));
-    assert!(matches!(longer, Error::Mismatch { .. }), "{longer}");
-    let endless = layer_from(|_, _| Answer::new(200).sent(Body::Endless));
-    assert!(matches!(endless, Error::Mismatch { .. }), "{endless}");
-    let shorter = layer_from(|_, layer| Answer::new(200).body(&layer[1..]));
-    assert!(matches!(shorter, Error::Mismatch { .. }), "{shorter}");
-    let misplaced = layer_from(|_, layer| {
-        Answer::new(206)
-            .with("content-range", "bytes 5-9/240000")
-            .body(&layer[5..10])
-    });
-    assert!(matches!(misplaced, Error::Answer { .. }), "{misplaced}");
-}
-
-#[test]
-fn a_blob_that_never_ends_well_ends() {
-    let stalled = layer_from(|request, layer| {
-        let all = testing::part(request, layer);
-        let Body::Whole(bytes) = all.body.clone() else {
-            return all;
-        };
-        all.sent(Body::Stalled(bytes, 10))
-    });
-    let is_silent = matches!(
-        stalled,
-        Error::Connection {
-            source: Broken::Silent(_),
-            ..
-        }
-    );
-    assert!(is_silent, "{stalled:?}");
-    let trickle = layer_from(|request, layer| {
-        let all = testing::part(request, layer);
-        let Body::Whole(bytes) = all.body.clone() else {
-            return all;
-        };
-        all.sent(Body::Trickle(bytes, Duration::from_millis(20)))
-    });
-    let is_trickle = matches!(
-        trickle,
-        Error::Connection {
-            source: Broken::Trickle(_),
-            ..
-        }
-    );
-    assert!(is_trickle, "{trickle:?}");
-}
-
-#[test]
-fn documents_are_checked() {
-    let lie = |edit: &'static str| {
-        let server = stubborn(usize::MAX, move |request| {
-            let is_manifest = request.path().contains("/manifests/");
-            is_manifest.then(|| match edit {
-                "digest" => Answer::new(200)
-                    .with("docker-content-digest", Digest::of(b"other"))
-                    .body("{}"),
-                "schema" => Answer::new(200).body(r#"{"schemaVersion":1,"fsLayers":[]}"#),
-                "both" => Answer::new(200)
-                    .body(r#"{"schemaVersion":2,"manifests":[],"layers":[],"config":{}}"#),
-                "deep" => Answer::new(200).body("[".repeat(100_000)),
-                _ => Answer::new(200).body("not json"),
-            })
-        });
-        image(&client(), &server).unwrap_err()
-    };
-    assert!(matches!(lie("digest"), Error::Mismatch { .. }));
-    for edit in ["schema", "both", "deep", "text"] {
-        let error = lie(edit);
-        assert!(matches!(error, Error::Document { .. }), "{edit}: {error}");
-    }
-}
-
-#[test]
-fn indexes_that_lead_nowhere_end() {
-    let text = |digest: &str, size: usize| {
-        json!({"schemaVersion": 2, "manifests": [
-            {"mediaType": MediaType::OCI_INDEX, "digest": digest, "size": size,
-             "platform": {"os": "linux", "architecture": "amd64"}}
-        ]})
-        .to_string()
-    };
-    let mut shelf = Shelf::default();
-    let mut last = "{}".to_owned();
-    for _ in 0..6 {
-        last = text(&Digest::of(last.as_bytes()).to_string(), last.len());
-        shelf.manifest("1", last.as_bytes());
-    }
-    let server = serve(&Arc::new(Mutex::new(shelf)));
-    let error = image(&client(), &server).unwrap_err();
-    assert!(error.to_string().contains("nested"), "{error}");
-}
-
 #[test]
 fn mirrors_are_asked_first_and_passed_over() {
     let (shelf, layer) = shelf();
@@ -509,7 +367,7 @@ fn mirrors_are_asked_first_and_passed_over() {
     assert_eq!(origin.requests(), ["GET /v2/app/manifests/none"]);
 }
 
-fn file(bytes: &[u8]) -> Blob {
+pub(super) fn file(bytes: &[u8]) -> Blob {
     use std::io::Write as _;
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
@@ -553,8 +411,6 @@ fn a_push_sends_what_is_missing() {
             .blobs
             .contains_key(&large.digest.to_string())
     );
-    let other = reference(&server, "other:1");
-    assert!(client.mount_blob(&other, &small.digest, &to).unwrap());
     assert!(!client.mount_blob(&to, &small.digest, &to).unwrap());
     let manifest = json!({"schemaVersion": 2, "config": Descriptor::new("c", small.digest.clone(), 5), "layers": []});
     let bytes = manifest.to_string();
@@ -564,6 +420,87 @@ fn a_push_sends_what_is_missing() {
         client.digest(&to).unwrap(),
         Some(Digest::of(bytes.as_bytes()))
     );
+}
+
+/// A registry that wants a token for everything that is done, and gives it for
+/// all repositories but `secret`. Tokens say what they are for.
+fn scoped_registry(shelf: &Arc<Mutex<Shelf>>) -> Server {
+    let shelf = Arc::clone(shelf);
+    let host = Arc::new(Mutex::new(String::new()));
+    let known = Arc::clone(&host);
+    let server = Server::start(move |request| {
+        if request.path() == "/token" {
+            let asked = request.queries("scope");
+            let granted: Vec<String> = asked
+                .into_iter()
+                .filter(|scope| !scope.contains(":secret:"))
+                .collect();
+            let token = granted.join("|");
+            return Answer::new(200).body(json!({"token": token}).to_string());
+        }
+        let repository = request.path().trim_start_matches("/v2/");
+        let repository = repository.split("/blobs/").next().unwrap_or_default();
+        let mut needed = vec![format!("repository:{repository}:pull,push")];
+        let source = request.query("from");
+        needed.extend(source.map(|from| format!("repository:{from}:pull")));
+        let header = request.header("authorization").to_owned();
+        let has = |scope: &String| header.split([' ', '|']).any(|word| word == scope);
+        if needed.iter().all(has) {
+            return testing::answer(&shelf, request);
+        }
+        let realm = format!("http://{}/token", known.lock().unwrap());
+        Answer::error(401, "UNAUTHORIZED").with(
+            "www-authenticate",
+            format!(r#"Bearer realm="{realm}",service="reg""#),
+        )
+    });
+    *host.lock().unwrap() = server.host();
+    server
+}
+
+#[test]
+fn a_mount_asks_for_both_repositories() {
+    let shelf = Arc::new(Mutex::new(Shelf::default()));
+    let digest = shelf.lock().unwrap().blob(b"layer");
+    let server = scoped_registry(&shelf);
+    let client = client();
+    let to = reference(&server, "app:1");
+    let from = |name: &str| reference(&server, name);
+    assert!(client.mount_blob(&to, &digest, &from("base:1")).unwrap());
+    let asked: Vec<Vec<String>> = server
+        .log()
+        .iter()
+        .filter(|request| request.path() == "/token")
+        .map(|request| request.queries("scope"))
+        .collect();
+    assert_eq!(
+        asked,
+        [["repository:app:pull,push", "repository:base:pull"]]
+    );
+    // Who may not read it isn't kept from sending the blob.
+    assert!(!client.mount_blob(&to, &digest, &from("secret:1")).unwrap());
+    let blob = file(b"another");
+    assert_eq!(client.push_blob(&to, &blob, &|_| {}).unwrap(), Pushed::Sent);
+}
+
+#[test]
+fn an_identity_token_asks_for_all_scopes_in_one_field() {
+    let (shelf, _) = shelf();
+    let server = token_registry(&shelf, "identity");
+    let (_dir, client) = with_credentials(&server, r#"{"identitytoken": "idt"}"#);
+    let digest = Digest::of(b"nothing");
+    let from = reference(&server, "base:1");
+    let _ = client.mount_blob(&reference(&server, "app:1"), &digest, &from);
+    let log = server.log();
+    let form = log.iter().find(|request| request.path() == "/token");
+    let form = String::from_utf8_lossy(&form.unwrap().body).into_owned();
+    let url = reqwest::Url::parse(&format!("http://x/?{form}")).unwrap();
+    let scopes: Vec<String> = url
+        .query_pairs()
+        .filter(|(key, _)| key == "scope")
+        .map(|(_, value)| value.into_owned())
+        .collect();
+    assert_eq!(scopes, ["repository:app:pull,push repository:base:pull"]);
 }
 
 #[test]
