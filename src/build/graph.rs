@@ -5,22 +5,28 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::build::cache::{
+    self, CacheFrom, CachePlace, CacheTo, Finished, Promised, Source, Trust,
+};
 use crate::build::context::{self, Opened, Text};
 use crate::build::request::{BuildRequest, Cancel, Goal, NamedSource, Surroundings};
 use crate::build::result::{self, Built};
 use crate::build::shared::{Shared, lock, look};
-use crate::build::step::{Reading, State, Stepping, Trees};
+use crate::build::step::{Reading, State, Stepping, Top, Trees};
 use crate::build::tree::Tree;
 use crate::build::{Error, FailedStep, Failure, export};
 use crate::dockerfile::{
     BaseKey, BaseSource, Bases, BuildGraph, Dockerfile, Root, Step, TreeSource,
 };
 use crate::event::{BuildEvent, Origin};
-use crate::image::{Image, StepRecord};
+use crate::image::{self, Image, StepRecord};
+use crate::oci::Digest;
 
 /// Most rounds of asking which base images are missing: an image may name
 /// another one in its ONBUILD, and so on.
 const BASE_ROUNDS_MAX: usize = 16;
+/// The build argument that makes an image carry its cache.
+const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
 
 /// Runs all requests to their ends, in the order of their dependencies and
 /// otherwise at once; gives what each came to, in their order. When one fails,
@@ -176,23 +182,36 @@ fn build(request: &BuildRequest, shared: &Shared<'_>, results: &Results) -> Resu
             return Err(Error::Cancelled);
         }
         let named = named_contexts(request, &graph, shared)?;
-        let building = Building {
+        let mut building = Building {
             shared,
             request,
             graph: &graph,
             bases: bases(&graph, &images)?,
             context,
             named,
-            done: Mutex::new(vec![None; graph.steps.len()]),
+            done: Mutex::default(),
             changed: Condvar::new(),
             cancel: shared.cancel.part(),
+            trust: Trust::All,
             failure: Mutex::default(),
         };
-        let state = building.run().map_err(|(error, step)| {
-            failed_step = step;
-            error
-        })?;
-        building.finish(&state)
+        loop {
+            building.begin();
+            let finished = building.run().and_then(|state| {
+                let finished = building.finish(&state);
+                finished.map_err(|error| (error, None))
+            });
+            match finished {
+                Err((Error::Promise { cache, source }, _)) if building.trust != Trust::Nothing => {
+                    building.distrust(&cache, &source);
+                }
+                Err((error, step)) => {
+                    failed_step = step;
+                    return Err(error);
+                }
+                Ok(built) => return Ok(built),
+            }
+        }
     };
     go().map_err(|error| Failure {
         build: request.name.clone(),
@@ -341,6 +360,8 @@ struct Done {
     state: State,
     record: StepRecord,
     origin: Origin,
+    /// What it is kept under, the key by content first.
+    keys: Vec<Digest>,
 }
 
 /// A graph at work.
@@ -356,10 +377,33 @@ struct Building<'a> {
     changed: Condvar,
     /// Ends all steps of this build.
     cancel: Cancel,
+    /// Which promises of caches count.
+    trust: Trust,
     failure: Mutex<Option<(Error, Option<FailedStep>)>>,
 }
 
 impl Building<'_> {
+    /// Forgets what an earlier try came to; what it made is in the store.
+    fn begin(&mut self) {
+        self.done = Mutex::new(vec![None; self.graph.steps.len()]);
+        self.cancel = self.shared.cancel.part();
+        self.failure = Mutex::default();
+    }
+
+    /// A layer that a cache has promised can't be had: steps that have none
+    /// to show count no more, and when it should have been there, none does.
+    fn distrust(&mut self, cache: &str, why: &cache::Error) {
+        if matches!(why, cache::Error::NoLayer(_)) && self.trust == Trust::All {
+            self.trust = Trust::Layers;
+            return;
+        }
+        self.trust = Trust::Nothing;
+        (self.shared.around.events)(BuildEvent::Warning {
+            build: self.request.name.clone(),
+            text: format!("cache {cache}: {}; built without it", why.whole()),
+        });
+    }
+
     /// Makes every step; gives the result's root.
     fn run(&self) -> Result<State, (Error, Option<FailedStep>)> {
         std::thread::scope(|scope| {
@@ -417,10 +461,13 @@ impl Building<'_> {
         let info = self.graph.stages.get(step.stage);
         let platform = info.map_or_else(crate::oci::Platform::host, |info| info.platform.clone());
         let find = |source: &TreeSource| self.reading(source);
+        let top = |source: &TreeSource| self.top(source);
         let trees = Trees {
             context: &self.context,
             find: &find,
+            top: &top,
         };
+        let promised = |key: &Digest| self.promised(key, &parent);
         let shown = self.shared.begin(&self.request.name, name.to_owned());
         let mut tail = Vec::new();
         let stepping = Stepping {
@@ -432,16 +479,18 @@ impl Building<'_> {
             platform: &platform,
             epoch: self.graph.epoch,
             cancel: &self.cancel,
+            promised: &promised,
             vertex: shown.id,
             tail: &mut tail,
         };
         match stepping.result() {
-            Ok((record, origin)) => {
+            Ok((record, origin, keys)) => {
                 shown.done(origin);
                 Ok(Done {
                     state: parent.with(&record),
                     record,
                     origin,
+                    keys,
                 })
             }
             Err(error) => {
@@ -497,7 +546,6 @@ impl Building<'_> {
             scope: opened
                 .is_folder
                 .then(|| format!("context {}", opened.root.display())),
-            layers: None,
         };
         match source {
             TreeSource::Context => Ok(opened(&self.context)),
@@ -509,14 +557,48 @@ impl Building<'_> {
             TreeSource::Root(root) => {
                 let state = self.state(root)?;
                 let lowers = self.shared.lowers(&state.layers)?;
-                let top = state.top().cloned();
                 Ok(Reading {
-                    scope: top.as_ref().map(|top| format!("layers {top}")),
+                    scope: state.top().map(|top| format!("layers {top}")),
                     tree: Tree::Layers(lowers),
-                    layers: Some(top),
                 })
             }
         }
+    }
+
+    /// The topmost layer of the tree that a source names, if it is made of layers.
+    fn top(&self, source: &TreeSource) -> Result<Option<Top>, Error> {
+        match source {
+            TreeSource::Context | TreeSource::Root(Root::Context(_)) => Ok(None),
+            TreeSource::Root(root) => Ok(Some(self.state(root)?.top().cloned())),
+        }
+    }
+
+    /// What caches from elsewhere know of a step with this key, upon `parent`.
+    fn promised(&self, key: &Digest, parent: &State) -> Option<Promised> {
+        let mut wanted = self.request.cache_from.iter();
+        wanted.find_map(|from| {
+            let source = self.source(from)?;
+            let promises = &self.shared.promises;
+            promises.make(&source, key, parent.top(), self.trust)
+        })
+    }
+
+    /// A cache from elsewhere; one that can't be used is told once.
+    fn source(&self, from: &CacheFrom) -> Option<Arc<Source>> {
+        let platform = &self.request.options.platform;
+        self.shared.sources.get(from, platform, || {
+            let name = format!("importing cache manifest from {}", from.shown());
+            let shown = self.shared.begin(&self.request.name, name);
+            let opened = Source::open(from, platform, self.shared.around);
+            let told = opened.map_err(|error| {
+                (self.shared.around.events)(BuildEvent::Warning {
+                    build: self.request.name.clone(),
+                    text: format!("cache {}: {}", from.shown(), error.whole()),
+                });
+            });
+            shown.done(Origin::Made);
+            told.ok()
+        })
     }
 
     /// A named context as a root file system: its files are a layer.
@@ -540,38 +622,30 @@ impl Building<'_> {
     /// Makes the image and what else was asked for.
     fn finish(&self, state: &State) -> Result<Built, Error> {
         let root = self.shared.around.root;
-        let done = lock(&self.done);
+        let done: Vec<Option<Done>> = lock(&self.done).clone();
+        if self.cancel.is_set() {
+            return Err(Error::Cancelled);
+        }
         let records: Vec<Option<StepRecord>> = done
             .iter()
             .map(|done| done.as_ref().map(|done| done.record.clone()))
             .collect();
-        let made = done
-            .iter()
-            .flatten()
-            .filter(|done| done.origin == Origin::Made)
-            .count();
-        drop(done);
-        if self.cancel.is_set() {
-            return Err(Error::Cancelled);
-        }
-        let shown = self
-            .shared
-            .begin(&self.request.name, "exporting to image".to_owned());
-        let write = || {
-            let created = result::image(root, self.request, self.graph, state, &records)?;
+        let made = done.iter().flatten();
+        let made = made.filter(|done| done.origin == Origin::Made).count();
+        let finished = self.finished(state, &done);
+        let created = self.shown("exporting to image", || {
+            self.shared.need(&state.layers)?;
+            self.keep_promised(&done)?;
+            let cache = self.inline().then(|| finished.document.clone());
+            let created = result::image(root, self.request, self.graph, state, &records, cache)?;
             for export in &self.request.exports {
                 export::write(root, &created.image, &self.request.names, export)?;
             }
             Ok(created)
-        };
-        let created = match write() {
-            Ok(created) => created,
-            Err(error) => {
-                shown.failed(&error);
-                return Err(error);
-            }
-        };
-        shown.done(Origin::Made);
+        })?;
+        for to in &self.request.cache_to {
+            self.export_cache(to, &finished)?;
+        }
         Ok(Built {
             build: self.request.name.clone(),
             image: created.image,
@@ -580,5 +654,76 @@ impl Building<'_> {
             is_cached: made == 0,
             steps: (records.len(), made),
         })
+    }
+
+    /// Shows a piece of work.
+    fn shown<T>(&self, name: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let shown = self.shared.begin(&self.request.name, name.to_owned());
+        let done = work();
+        match &done {
+            Ok(_) => shown.done(Origin::Made),
+            Err(error) => shown.failed(error),
+        }
+        done
+    }
+
+    /// Whether the image is to carry its own cache.
+    fn inline(&self) -> bool {
+        let mut places = self.request.cache_to.iter().map(|to| &to.place);
+        let asked = self.request.options.build_args.get(INLINE_CACHE);
+        places.any(|place| *place == CachePlace::Inline)
+            || asked.is_some_and(|value| matches!(value.as_str(), "1" | "true" | "t" | "T"))
+    }
+
+    /// What caches get of this build.
+    fn finished(&self, state: &State, done: &[Option<Done>]) -> Finished {
+        let steps = done.iter().flatten();
+        let steps = steps.map(|done| (done.state.clone(), done.record.clone(), done.keys.clone()));
+        Finished::new(steps.collect(), state.clone())
+    }
+
+    /// Keeps the steps that a cache knew and whose layers have come.
+    fn keep_promised(&self, done: &[Option<Done>]) -> Result<(), Error> {
+        let root = self.shared.around.root;
+        for done in done.iter().flatten() {
+            let Some((key, others)) = done.keys.split_first() else {
+                continue;
+            };
+            let top = done.record.top.as_ref();
+            let is_here = top.is_none_or(|top| image::has_layer(root, top));
+            if done.origin == Origin::Made || !is_here || image::find_step(root, key)?.is_some() {
+                continue;
+            }
+            image::keep_step(root, key, &done.record)?;
+            for other in others {
+                image::keep_other_key(root, other, key, &done.record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn export_cache(&self, to: &CacheTo, finished: &Finished) -> Result<(), Error> {
+        if to.place == CachePlace::Inline {
+            return Ok(());
+        }
+        let place = to.place.shown();
+        let written = self.shown(&format!("exporting cache to {place}"), || {
+            let written = self.shared.exports.write(to, finished, self.shared);
+            written.map_err(|source| Error::CacheExport { place, source })
+        });
+        match written {
+            Err(error) if to.is_optional => {
+                let mut text = error.to_string();
+                if let Error::CacheExport { source, .. } = &error {
+                    text = format!("{text}: {}", source.whole());
+                }
+                (self.shared.around.events)(BuildEvent::Warning {
+                    build: self.request.name.clone(),
+                    text,
+                });
+                Ok(())
+            }
+            written => written,
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! that end with the run, so a killed build leaves nothing running. Where base
 //! images come from and how progress is drawn is the caller's matter.
 
+mod cache;
 mod cache_mount;
 mod content;
 mod context;
@@ -37,11 +38,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use cache::{CACHE_TAG, CacheEntry, CacheFrom, CacheMode, CachePlace, CacheTo};
 pub use graph::run;
 pub use prune::{PruneFilter, Pruned, Usage, UsageKind, prune, usage};
 pub use request::{
     BuildRequest, Cancel, Context, ContextArchive, DockerfileSource, Export, Fetch, Goal,
-    NamedSource, Pull, Secret, Surroundings,
+    NamedSource, Pull, Registry, Secret, Surroundings,
 };
 pub use result::Built;
 
@@ -227,6 +229,24 @@ pub enum Error {
     /// A build that this one needs isn't there or failed.
     #[error("it needs the result of {0}")]
     Dependency(String),
+    /// A step was known from a cache elsewhere, and its layer can't be had.
+    #[error("cache {cache}")]
+    Promise {
+        /// Which.
+        cache: String,
+        /// Why.
+        #[source]
+        source: cache::Error,
+    },
+    /// A cache can't be written.
+    #[error("export of the cache to {place}")]
+    CacheExport {
+        /// Where to.
+        place: String,
+        /// Why.
+        #[source]
+        source: cache::Error,
+    },
     /// It was cut off.
     #[error("cancelled")]
     Cancelled,

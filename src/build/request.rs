@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indexmap::IndexMap;
 
+use crate::build::cache::{CacheFrom, CacheTo};
 use crate::dockerfile::Options;
 use crate::event::BuildEvent;
 use crate::oci::{Platform, Reference};
+use crate::registry::Client;
 use crate::store::Root;
 
 /// One image to build.
@@ -35,10 +37,10 @@ pub struct BuildRequest {
     pub names: Vec<Reference>,
     /// What else becomes of the result.
     pub exports: Vec<Export>,
-    /// Folders that steps are taken from besides the cache.
-    pub cache_from: Vec<PathBuf>,
-    /// Folders that the steps are written to.
-    pub cache_to: Vec<PathBuf>,
+    /// Places that steps are taken from besides the store.
+    pub cache_from: Vec<CacheFrom>,
+    /// Places that the steps are written to.
+    pub cache_to: Vec<CacheTo>,
     /// How far it goes.
     pub goal: Goal,
 }
@@ -165,6 +167,10 @@ pub type Fetch<'a> = dyn Fn(&Reference, &Platform, Pull) -> Result<(), Box<dyn s
     + Sync
     + 'a;
 
+/// Gives the client of registries, or why there can be none.
+pub type Registry<'a> =
+    dyn Fn() -> Result<Client, Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
+
 /// Where builds run and whom they tell.
 pub struct Surroundings<'a> {
     /// The engine's folders.
@@ -173,6 +179,8 @@ pub struct Surroundings<'a> {
     pub events: &'a (dyn Fn(BuildEvent) + Sync),
     /// Makes base images be there.
     pub fetch: &'a Fetch<'a>,
+    /// Talks to registries about caches.
+    pub registry: &'a Registry<'a>,
     /// Ends the builds when it is set.
     pub cancel: &'a Cancel,
     /// Steps worked on at once.

@@ -32,8 +32,10 @@ pub(crate) fn image(
     graph: &BuildGraph,
     state: &State,
     records: &[Option<StepRecord>],
+    cache: Option<String>,
 ) -> Result<image::Created, Error> {
-    let config = config(graph, state, records);
+    let mut config = config(graph, state, records);
+    config.build_cache = cache;
     Ok(image::create(root, &config, &request.names)?)
 }
 

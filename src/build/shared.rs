@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::build::Error;
+use crate::build::cache::{Exports, Promises, Sources};
 use crate::build::download::Downloads;
 use crate::build::keepers::Keepers;
 use crate::build::network::BuildNetwork;
@@ -34,6 +35,12 @@ pub(crate) struct Shared<'a> {
     emptied: Mutex<HashSet<String>>,
     flights: Mutex<HashMap<Digest, Arc<Flight>>>,
     pub(crate) downloads: Downloads,
+    /// Caches from elsewhere.
+    pub(crate) sources: Sources,
+    /// Layers that they have promised.
+    pub(crate) promises: Promises,
+    /// Caches that were written.
+    pub(crate) exports: Exports,
     vertices: AtomicU64,
     steps: AtomicU64,
 }
@@ -61,6 +68,9 @@ impl<'a> Shared<'a> {
             emptied: Mutex::default(),
             flights: Mutex::default(),
             downloads: Downloads::default(),
+            sources: Sources::default(),
+            promises: Promises::default(),
+            exports: Exports::default(),
             vertices: AtomicU64::new(0),
             steps: AtomicU64::new(0),
             around,
@@ -184,8 +194,23 @@ impl<'a> Shared<'a> {
         }
     }
 
+    /// Sees that all layers of a chain (topmost first) are in the store:
+    /// those that a cache has promised are brought.
+    ///
+    /// # Errors
+    /// [`Error::Promise`] when one can't be had.
+    pub(crate) fn need(&self, layers: &[Digest]) -> Result<(), Error> {
+        for (place, layer) in layers.iter().enumerate().rev() {
+            let below = layers.get(place + 1..).unwrap_or_default();
+            self.promises
+                .bring(layer, below, self.around.root, &self.workshop)?;
+        }
+        Ok(())
+    }
+
     /// Where the layers of a chain are; never empty.
     pub(crate) fn lowers(&self, layers: &[Digest]) -> Result<Vec<PathBuf>, Error> {
+        self.need(layers)?;
         Ok(crate::snapshot::lowers(self.around.root, layers)?)
     }
 }

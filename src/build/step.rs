@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive::{Found, Merged, Overlay};
+use crate::archive::{self, Merged, Overlay};
+use crate::build::cache::Promised;
 use crate::build::content::{self, Content};
 use crate::build::context::Opened;
 use crate::build::copy::{self, Thing};
@@ -80,7 +81,17 @@ pub(crate) struct Trees<'a> {
     pub(crate) context: &'a Opened,
     /// Finds a tree and what its files are known by.
     pub(crate) find: &'a dyn Fn(&TreeSource) -> Result<Reading, Error>,
+    /// The topmost layer of a tree that is made of layers, which needn't be
+    /// here for that.
+    pub(crate) top: &'a dyn Fn(&TreeSource) -> Result<Option<Top>, Error>,
 }
+
+/// The topmost layer of a tree; none when the tree is empty.
+pub(crate) type Top = Option<Digest>;
+
+/// A step's result, how it was had, and the keys that it is kept under: the
+/// one by content first.
+pub(crate) type Found = (StepRecord, Origin, Vec<Digest>);
 
 /// A tree that is read.
 #[derive(Debug, Clone)]
@@ -89,8 +100,6 @@ pub(crate) struct Reading {
     /// What its files' digests are kept under; None when no other build will
     /// see it.
     pub(crate) scope: Option<String>,
-    /// Its topmost layer, when it is made of layers.
-    pub(crate) layers: Option<Option<Digest>>,
 }
 
 /// Something that a step reads.
@@ -111,6 +120,8 @@ pub(crate) struct Stepping<'a> {
     pub(crate) platform: &'a Platform,
     pub(crate) epoch: Option<i64>,
     pub(crate) cancel: &'a Cancel,
+    /// What caches from elsewhere know of a key, upon the parent.
+    pub(crate) promised: &'a dyn Fn(&Digest) -> Option<Promised>,
     /// The number under which it is shown.
     pub(crate) vertex: u64,
     /// Gets the end of what a failed program wrote.
@@ -119,23 +130,23 @@ pub(crate) struct Stepping<'a> {
 
 impl Stepping<'_> {
     /// Finds the step's result, or makes it.
-    pub(crate) fn result(mut self) -> Result<(StepRecord, Origin), Error> {
+    pub(crate) fn result(mut self) -> Result<Found, Error> {
         let root = self.shared.around.root;
         let quick = self.quick_inputs()?.map(|inputs| self.key(&inputs));
-        if let (Some(key), true) = (&quick, self.step.is_cached)
-            && let Some(found) = self.shared.find_step(key)?
+        if let Some(key) = &quick
+            && let Some(found) = self.known(key)?
         {
-            return Ok((found, Origin::Cached));
+            return Ok(found);
         }
         let inputs = self.inputs()?;
         let key = self.key(&inputs);
-        if self.step.is_cached
-            && let Some(found) = self.shared.find_step(&key)?
-        {
-            if let Some(quick) = quick.filter(|quick| *quick != key) {
-                image::keep_other_key(root, &quick, &key, &found)?;
+        let quick = quick.filter(|quick| *quick != key);
+        let keys: Vec<Digest> = std::iter::once(&key).chain(&quick).cloned().collect();
+        if let Some((found, origin, _)) = self.known(&key)? {
+            if let (Some(quick), Some(_)) = (&quick, image::find_step(root, &key)?) {
+                image::keep_other_key(root, quick, &key, &found)?;
             }
-            return Ok((found, Origin::Cached));
+            return Ok((found, origin, keys));
         }
         let (shared, cancel) = (self.shared, self.cancel);
         let (record, origin) = shared.once(&key, cancel, || {
@@ -145,10 +156,24 @@ impl Stepping<'_> {
             image::keep_step(root, &key, &record)?;
             Ok(record)
         })?;
-        if let Some(quick) = quick.filter(|quick| *quick != key) {
-            image::keep_other_key(root, &quick, &key, &record)?;
+        if let Some(quick) = &quick {
+            image::keep_other_key(root, quick, &key, &record)?;
         }
-        Ok((record, origin))
+        Ok((record, origin, keys))
+    }
+
+    /// A result that was had before: here, or where a cache was written.
+    fn known(&self, key: &Digest) -> Result<Option<Found>, Error> {
+        if !self.step.is_cached {
+            return Ok(None);
+        }
+        if let Some(record) = self.shared.find_step(key)? {
+            let content = record.stands_for.clone();
+            let keys = content.into_iter().chain([key.clone()]).collect();
+            return Ok(Some((record, Origin::Cached, keys)));
+        }
+        let promised = (self.promised)(key);
+        Ok(promised.map(|(record, keys)| (record, Origin::Cached, keys)))
     }
 
     fn key(&self, inputs: &[Input]) -> Digest {
@@ -172,7 +197,7 @@ impl Stepping<'_> {
             let Read::Tree(source, _) = read else {
                 return Ok(None);
             };
-            match (self.trees.find)(source)?.layers {
+            match (self.trees.top)(source)? {
                 Some(top) => inputs.push(Input::Layers(top)),
                 None => return Ok(None),
             }
@@ -292,6 +317,7 @@ impl Stepping<'_> {
     }
 
     fn make(&mut self) -> Result<StepRecord, Error> {
+        self.shared.need(&self.parent.layers)?;
         let layer = match &self.step.op {
             Op::Run(run) => self.run(run)?,
             Op::Copy(copy) if copy.is_linked => self.linked(copy)?,
@@ -364,7 +390,7 @@ impl Stepping<'_> {
         let overlay = Overlay::open(&draft.tree(), &below).map_err(copy::Error::from)?;
         let path = Path::new(&workdir.path);
         let found = overlay.find(path).map_err(copy::Error::from)?;
-        if matches!(found, Some((_, Found::Folder(_)))) {
+        if matches!(found, Some((_, archive::Found::Folder(_)))) {
             return Ok(None);
         }
         let (passwd, group) = copy::users(&overlay).map_err(copy::Error::from)?;

@@ -65,6 +65,11 @@ impl Workshop {
             .map_err(Error::io("write", &self.ingest.path(KEPT)))
     }
 
+    /// Its folder, as that of any other ingestion.
+    pub(super) fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
     /// A path in it that nothing has yet, for what isn't a layer.
     #[must_use]
     pub fn place(&self, what: &str) -> PathBuf {
@@ -143,7 +148,7 @@ impl Workshop {
 }
 
 /// What a layer is upon its parent.
-fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
+pub(super) fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
     match parent {
         None => diff_id.clone(),
         Some(parent) => Digest::of(format!("{parent} {diff_id}").as_bytes()),
@@ -340,6 +345,7 @@ pub fn commit(root: &Root, commit: &Commit<'_>) -> Result<Created, Error> {
     }
     config.created = Some(now.clone());
     config.author.clone_from(&commit.author);
+    config.build_cache = None;
     config.history.push(History {
         created: Some(now),
         created_by: commit.created_by.clone(),

@@ -80,6 +80,7 @@ fn config(import: &Import, diff_id: &Digest) -> ImageConfig {
         change.apply(&mut run);
     }
     ImageConfig {
+        build_cache: None,
         created: Some(now.clone()),
         author: None,
         architecture: platform.architecture().to_owned(),

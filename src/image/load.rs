@@ -68,7 +68,7 @@ pub(super) struct Job<P> {
     pub(super) layer: PlannedLayer<P>,
     pub(super) fresh: Fresh,
     /// For messages.
-    what: String,
+    pub(super) what: String,
 }
 
 /// The layers that the store doesn't have, each once, lower ones first.

@@ -8,6 +8,7 @@
 //! not known here: the caller says.
 
 mod blob;
+mod carry;
 mod contents;
 #[cfg(test)]
 mod crash_tests;
@@ -41,6 +42,7 @@ use crate::oci::{Digest, ImageConfig, Reference};
 use crate::store::{FileLock, Root};
 use crate::{archive, oci, registry, store};
 
+pub use carry::{Arrived, has_layer, pack_layer, packed_as, receive_layer, upon};
 pub use draft::{Commit, CommittedLayer, Created, Draft, Workshop, chain, commit, create, merged};
 pub use import::{Import, import};
 pub use layers::{layer_path, layer_size};

@@ -6,17 +6,14 @@
 //! all of them, the manifest goes back as it came, and the digest is the same.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
-use crate::archive::Gzip;
 use crate::image::ingest::Ingest;
-use crate::image::layers::{self, PackedRecord};
 use crate::image::load::lock;
 use crate::image::records::{self, NameRecord};
-use crate::image::save::write_layer;
-use crate::image::{Error, Image, blob, hold, lookup};
-use crate::oci::{Algorithm, Descriptor, Digest, Document, Hasher, Manifest, MediaType, Reference};
+use crate::image::{Error, Image, blob, carry, hold, lookup};
+use crate::oci::{Descriptor, Digest, Document, Manifest, MediaType, Reference};
 use crate::registry::{self, Blob, Client};
 use crate::store::Root;
 
@@ -213,22 +210,24 @@ impl Pusher<'_> {
     }
 
     fn layer(&self, number: usize) -> Result<Descriptor, Error> {
-        let bottom_first: Vec<&Digest> = self.image.layers.iter().rev().collect();
         let missing = || Error::NotFound(format!("layer {number}"));
-        let chain_id = *bottom_first.get(number).ok_or_else(missing)?;
+        let above = self.image.layers.len() - 1 - number;
+        let chain = self.image.layers.get(above..).ok_or_else(missing)?;
+        let chain_id = chain.first().ok_or_else(missing)?;
         let diff_ids = &self.image.config.rootfs.diff_ids;
         let diff_id = diff_ids.get(number).ok_or_else(missing)?;
         (self.listener)(diff_id, PushEvent::Preparing);
         let came_as = self.original.as_ref();
         let came_as = came_as.and_then(|original| original.manifest.layers.get(number));
-        let packed = layers::read_packed(self.root, chain_id)?.map(PackedRecord::descriptor);
+        let packed = carry::packed_as(self.root, chain_id)?;
         for known in came_as.cloned().into_iter().chain(packed) {
             if let Some(event) = self.is_there(&known)? {
                 (self.listener)(diff_id, event);
                 return Ok(known);
             }
         }
-        let (descriptor, file) = self.pack(number, chain_id, &bottom_first)?;
+        let path = self.ingest.path(&format!("packed-{number}"));
+        let (descriptor, file) = carry::pack_layer(self.root, chain, &path)?;
         let blob = Blob {
             digest: descriptor.digest.clone(),
             size: descriptor.size,
@@ -271,35 +270,6 @@ impl Pusher<'_> {
         Ok(None)
     }
 
-    /// Makes a layer's packed tar in a file without a name, and notes what it
-    /// came to.
-    fn pack(
-        &self,
-        number: usize,
-        chain_id: &Digest,
-        bottom_first: &[&Digest],
-    ) -> Result<(Descriptor, File), Error> {
-        let path = self.ingest.path(&format!("packed-{number}"));
-        let mut options = File::options();
-        let opened = options.read(true).write(true).create_new(true).open(&path);
-        let file = opened.map_err(Error::io("create", &path))?;
-        std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-        let out = file.try_clone().map_err(Error::io("write", &path))?;
-        let tap = Tap {
-            out: BufWriter::with_capacity(256 << 10, out),
-            hasher: Hasher::new(Algorithm::Sha256),
-            bytes: 0,
-        };
-        let mut gzip = Gzip::new(tap);
-        write_layer(self.root, bottom_first, number, &mut gzip)?;
-        let mut tap = gzip.finish().map_err(Error::io("write", &path))?;
-        tap.flush().map_err(Error::io("write", &path))?;
-        let (digest, size) = (tap.hasher.finish(), tap.bytes);
-        let descriptor = Descriptor::new(MediaType::OCI_LAYER_GZIP, digest, size);
-        layers::write_packed(self.root, chain_id, &descriptor)?;
-        Ok((descriptor, file))
-    }
-
     fn config(&self, bytes: &[u8]) -> Result<Descriptor, Error> {
         let path = self.ingest.path("config");
         let mut options = File::options();
@@ -319,25 +289,5 @@ impl Pusher<'_> {
             Some(config) => config.clone(),
             None => Descriptor::new(MediaType::OCI_CONFIG, blob.digest, blob.size),
         })
-    }
-}
-
-/// Hashes and counts what is written through it.
-struct Tap<W> {
-    out: W,
-    hasher: Hasher,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Tap<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hasher.update(bytes.get(..count).unwrap_or_default());
-        self.bytes += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.out.flush()
     }
 }

@@ -35,6 +35,14 @@ pub struct ImageConfig {
         deserialize_with = "null_is_default"
     )]
     pub history: Vec<History>,
+    /// What a builder wants to find again in the image that it made; it says
+    /// nothing to anybody else.
+    #[serde(
+        default,
+        rename = "rcompose.build.cache.v1",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub build_cache: Option<String>,
 }
 
 /// What an image's containers run, unless told otherwise.

@@ -84,6 +84,7 @@ impl Bench {
                 root: &self.root,
                 events: &tell,
                 fetch: &|_, _, _| Ok(()),
+                registry: &|| Err("there is none".into()),
                 cancel: &cancel,
                 jobs: 4,
                 environment: Vec::new(),

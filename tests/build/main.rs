@@ -14,6 +14,7 @@
 mod support;
 
 mod bench;
+mod caches;
 mod copies;
 mod runs;
 mod steps;
@@ -50,6 +51,13 @@ fn main() -> ExitCode {
             one_epoch_one_image,
             images_can_be_removed_while_a_build_runs,
             a_killed_build_leaves_nothing_running,
+        }
+        caches, without "": {
+            another_store_finds_every_step,
+            a_layer_that_is_not_carried_is_made_when_it_is_needed,
+            all_stages_travel_when_asked,
+            damaged_and_missing_caches_cost_only_time,
+            an_export_keeps_only_what_it_names,
         }
         copies, without "": {
             destinations_are_docker_s,

@@ -8,6 +8,7 @@
 mod bad_input;
 #[cfg(test)]
 mod build;
+mod build_cache;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]

@@ -10,7 +10,7 @@ const TOOLS: &[&str] = &["docker-registry", "skopeo", "curl"];
 const TOOLS_FOR_TLS: &[&str] = &["docker-registry", "curl", "openssl"];
 
 /// Starts a registry with this `http` section and what follows it.
-fn serve(s: &mut Scenario, http: &str, url: &str) {
+pub(crate) fn serve(s: &mut Scenario, http: &str, url: &str) {
     let config = format!(
         "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: store}}, delete: {{enabled: true}}}}\n{http}\n"
     );
@@ -32,7 +32,7 @@ fn serve(s: &mut Scenario, http: &str, url: &str) {
     );
 }
 
-fn end(s: &mut Scenario) {
+pub(crate) fn end(s: &mut Scenario) {
     s.step("the registry ends", kill(&["docker-registry", "serve"]), []);
     s.step("and has ended", join("registry"), []);
 }

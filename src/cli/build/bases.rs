@@ -61,6 +61,14 @@ impl<'a> Bases<'a> {
         Ok(())
     }
 
+    /// The client of registries, when they may be asked.
+    pub(super) fn registry(&self) -> Result<Client, Failure> {
+        match self.is_offline {
+            true => Err("registries aren't asked: --offline".into()),
+            false => self.client().cloned(),
+        }
+    }
+
     fn client(&self) -> Result<&Client, Failure> {
         let client = self.client.get_or_init(|| {
             let settings = self.settings.clone()?;

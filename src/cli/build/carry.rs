@@ -50,10 +50,12 @@ pub(crate) fn run(
     let fetch = |reference: &Reference, platform: &Platform, pull: Pull| {
         bases.fetch(reference, platform, pull)
     };
+    let registry = || bases.registry();
     let around = Surroundings {
         root: &root,
         events: &events,
         fetch: &fetch,
+        registry: &registry,
         cancel: &cancel,
         jobs: context.settings.parallel.unwrap_or(JOBS),
         environment: context

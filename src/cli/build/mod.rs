@@ -2,6 +2,7 @@
 //! requests, and from requests to images, drawn and told.
 
 mod bases;
+mod cache;
 mod carry;
 mod request;
 mod section;
@@ -10,6 +11,7 @@ mod stale;
 mod tell;
 mod values;
 
+pub(crate) use cache::{cache_from, cache_to};
 pub(crate) use carry::{Outcome, run};
 pub(crate) use request::{
     Wishes, add_epoch, build_args, caches, entitlement, of_services, pull, set_network,

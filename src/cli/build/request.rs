@@ -1,10 +1,12 @@
 //! From services and flags to build requests.
 
+use std::path::Path;
+
 use indexmap::{IndexMap, IndexSet};
 
 use crate::build::{BuildRequest, DockerfileSource, Goal, NamedSource, Pull, Secret};
 use crate::cli::build::section::Section;
-use crate::cli::build::{source, values};
+use crate::cli::build::{cache, source, values};
 use crate::cli::context::Context;
 use crate::cli::exit::{Failure, Kind};
 use crate::cli::output;
@@ -109,8 +111,8 @@ fn of_service(
         _ => folder.clone(),
     };
     let (cache_from, cache_to) = (
-        caches(&section.cache_from, context)?,
-        caches(&section.cache_to, context)?,
+        caches(&section.cache_from, context, cache::cache_from)?,
+        caches(&section.cache_to, context, cache::cache_to)?,
     );
     Ok(BuildRequest {
         name: name.to_string(),
@@ -154,19 +156,20 @@ pub(crate) fn pull(is_always: bool) -> Pull {
     }
 }
 
-/// The folders of caches; others are told to be without use.
-pub(crate) fn caches(
+/// The caches that texts name; kinds without use here are told.
+pub(crate) fn caches<T>(
     texts: &[String],
     context: &Context,
-) -> anyhow::Result<Vec<std::path::PathBuf>> {
-    let mut folders = Vec::new();
+    read: impl Fn(&str, &Path) -> Result<cache::Read<T>, Failure>,
+) -> Result<Vec<T>, Failure> {
+    let mut found = Vec::new();
     for text in texts {
-        match values::cache(text, &context.working_dir)? {
-            values::CacheRef::Folder(folder) => folders.push(folder),
-            values::CacheRef::Useless(why) => output::warn(&why),
+        match read(text, &context.working_dir)? {
+            cache::Read::Cache(cache) => found.push(cache),
+            cache::Read::Useless(why) => output::warn(&why),
         }
     }
-    Ok(folders)
+    Ok(found)
 }
 
 fn fill_options(

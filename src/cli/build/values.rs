@@ -3,14 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
-
 use crate::build::{Export, Secret};
 use crate::cli::environment::Environment;
 use crate::cli::exit::Failure;
 
 /// The fields of a comma-separated text; a quoted field may hold a comma.
-fn fields(text: &str) -> Vec<(String, String)> {
+pub(super) fn fields(text: &str) -> Vec<(String, String)> {
     let mut parts = vec![String::new()];
     let mut is_quoted = false;
     for next in text.chars() {
@@ -140,39 +138,6 @@ pub(crate) fn output(text: &str, folder: &Path) -> Result<Option<Export>, Failur
     }
 }
 
-/// A cache that steps are taken from or written to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CacheRef {
-    /// A folder.
-    Folder(PathBuf),
-    /// A kind that this program has no use for, and why.
-    Useless(String),
-}
-
-/// `--cache-from` and `--cache-to`.
-pub(crate) fn cache(text: &str, folder: &Path) -> Result<CacheRef, Failure> {
-    if !text.contains('=') {
-        return Ok(CacheRef::Useless(format!(
-            "cache {text}: steps aren't taken from registries"
-        )));
-    }
-    let fields: IndexMap<String, String> = fields(text).into_iter().collect();
-    let kind = fields.get("type").map_or("registry", String::as_str);
-    let path = ["src", "dest"].iter().find_map(|key| fields.get(*key));
-    match (kind, path) {
-        ("local", Some(path)) => Ok(CacheRef::Folder(folder.join(path))),
-        ("local", None) => Err(Failure::usage(format!(
-            "invalid cache {text:?}: type=local needs src=DIR or dest=DIR"
-        ))),
-        ("inline", _) => Ok(CacheRef::Useless(
-            "cache type=inline: images carry no cache".to_owned(),
-        )),
-        (other, _) => Ok(CacheRef::Useless(format!(
-            "cache type={other} isn't supported: use type=local"
-        ))),
-    }
-}
-
 /// `NAME=SOFT[:HARD]` of `--ulimit`; -1 is no limit.
 pub(crate) fn ulimit(text: &str) -> Result<(String, (u64, u64)), Failure> {
     let refuse = || {
@@ -279,14 +244,5 @@ mod tests {
         assert_eq!(host("a=::1").unwrap().1, "::1");
         assert_eq!(host("a:10.0.0.1").unwrap().1, "10.0.0.1");
         assert!(host("a").is_err());
-    }
-
-    #[test]
-    fn caches_are_folders_or_told_to_be_useless() {
-        let read = |text: &str| cache(text, Path::new("/w")).unwrap();
-        assert_eq!(read("type=local,src=c"), CacheRef::Folder("/w/c".into()));
-        assert!(matches!(read("me/app:cache"), CacheRef::Useless(_)));
-        assert!(matches!(read("type=gha"), CacheRef::Useless(_)));
-        assert!(cache("type=local", Path::new("/w")).is_err());
     }
 }

@@ -30,10 +30,10 @@ pub(crate) struct Args {
     /// Additional build contexts (NAME=PATH)
     #[arg(long = "build-context", value_name = "NAME=PATH")]
     contexts: Vec<String>,
-    /// Images or folders that steps are taken from (type=local,src=DIR)
+    /// External cache sources (IMAGE, type=registry,ref=NAME or type=local,src=DIR)
     #[arg(long = "cache-from", value_name = "CACHE")]
     cache_from: Vec<String>,
-    /// Folders that steps are written to (type=local,dest=DIR)
+    /// Cache export destinations (type=inline, type=registry,ref=NAME or type=local,dest=DIR; mode=max for all stages)
     #[arg(long = "cache-to", value_name = "CACHE")]
     cache_to: Vec<String>,
     /// Set builder: there is one
@@ -224,8 +224,8 @@ impl Args {
             pull: build::pull(self.pull),
             names,
             exports: outputs.into_iter().flatten().collect(),
-            cache_from: build::caches(&self.cache_from, context)?,
-            cache_to: build::caches(&self.cache_to, context)?,
+            cache_from: build::caches(&self.cache_from, context, build::cache_from)?,
+            cache_to: build::caches(&self.cache_to, context, build::cache_to)?,
             goal: if self.is_check() {
                 Goal::Check
             } else {
