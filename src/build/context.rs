@@ -8,20 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::archive::{self, Extractor, Limits, Merged};
-use crate::build::download::Downloads;
-use crate::build::request::{Cancel, Context, ContextArchive, DockerfileSource};
+use crate::build::git::Asking;
+use crate::build::request::{BuildRequest, Context, ContextArchive, DockerfileSource};
+use crate::build::shared::Shared;
 use crate::build::tree::{HostTree, Tree};
 use crate::build::{Error, unpack};
-use crate::dockerfile::{DOCKERFILE_BYTES_MAX, IGNORE_BYTES_MAX, Ignore};
+use crate::dockerfile::{self, DOCKERFILE_BYTES_MAX, GitSource, IGNORE_BYTES_MAX, Ignore};
 use crate::image::Workshop;
 use crate::sys::tree;
 
 /// The name of an ignore file, and of the default Dockerfile.
 const IGNORE: &str = ".dockerignore";
-
-/// Why a repository can't be had.
-pub(crate) const NO_GIT: &str =
-    "repositories aren't fetched: rcompose runs no other programs, git among them; clone it first";
+/// The build argument that keeps `.git` of a context.
+const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 
 /// A context that files can be taken from.
 #[derive(Debug, Clone)]
@@ -49,31 +48,36 @@ pub(crate) struct Text {
 /// Opens a context without any ignore rules yet.
 pub(crate) fn open(
     context: &Context,
-    workshop: &Workshop,
-    downloads: &Downloads,
-    cancel: &Cancel,
+    request: &BuildRequest,
+    shared: &Shared<'_>,
 ) -> Result<Opened, Error> {
-    let mut dockerfile = None;
+    let (workshop, cancel) = (&shared.workshop, &shared.cancel);
+    let mut alone = None;
     let (root, is_folder) = match context {
         Context::Folder(path) => (folder(path)?, true),
         Context::Empty => (empty(workshop)?, false),
         Context::Archive(archive) => (unpack(archive, workshop)?, false),
-        Context::Remote(url) if is_repository(url) => {
-            return Err(Error::Remote {
-                what: "context",
+        Context::Remote(url) if dockerfile::is_repository(url) => {
+            let git = dockerfile::repository(url).map_err(|reason| Error::Remote {
+                what: "repository",
                 url: url.clone(),
-                reason: NO_GIT.to_owned(),
-            });
+                reason,
+            })?;
+            let keeps = git.keeps_git.unwrap_or_else(|| keeps_git(request));
+            let asking = Asking::new(&git, request, shared, &shared.cancel)?;
+            let root = asking.tree(keeps)?;
+            check_commit(&git, &asking.commit()?)?;
+            (root, false)
         }
         Context::Remote(url) => {
-            let fetched = downloads.fetch(url, workshop, cancel)?;
+            let fetched = shared.downloads.fetch(url, workshop, cancel)?;
             let mut file = fetched.open()?;
             let place = empty(workshop)?;
             if unpack::is_archive(&mut file, url)? {
                 extract(file, &place, url)?;
             } else {
                 // A Dockerfile that comes alone.
-                dockerfile = Some(read_text(file, Path::new(url), DOCKERFILE_BYTES_MAX)?);
+                alone = Some(read_text(file, Path::new(url), DOCKERFILE_BYTES_MAX)?);
             }
             (place, false)
         }
@@ -82,15 +86,26 @@ pub(crate) fn open(
         tree: host(&root, Ignore::default()),
         root,
         is_folder,
-        dockerfile,
+        dockerfile: alone,
     })
 }
 
-/// Whether an address is a repository's, by docker's rules.
-fn is_repository(url: &str) -> bool {
-    let is_web = url.starts_with("http://") || url.starts_with("https://");
-    let path = url.split(['#', '?']).next().unwrap_or(url);
-    !is_web || path.ends_with(".git")
+/// Whether the context keeps `.git`, as a build argument may say.
+fn keeps_git(request: &BuildRequest) -> bool {
+    let asked = request.options.build_args.get(KEEP_GIT);
+    asked.is_some_and(|value| matches!(value.as_str(), "1" | "true"))
+}
+
+/// Sees that a repository is at the commit that its address promises.
+fn check_commit(git: &GitSource, found: &str) -> Result<(), Error> {
+    match git.commit.as_deref() {
+        Some(expected) if !found.starts_with(expected) => Err(Error::Checksum {
+            url: git.remote.clone(),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn host(root: &Path, ignore: Ignore) -> Tree {

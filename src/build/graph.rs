@@ -174,7 +174,7 @@ fn build(request: &BuildRequest, shared: &Shared<'_>, results: &Results) -> Resu
     let mut dockerfile = None;
     let mut failed_step = None;
     let mut go = || -> Result<Built, Error> {
-        let mut context = open(&request.context, shared)?;
+        let mut context = context::open(&request.context, request, shared)?;
         let text = context.dockerfile(&request.dockerfile)?;
         dockerfile = Some(Arc::clone(&text.text));
         let (graph, images) = graph(request, &text, shared, results)?;
@@ -219,10 +219,6 @@ fn build(request: &BuildRequest, shared: &Shared<'_>, results: &Results) -> Resu
         step: failed_step,
         dockerfile,
     })
-}
-
-fn open(context: &crate::build::Context, shared: &Shared<'_>) -> Result<Opened, Error> {
-    context::open(context, &shared.workshop, &shared.downloads, &shared.cancel)
 }
 
 /// The base images of a build.
@@ -346,7 +342,7 @@ fn named_contexts(
         let Some(NamedSource::Tree(context)) = request.contexts.get(name) else {
             return Err(Error::NoImage(name.clone()));
         };
-        let mut tree = open(context, shared)?;
+        let mut tree = context::open(context, request, shared)?;
         // It has an ignore file of its own.
         tree.own_ignore()?;
         opened.insert(name.clone(), tree);

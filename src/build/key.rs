@@ -21,6 +21,8 @@ pub(crate) enum Input {
     Content(FileDigest),
     /// A file from somewhere else.
     File(Digest),
+    /// A repository at this commit.
+    Commit(String),
     /// Whatever is named in these layers: a quick stand-in for their content.
     Layers(Option<Digest>),
 }
@@ -62,6 +64,10 @@ pub(crate) fn of(
         match input {
             Input::Content(digest) => key.bytes(digest),
             Input::File(digest) => key.text(&digest.to_string()),
+            Input::Commit(commit) => {
+                key.text("commit");
+                key.text(commit);
+            }
             Input::Layers(top) => {
                 key.text("layers");
                 key.optional(top.as_ref().map(ToString::to_string).as_deref());

@@ -16,6 +16,7 @@ mod context;
 mod copy;
 mod download;
 mod export;
+mod git;
 mod graph;
 mod keepers;
 mod key;

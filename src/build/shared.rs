@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::build::Error;
 use crate::build::cache::{Exports, Promises, Sources};
 use crate::build::download::Downloads;
+use crate::build::git::Repositories;
 use crate::build::keepers::Keepers;
 use crate::build::network::BuildNetwork;
 use crate::build::request::{Cancel, Surroundings};
@@ -35,6 +36,7 @@ pub(crate) struct Shared<'a> {
     emptied: Mutex<HashSet<String>>,
     flights: Mutex<HashMap<Digest, Arc<Flight>>>,
     pub(crate) downloads: Downloads,
+    pub(crate) repositories: Repositories,
     /// Caches from elsewhere.
     pub(crate) sources: Sources,
     /// Layers that they have promised.
@@ -68,6 +70,7 @@ impl<'a> Shared<'a> {
             emptied: Mutex::default(),
             flights: Mutex::default(),
             downloads: Downloads::default(),
+            repositories: Repositories::default(),
             sources: Sources::default(),
             promises: Promises::default(),
             exports: Exports::default(),

@@ -9,6 +9,7 @@ use crate::build::content::{self, Content};
 use crate::build::context::Opened;
 use crate::build::copy::{self, Thing};
 use crate::build::download::Fetched;
+use crate::build::git::Asking;
 use crate::build::key::{self, Input, Surrounding};
 use crate::build::mounts::Prepared;
 use crate::build::network::{self, StepNetwork};
@@ -16,11 +17,11 @@ use crate::build::request::{BuildRequest, Cancel};
 use crate::build::run::{self, Around, Place};
 use crate::build::select::{self, Source};
 use crate::build::shared::Shared;
-use crate::build::tree::Tree;
-use crate::build::{Error, context, stubs, unpack};
+use crate::build::tree::{HostTree, Tree};
+use crate::build::{Error, stubs, unpack};
 use crate::dockerfile::{
-    Checksum, Copy, CopyKind, CopySource, Ignore, NoCache, Op, Run, RunMount, RunNetwork, Step,
-    TreeSource, Workdir,
+    Checksum, Copy, CopyKind, CopySource, GitSource, Ignore, NoCache, Op, Run, RunMount,
+    RunNetwork, Step, TreeSource, Workdir,
 };
 use crate::event::{BuildEvent, Origin};
 use crate::image::{self, CommittedLayer, StepRecord};
@@ -108,6 +109,8 @@ enum Read<'a> {
     Tree(&'a TreeSource, &'a str),
     /// A file somewhere else, and the instruction that names it.
     Url(&'a str, &'a Copy),
+    /// A repository, and the instruction that names it.
+    Git(&'a GitSource, &'a Copy),
 }
 
 /// One step at work.
@@ -210,6 +213,7 @@ impl Stepping<'_> {
         let inputs = self.reads().into_iter().map(|read| match read {
             Read::Tree(source, pattern) => self.tree_input(source, pattern),
             Read::Url(url, copy) => self.url_input(url, copy),
+            Read::Git(git, copy) => self.git_input(git, copy),
         });
         inputs.collect()
     }
@@ -236,6 +240,24 @@ impl Stepping<'_> {
         }))
     }
 
+    /// A repository counts by its commit; one whose commit is given whole
+    /// needn't be asked for.
+    fn git_input(&self, git: &GitSource, copy: &Copy) -> Result<Input, Error> {
+        let commit = self.asking(git)?.commit()?;
+        match given_commit(git, copy).filter(|given| !commit.starts_with(*given)) {
+            None => Ok(Input::Commit(commit)),
+            Some(given) => Err(Error::Checksum {
+                url: git.remote.clone(),
+                expected: given.to_owned(),
+                found: commit,
+            }),
+        }
+    }
+
+    fn asking<'g>(&'g self, git: &'g GitSource) -> Result<Asking<'g>, Error> {
+        Asking::new(git, self.request, self.shared, self.cancel)
+    }
+
     fn fetched(&self, url: &str) -> Result<Fetched, Error> {
         let shared = self.shared;
         shared.downloads.fetch(url, &shared.workshop, self.cancel)
@@ -251,7 +273,8 @@ impl Stepping<'_> {
                 .filter_map(|source| match source {
                     CopySource::Path(path) => Some(Read::Tree(&copy.from, path)),
                     CopySource::Url(url) => Some(Read::Url(url, copy)),
-                    CopySource::Inline(_) | CopySource::Git(_) => None,
+                    CopySource::Git(git) => Some(Read::Git(git, copy)),
+                    CopySource::Inline(_) => None,
                 })
                 .collect(),
             Op::Run(run) => run
@@ -429,11 +452,19 @@ impl Stepping<'_> {
                 modified: None,
             }]),
             CopySource::Url(url) => self.downloaded(copy, url),
-            CopySource::Git(git) => Err(Error::Remote {
-                what: "ADD",
-                url: git.remote.clone(),
-                reason: context::NO_GIT.to_owned(),
-            }),
+            CopySource::Git(git) => {
+                let keeps = match &copy.kind {
+                    CopyKind::Add { keeps_git, .. } => git.keeps_git.unwrap_or(*keeps_git),
+                    CopyKind::Copy => false,
+                };
+                let tree = Tree::Host(HostTree {
+                    root: self.asking(git)?.tree(keeps)?,
+                    ignore: Arc::default(),
+                    keeps_owners: false,
+                });
+                let found = select::sources(&tree, "", false)?;
+                Ok(found.into_iter().map(Thing::Found).collect())
+            }
             CopySource::Path(pattern) => {
                 let reading = (self.trees.find)(&copy.from)?;
                 let found = self.sources(&copy.from, &reading.tree, pattern, copy.has_parents)?;
@@ -641,6 +672,18 @@ impl Stepping<'_> {
 fn excludes(copy: &Copy) -> Result<Ignore, Error> {
     let name = Arc::new(PathBuf::from("--exclude"));
     Ignore::parse(&copy.excludes.join("\n"), &name).map_err(Error::Diagnostics)
+}
+
+/// The beginning of the commit id that a repository must have.
+fn given_commit<'a>(git: &'a GitSource, copy: &'a Copy) -> Option<&'a str> {
+    let flag = match &copy.kind {
+        CopyKind::Add {
+            checksum: Some(Checksum::Commit(commit)),
+            ..
+        } => Some(commit.as_str()),
+        CopyKind::Add { .. } | CopyKind::Copy => None,
+    };
+    flag.or(git.commit.as_deref())
 }
 
 /// What a downloaded file must be.

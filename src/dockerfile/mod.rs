@@ -26,6 +26,7 @@ mod solve;
 mod source;
 mod step;
 
+pub use apply::{is_repository, repository};
 pub use checks::Rule;
 pub use ignore::{IGNORE_BYTES_MAX, Ignore, Verdict};
 pub use mode::{InvalidMode, Mode};

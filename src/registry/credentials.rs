@@ -1,8 +1,8 @@
 //! Finding and keeping credentials: docker's and podman's files, and the
 //! helper programs that docker's file names.
 //!
-//! A helper is the one foreign program that rcompose runs: the user has named
-//! it, and nobody else has the secret.
+//! A helper is one of the two foreign programs that rcompose runs (`git` is the
+//! other): the user has named it, and nobody else has the secret.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};

@@ -107,6 +107,22 @@ pub fn kill(process: &ProcessIdentity, signal: i32) -> io::Result<bool> {
     }
 }
 
+/// Kills all processes of a group whose leader is a child of ours that wasn't
+/// waited for, so that the number is still its own.
+///
+/// # Errors
+/// kill(2): `ESRCH` when nobody is left.
+pub fn kill_group(leader: u32) -> io::Result<()> {
+    let leader = i32::try_from(leader)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let leader = leader.ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::kill_process_group(
+        leader,
+        rustix::process::Signal::KILL,
+    )?)
+}
+
 /// How a zombie ended, whoever its parent is (stat field 52, which needs the
 /// right to trace it); None when it lives or is gone.
 #[must_use]

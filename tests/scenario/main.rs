@@ -9,6 +9,7 @@ mod bad_input;
 #[cfg(test)]
 mod build;
 mod build_cache;
+mod build_git;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]

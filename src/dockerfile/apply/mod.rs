@@ -13,6 +13,8 @@ use crate::dockerfile::path;
 use crate::dockerfile::solve::{Solver, Source, State};
 use crate::dockerfile::step::{HistoryEntry, Op, StepId, Workdir};
 
+pub use remote::{is_repository, repository};
+
 /// The shell of shell forms when neither image nor file names one.
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 

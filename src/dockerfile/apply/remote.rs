@@ -16,6 +16,29 @@ pub(super) enum Error {
     Twice(String),
 }
 
+/// Whether a context's address is a repository's, by docker's rules.
+#[must_use]
+pub fn is_repository(url: &str) -> bool {
+    let is_web = url.starts_with("http://") || url.starts_with("https://");
+    let path = url.split(['#', '?']).next().unwrap_or(url);
+    !is_web || path.ends_with(".git")
+}
+
+/// The repository that a context's address names; `github.com/…` stands for
+/// itself behind `https://`.
+///
+/// # Errors
+/// What is wrong with its fragment or query.
+pub fn repository(url: &str) -> Result<GitSource, String> {
+    let short = url.starts_with("github.com/");
+    let url = if short {
+        format!("https://{url}")
+    } else {
+        url.to_owned()
+    };
+    read(&url).map_err(|error| error.to_string())
+}
+
 /// What is fetched, or nothing for a path.
 pub(super) fn parse(text: &str) -> Option<Result<CopySource, Error>> {
     let is_http = ["http://", "https://"]
@@ -28,7 +51,7 @@ pub(super) fn parse(text: &str) -> Option<Result<CopySource, Error>> {
     let (address, _) = text.split_once('#').unwrap_or((text, ""));
     let (address, _) = address.split_once('?').unwrap_or((address, ""));
     if is_repository || (is_http && address.ends_with(".git")) {
-        return Some(repository(text).map(CopySource::Git));
+        return Some(read(text).map(CopySource::Git));
     }
     is_http.then(|| Ok(CopySource::Url(text.to_owned())))
 }
@@ -49,7 +72,7 @@ fn is_scp_like(text: &str) -> bool {
 }
 
 /// `address#reference:folder`, or the same in a query.
-fn repository(text: &str) -> Result<GitSource, Error> {
+fn read(text: &str) -> Result<GitSource, Error> {
     let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
     let (remote, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (reference, folder) = fragment.split_once(':').unwrap_or((fragment, ""));
