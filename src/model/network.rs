@@ -53,8 +53,6 @@ pub enum Attachment {
     None,
     /// `network_mode: host`.
     Host,
-    /// `network_mode: bridge`: the engine's own default bridge, without names.
-    Bridge,
     /// `network_mode: service:X`.
     Service(ServiceName),
     /// `network_mode: container:X`.

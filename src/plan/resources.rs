@@ -14,9 +14,6 @@ use crate::plan::error::Error;
 use crate::plan::fate::volume_key;
 use crate::plan::options::UpOptions;
 
-/// Networks that every host has; they are never looked for.
-const BUILT_IN: &[&str] = &["bridge", "host", "none"];
-
 /// A network or volume that has to be made.
 #[derive(Debug)]
 pub(crate) struct Making<'a> {
@@ -127,11 +124,9 @@ pub(crate) fn mounts(container: &ObservedContainer, name: &str) -> bool {
 pub(crate) fn network_keys(service: &Service) -> impl Iterator<Item = &ResourceKey> {
     let endpoints = match &service.attachment {
         Attachment::Endpoints(endpoints) => Some(endpoints),
-        Attachment::None
-        | Attachment::Host
-        | Attachment::Bridge
-        | Attachment::Service(_)
-        | Attachment::Container(_) => None,
+        Attachment::None | Attachment::Host | Attachment::Service(_) | Attachment::Container(_) => {
+            None
+        }
     };
     endpoints.into_iter().flat_map(IndexMap::keys)
 }
@@ -172,7 +167,7 @@ fn network<'a>(
     };
     let desired = match desired {
         Resource::External { name } => {
-            if find(name).is_none() && !BUILT_IN.contains(&name.as_str()) {
+            if find(name).is_none() {
                 return Err(Error::ExternalNetwork { name: name.clone() });
             }
             return Ok(None);

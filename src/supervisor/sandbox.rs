@@ -79,10 +79,6 @@ impl Host {
             }
             Attachment::None => self.isolate(record).await,
             Attachment::Endpoints(endpoints) => self.connect(record, endpoints).await,
-            Attachment::Bridge => Err(Error::Addresses {
-                name: record.name.clone(),
-                reason: "`network_mode: bridge` is not supported: leave it out to join the project's default network".to_owned(),
-            }),
         }
     }
 

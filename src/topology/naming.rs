@@ -75,11 +75,9 @@ pub fn static_addresses(project: &Project, network: &ResourceKey) -> BTreeMap<Ip
 fn endpoints(service: &Service) -> impl Iterator<Item = (&ResourceKey, &EndpointSpec)> {
     let endpoints = match &service.attachment {
         Attachment::Endpoints(endpoints) => Some(endpoints),
-        Attachment::None
-        | Attachment::Host
-        | Attachment::Bridge
-        | Attachment::Service(_)
-        | Attachment::Container(_) => None,
+        Attachment::None | Attachment::Host | Attachment::Service(_) | Attachment::Container(_) => {
+            None
+        }
     };
     endpoints.into_iter().flatten()
 }

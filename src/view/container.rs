@@ -140,7 +140,6 @@ fn networks(container: &ObservedContainer) -> Vec<String> {
             .collect(),
         Attachment::Host => vec!["host".to_owned()],
         Attachment::None => vec!["none".to_owned()],
-        Attachment::Bridge => vec!["bridge".to_owned()],
         Attachment::Service(_) | Attachment::Container(_) => Vec::new(),
     }
 }

@@ -247,7 +247,6 @@ fn network_mode(container: &ObservedContainer) -> String {
         ),
         Attachment::None => "none".to_owned(),
         Attachment::Host => "host".to_owned(),
-        Attachment::Bridge => "bridge".to_owned(),
         Attachment::Service(name) => format!("container:{name}"),
         Attachment::Container(name) => format!("container:{name}"),
     }

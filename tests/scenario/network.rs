@@ -232,9 +232,11 @@ fn a_taken_port_names_its_owner() {
 
 #[test]
 fn network_modes() {
-    scenario("host, none and the network of another service", |s| {
-        s.load_busybox();
-        s.compose(
+    scenario(
+        "host, none, bridge and the network of another service",
+        |s| {
+            s.load_busybox();
+            s.compose(
             "
 services:
   web:
@@ -244,24 +246,41 @@ services:
   beside: {image: 'busybox:local', stop_signal: SIGKILL, command: [sleep, '1000'], network_mode: 'service:web'}
   host: {image: 'busybox:local', stop_signal: SIGKILL, command: [sleep, '1000'], network_mode: host}
   none: {image: 'busybox:local', stop_signal: SIGKILL, command: [sleep, '1000'], network_mode: none}
+  bridge: {image: 'busybox:local', stop_signal: SIGKILL, command: [sleep, '1000'], network_mode: bridge}
+  known: {image: 'busybox:local', stop_signal: SIGKILL, command: [sleep, '1000'], networks: [docker0]}
+networks:
+  docker0: {external: true, name: bridge}
 ",
         );
-        s.step("up", rcompose("up -d"), [exits(0)]);
-        s.step(
-            "what each sees",
-            look(),
-            [
-                eventually(inside(
-                    "beside",
-                    "wget -qO- http://localhost/passwd | head -n 1",
-                    "root:x:0:0:root:/root:/bin/sh",
-                )),
-                inside("host", "ip -o link | grep -c ': uplink0'", "1"),
-                inside("none", "ip -o link | wc -l", "1"),
-                inside("host", "grep -c 192.0.2.1 /etc/resolv.conf", "1"),
-            ],
-        );
-    });
+            s.step("up", rcompose("up -d"), [exits(0)]);
+            s.step(
+                "what each sees",
+                look(),
+                [
+                    eventually(inside(
+                        "beside",
+                        "wget -qO- http://localhost/passwd | head -n 1",
+                        "root:x:0:0:root:/root:/bin/sh",
+                    )),
+                    inside("host", "ip -o link | grep -c ': uplink0'", "1"),
+                    inside("none", "ip -o link | wc -l", "1"),
+                    inside("host", "grep -c 192.0.2.1 /etc/resolv.conf", "1"),
+                    // Docker's own bridge is a network of the project here.
+                    inside("bridge", "ip -o link | grep -c ': eth0'", "1"),
+                    inside(
+                        "bridge",
+                        "ping -c 1 -w 5 known >/dev/null && echo met",
+                        "met",
+                    ),
+                    inside(
+                        "bridge",
+                        "nslookup web. >/dev/null || echo unknown",
+                        "unknown",
+                    ),
+                ],
+            );
+        },
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod mounts;
 mod networks;
+mod predefined;
 mod process;
 mod read;
 mod resources;
@@ -70,6 +71,7 @@ pub(crate) fn lower(
     project.volumes = lower.volumes(root);
     project.secrets = lower.files(root, "secrets");
     project.configs = lower.files(root, "configs");
+    predefined::settle(&mut project);
     Some(project)
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use indexmap::IndexMap;
 
 use crate::compose::canonical::port;
-use crate::compose::lower::{Lower, read};
+use crate::compose::lower::{Lower, predefined, read};
 use crate::compose::node::Node;
 use crate::model::{Attachment, EndpointSpec, HostPorts, Protocol, PublishedPort, ResourceKey};
 
@@ -22,7 +22,7 @@ impl Lower<'_> {
         match text {
             "none" => Attachment::None,
             "host" => Attachment::Host,
-            "bridge" | "default" => Attachment::Bridge,
+            "bridge" | "default" => predefined::bridge(),
             _ => {
                 if let Some(service) = text.strip_prefix("service:") {
                     return self
