@@ -16,11 +16,19 @@ mod support;
 mod birth;
 mod deaths;
 mod logs;
+mod memory;
 mod pair;
 mod spawns;
 mod supervisor;
 
 use std::process::ExitCode;
+
+use support::isolated::Probe;
+
+const PROBES: &[Probe] = &[Probe {
+    name: "spy",
+    body: memory::spy,
+}];
 
 fn main() -> ExitCode {
     let word = std::env::args().nth(1).unwrap_or_default();
@@ -66,12 +74,16 @@ fn main() -> ExitCode {
             a_supervisor_that_keeps_failing_is_explained,
             all_three_may_die,
         }
+        memory, without "": {
+            a_spy_learns_nothing,
+            a_spy_below_an_init_learns_nothing,
+        }
         logs, without "": {
             a_full_disk_blocks_nobody_else,
             a_flood_is_written_whole,
         }
     ];
-    support::isolated::main(cases, &[])
+    support::isolated::main(cases, PROBES)
 }
 
 fn end<T, E: std::fmt::Debug>(result: Result<T, E>) -> ExitCode {
