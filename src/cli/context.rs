@@ -26,6 +26,9 @@ use crate::model::{Project, ProjectName};
 use crate::store::{self, Root};
 use crate::view::Moment;
 
+/// The host's time zone, in TZif (RFC 9636).
+const LOCALTIME: &str = "/etc/localtime";
+
 /// One command's surroundings.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -233,8 +236,20 @@ impl Context {
     pub(crate) fn moment(&self) -> Moment {
         Moment {
             now: Timestamp::now(),
-            zone: TimeZone::system(),
+            zone: self.zone(),
         }
+    }
+
+    /// The user's time zone. The host's own is read from its one file: jiff
+    /// would walk through all of /usr/share/zoneinfo to find its name.
+    fn zone(&self) -> TimeZone {
+        if self.environment.non_empty("TZ").is_some() {
+            return TimeZone::system();
+        }
+        std::fs::read(LOCALTIME)
+            .ok()
+            .and_then(|bytes| TimeZone::tzif("Local", &bytes).ok())
+            .unwrap_or(TimeZone::UTC)
     }
 
     /// Whether colours may be written to stdout.

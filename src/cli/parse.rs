@@ -31,7 +31,11 @@ pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<Parsed> {
     if let Some(path) = help_words(args) {
         return Ok(Parsed::Text(help(&path)?));
     }
-    let result = relaxed(Root::command()).try_get_matches_from(args);
+    let is_typed = |name: &str| args.iter().any(|word| word == name);
+    let mut command = relaxed(Root::command(), &is_typed);
+    let result = command.try_get_matches_from_mut(args);
+    // Some thousand flags: taking them apart would cost more than the parse.
+    std::mem::forget(command);
     let root = result.and_then(|mut matches| Root::from_arg_matches_mut(&mut matches));
     match root {
         Ok(root) => Ok(Parsed::Command(Box::new(root))),
@@ -59,8 +63,9 @@ pub(crate) fn help(path: &[String]) -> anyhow::Result<String> {
 
 const TEMPLATE: &str = "{usage-heading} {usage}\n\n{about}\n\n{all-args}{after-help}\n";
 
-/// Gives every flag the manners of Go's pflag.
-fn relaxed(command: clap::Command) -> clap::Command {
+/// Gives every flag the manners of Go's pflag. Commands that nobody typed are
+/// left as they are: most of all flags.
+fn relaxed(command: clap::Command, is_typed: &dyn Fn(&str) -> bool) -> clap::Command {
     command
         .args_override_self(true)
         .mut_args(|arg| match arg.get_action() {
@@ -76,7 +81,13 @@ fn relaxed(command: clap::Command) -> clap::Command {
             }
             _ => arg,
         })
-        .mut_subcommands(relaxed)
+        .mut_subcommands(|child| {
+            if is_typed(child.get_name()) || child.get_all_aliases().any(is_typed) {
+                relaxed(child, is_typed)
+            } else {
+                child
+            }
+        })
 }
 
 /// Reads a boolean as Go does.

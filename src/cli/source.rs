@@ -54,7 +54,7 @@ impl Source for DiskSource {
 }
 
 fn read_limited(reader: impl io::Read) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(32 << 10);
     let mut limited = reader.take(FILE_BYTES_MAX + 1);
     limited
         .read_to_end(&mut bytes)

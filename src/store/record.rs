@@ -138,7 +138,8 @@ pub fn read<T: Record>(path: &Path) -> Result<Option<T>, Error> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Error::io("read", path, source)),
     };
-    let mut bytes = Vec::new();
+    // Most are smaller: one read takes them whole.
+    let mut bytes = Vec::with_capacity(8 << 10);
     file.take(RECORD_BYTES_MAX)
         .read_to_end(&mut bytes)
         .map_err(|source| Error::io("read", path, source))?;

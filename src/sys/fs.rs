@@ -251,7 +251,8 @@ pub fn read_in_root(
     if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
+    let expected = usize::try_from(stat.st_size).unwrap_or(0).min(bytes_max);
+    let mut bytes = Vec::with_capacity(expected.saturating_add(1));
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
     io::Read::read_to_end(
         &mut io::Read::take(std::fs::File::from(file), limit),

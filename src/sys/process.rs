@@ -3,7 +3,7 @@
 //! A number alone names nobody: it is used again. [`ProcessIdentity`] is the
 //! number with the boot and the start time, and only that is ever kept.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 
 use crate::model::{Outcome, ProcessIdentity};
@@ -140,14 +140,18 @@ struct Stat {
 }
 
 fn stat(pid: i32) -> io::Result<Stat> {
-    let text = match std::fs::read(format!("/proc/{pid}/stat")) {
-        Ok(text) => text,
+    // The kernel gives no size; the line is some 300 bytes.
+    let mut text = Vec::with_capacity(1 << 10);
+    let read = std::fs::File::open(format!("/proc/{pid}/stat"))
+        .and_then(|mut file| file.read_to_end(&mut text));
+    match read {
+        Ok(_) => {}
         // Read of a process that went away between open and read.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
             return Err(io::ErrorKind::NotFound.into());
         }
         Err(error) => return Err(error),
-    };
+    }
     parse_stat(&String::from_utf8_lossy(&text)).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
