@@ -143,7 +143,11 @@ impl Check<'_> {
 
     fn limit(&mut self, node: &Node, row: &Attribute, trail: &Trail<'_>) -> bool {
         let limit = row.limit;
-        let path = trail.numbered();
+        if matches!(limit, Limit::None | Limit::Required(_) | Limit::Names) {
+            return true;
+        }
+        // Nearly every value is right: its path is written only for a fault.
+        let path = trail;
         let number = match node.value {
             Value::Int(number) => Some(number),
             _ => None,
@@ -195,7 +199,7 @@ impl Check<'_> {
         {
             problem = problem.hint(format!("did you mean `{near}`?"));
         }
-        self.problems.add_at(&path, problem);
+        self.problems.add_at(&path.numbered(), problem);
         false
     }
 
@@ -212,8 +216,11 @@ impl Check<'_> {
             .filter(|key| !map.contains(key))
             .map(|key| format!("'{key}'"))
             .collect();
+        if missing.is_empty() {
+            return;
+        }
         let path = trail.numbered();
-        if !missing.is_empty() && named != Forms::MAP {
+        if named != Forms::MAP {
             // The reference tells what the short form would be.
             let message = format!("{path} must be a {}", words(named));
             let problem = self
@@ -223,7 +230,6 @@ impl Check<'_> {
             return;
         }
         let message = match missing.as_slice() {
-            [] => return,
             [one] => format!("{path} missing property {one}"),
             several => format!("{path} missing properties {}", several.join(", ")),
         };

@@ -12,6 +12,7 @@ use crate::compose::node::{Mark, Node, Value};
 use crate::compose::place::Place;
 use crate::compose::problem::{Problem, Problems};
 use crate::compose::template::{self, TemplateError};
+use crate::compose::trail::Trail;
 
 /// Puts the environment's values into a document.
 pub(crate) fn interpolate(
@@ -25,9 +26,8 @@ pub(crate) fn interpolate(
         environment,
         told,
         problems,
-        path: Vec::new(),
     }
-    .node(document, Some(schema));
+    .node(document, Some(schema), &Trail::ROOT);
 }
 
 /// Whether a cast failed, and in which words the reference says so.
@@ -91,35 +91,32 @@ struct Walk<'a> {
     environment: &'a Environment,
     told: &'a mut BTreeSet<String>,
     problems: &'a mut Problems,
-    path: Vec<String>,
 }
 
 impl Walk<'_> {
-    fn node(&mut self, node: &mut Node, schema: Option<&'static Schema>) {
+    fn node(&mut self, node: &mut Node, schema: Option<&'static Schema>, trail: &Trail<'_>) {
         if node.mark == Mark::Reset {
             return;
         }
         let place = node.place;
         match &mut node.value {
             Value::Text(text) => {
-                if let Some(value) = self.text(text, schema, place) {
+                if let Some(value) = self.text(text, schema, place, trail) {
                     node.value = value;
                 }
             }
             Value::List(items) => {
-                let below = schema.and_then(Schema::item);
-                self.path.push("[]".to_owned());
-                for item in items {
-                    self.node(item, below);
+                // A list where a mapping belongs: its items are cast as the
+                // mapping's values, which fails before its form is looked at.
+                let below = schema.and_then(|schema| schema.item().or_else(|| schema.key("[]")));
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.node(item, below, &trail.item(index));
                 }
-                self.path.pop();
             }
             Value::Map(map) => {
                 for (key, child) in map.iter_mut() {
                     let below = schema.and_then(|schema| schema.key(key));
-                    self.path.push(key.to_owned());
-                    self.node(child, below);
-                    self.path.pop();
+                    self.node(child, below, &trail.key(key));
                 }
             }
             Value::Null
@@ -131,7 +128,13 @@ impl Walk<'_> {
         }
     }
 
-    fn text(&mut self, text: &str, schema: Option<&'static Schema>, place: Place) -> Option<Value> {
+    fn text(
+        &mut self,
+        text: &str,
+        schema: Option<&'static Schema>,
+        place: Place,
+        trail: &Trail<'_>,
+    ) -> Option<Value> {
         let row = schema.and_then(Schema::attribute);
         let wanted = row.map_or(Cast::None, |row| match row.short {
             // The short form of a limit is a number of its own.
@@ -147,7 +150,7 @@ impl Walk<'_> {
             match template::substitute(text, &lookup, &mut |name| unset.push(name.to_owned())) {
                 Ok(value) => value.into_owned(),
                 Err(error) => {
-                    self.fault(text, &error, place);
+                    self.fault(text, &error, place, trail);
                     return None;
                 }
             };
@@ -161,7 +164,7 @@ impl Walk<'_> {
             }
             Ok(None) => Some(Value::Text(value)),
             Err(reason) => {
-                let path = self.path.join(".");
+                let path = trail.starred();
                 let message = format!(
                     "error while interpolating {path}: failed to cast to expected type: {reason}"
                 );
@@ -186,8 +189,8 @@ impl Walk<'_> {
         }
     }
 
-    fn fault(&mut self, text: &str, error: &TemplateError, place: Place) {
-        let path = self.path.join(".");
+    fn fault(&mut self, text: &str, error: &TemplateError, place: Place, trail: &Trail<'_>) {
+        let path = trail.starred();
         let problem = match error {
             TemplateError::Invalid => {
                 let message = format!(

@@ -41,7 +41,7 @@ pub(crate) struct Loader<'a> {
     told: BTreeSet<String>,
     home: Option<String>,
     /// Parsed files: one may be extended or included many times.
-    parsed: HashMap<PathBuf, Option<Arc<Vec<Node>>>>,
+    parsed: HashMap<PathBuf, Option<Parsed>>,
     reads: usize,
     /// Files with `version`, told once each.
     versions: BTreeSet<PathBuf>,
@@ -51,6 +51,14 @@ pub(crate) struct Loader<'a> {
     pub(crate) environment: Environment,
     /// What each file says, in the order of merging, if it is kept.
     pub(crate) layers: Vec<Layer>,
+}
+
+/// A file that was read without a fault.
+struct Parsed {
+    number: u32,
+    text: Arc<str>,
+    /// None once a stage took them for its own.
+    documents: Option<Arc<Vec<Node>>>,
 }
 
 /// What one file says below a path, before it was merged.
@@ -100,13 +108,13 @@ impl<'a> Loader<'a> {
         let schema = attribute::root();
         let mut merged = Node::map(Place::NOWHERE);
         for file in set.files {
-            let Some(documents) = self.documents(file, None) else {
+            let Some(documents) = self.take_documents(file) else {
                 continue;
             };
             let name = file.display().to_string();
-            for document in documents.iter() {
-                let mut document = document.clone();
-                if document.is_null() && documents.len() > 1 {
+            let is_alone = documents.len() == 1;
+            for mut document in documents {
+                if document.is_null() && !is_alone {
                     continue;
                 }
                 if document.as_map().is_none() {
@@ -254,7 +262,8 @@ impl<'a> Loader<'a> {
         self.interpolates
     }
 
-    fn templates(&self) -> Templates {
+    /// Whether templates are gone from the tree.
+    pub(crate) fn templates(&self) -> Templates {
         if self.interpolates {
             Templates::Filled
         } else {
@@ -307,29 +316,41 @@ impl<'a> Loader<'a> {
 
     /// The documents of a file, parsed once.
     pub(crate) fn documents(&mut self, path: &Path, from: Option<Place>) -> Option<Arc<Vec<Node>>> {
-        if let Some(known) = self.parsed.get(path) {
-            return known.clone();
+        if !self.parsed.contains_key(path) {
+            let parsed = self.parse(path, from);
+            self.parsed.insert(path.to_owned(), parsed);
         }
-        let documents = self.parse(path, from).map(Arc::new);
-        self.parsed.insert(path.to_owned(), documents.clone());
-        documents
+        let parsed = self.parsed.get_mut(path)?.as_mut()?;
+        if let Some(documents) = &parsed.documents {
+            return Some(Arc::clone(documents));
+        }
+        // It is wanted again: what was parsed once parses again.
+        let name = path.display().to_string();
+        let documents = Arc::new(trees(parsed.number, &name, &parsed.text).ok()?);
+        parsed.documents = Some(Arc::clone(&documents));
+        Some(documents)
     }
 
-    fn parse(&mut self, path: &Path, from: Option<Place>) -> Option<Vec<Node>> {
+    /// The same for a stage that changes them: nearly every file is merged
+    /// once, so that a copy would be kept for nothing.
+    fn take_documents(&mut self, path: &Path) -> Option<Vec<Node>> {
+        let documents = self.documents(path, None)?;
+        if let Some(Some(parsed)) = self.parsed.get_mut(path) {
+            parsed.documents = None;
+        }
+        Some(Arc::unwrap_or_clone(documents))
+    }
+
+    fn parse(&mut self, path: &Path, from: Option<Place>) -> Option<Parsed> {
         let text = self.read(path, from)?;
         let name = path.display().to_string();
         let number = self.files.add(path.to_owned(), Arc::clone(&text));
-        match yaml::parse(number, &name, &text) {
-            Ok(documents) if documents.is_empty() => {
-                let place = Place {
-                    file: number,
-                    line: 1,
-                    column: 1,
-                    ..Place::NOWHERE
-                };
-                Some(vec![Node::new(Value::Null, place)])
-            }
-            Ok(documents) => Some(documents),
+        match trees(number, &name, &text) {
+            Ok(documents) => Some(Parsed {
+                number,
+                text,
+                documents: Some(Arc::new(documents)),
+            }),
             Err(problem) => {
                 self.problems.add(*problem);
                 None
@@ -373,6 +394,21 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// A file's documents; an empty file is a null one.
+fn trees(number: u32, name: &str, text: &str) -> Result<Vec<Node>, Box<Problem>> {
+    let documents = yaml::parse(number, name, text)?;
+    if !documents.is_empty() {
+        return Ok(documents);
+    }
+    let place = Place {
+        file: number,
+        line: 1,
+        column: 1,
+        ..Place::NOWHERE
+    };
+    Ok(vec![Node::new(Value::Null, place)])
 }
 
 /// The reference's words when it looks for `name:` in what is no mapping.

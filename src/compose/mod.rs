@@ -17,6 +17,7 @@ mod envfile;
 mod environment;
 mod explain;
 mod extends;
+mod hooks;
 mod include;
 mod interpolate;
 mod load;

@@ -3,9 +3,13 @@
 //! A node knows its value, where it stands and whether it carries `!reset` or
 //! `!override`. It does not know what any path means; that is `attribute`'s.
 
-use indexmap::IndexMap;
+use std::collections::HashMap;
 
 use crate::compose::place::Place;
+
+/// Up to how many entries of a mapping are looked through for a key. Nearly
+/// all mappings are that small, and then comparing beats hashing.
+const LOOKED_THROUGH_MAX: usize = 16;
 
 /// A value with its place.
 #[derive(Debug, Clone)]
@@ -45,7 +49,9 @@ pub(crate) enum Mark {
 /// A mapping in the file's order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Map {
-    entries: IndexMap<String, Entry>,
+    entries: Vec<(String, Entry)>,
+    /// Where each key stands, once there are too many to look through.
+    index: Option<Box<HashMap<String, usize>>>,
 }
 
 /// A mapping's value with the place of its key.
@@ -64,8 +70,7 @@ impl PartialEq for Node {
 
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
-        self.entries.len() == other.entries.len()
-            && self.iter().all(|(key, node)| other.get(key) == Some(node))
+        self.len() == other.len() && self.iter().all(|(key, node)| other.get(key) == Some(node))
     }
 }
 
@@ -237,8 +242,13 @@ impl Node {
 impl Map {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self {
-            entries: IndexMap::with_capacity(capacity),
+            entries: Vec::with_capacity(capacity),
+            index: None,
         }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -246,53 +256,110 @@ impl Map {
     }
 
     pub(crate) fn contains(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
+        self.position(key).is_some()
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
-        self.entries.get(key).map(|entry| &entry.node)
+        self.entry(key).map(|entry| &entry.node)
     }
 
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
-        self.entries.get_mut(key).map(|entry| &mut entry.node)
+        self.entry_mut(key).map(|entry| &mut entry.node)
     }
 
     /// The place of a key.
     pub(crate) fn key_place(&self, key: &str) -> Option<Place> {
-        self.entries.get(key).map(|entry| entry.key_place)
+        self.entry(key).map(|entry| entry.key_place)
     }
 
     /// Sets a value; a key that is there keeps its place in the order.
-    pub(crate) fn insert(&mut self, key: impl Into<String>, node: Node) {
-        let key = key.into();
-        match self.entries.get_mut(&key) {
+    pub(crate) fn insert(&mut self, key: impl Into<String> + AsRef<str>, node: Node) {
+        match self.entry_mut(key.as_ref()) {
             Some(entry) => entry.node = node,
             None => {
                 let key_place = node.place;
-                self.entries.insert(key, Entry { key_place, node });
+                self.push(key.into(), Entry { key_place, node });
             }
         }
     }
 
     /// Sets a value with its key's place.
-    pub(crate) fn insert_entry(&mut self, key: impl Into<String>, entry: Entry) -> Option<Entry> {
-        self.entries.insert(key.into(), entry)
+    pub(crate) fn insert_entry(
+        &mut self,
+        key: impl Into<String> + AsRef<str>,
+        entry: Entry,
+    ) -> Option<Entry> {
+        match self.entry_mut(key.as_ref()) {
+            Some(own) => Some(std::mem::replace(own, entry)),
+            None => {
+                self.push(key.into(), entry);
+                None
+            }
+        }
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> Option<Node> {
-        self.entries.shift_remove(key).map(|entry| entry.node)
+        let at = self.position(key)?;
+        let (_, entry) = self.entries.remove(at);
+        if let Some(index) = &mut self.index {
+            index.remove(key);
+            for later in index.values_mut().filter(|other| **other > at) {
+                *later -= 1;
+            }
+        }
+        Some(entry.node)
     }
 
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str, &Node) -> bool) {
-        self.entries.retain(|key, entry| keep(key, &entry.node));
+        let before = self.len();
+        self.entries.retain(|(key, entry)| keep(key, &entry.node));
+        if self.len() != before {
+            self.index_again();
+        }
+    }
+
+    fn entry(&self, key: &str) -> Option<&Entry> {
+        let at = self.position(key)?;
+        self.entries.get(at).map(|(_, entry)| entry)
+    }
+
+    fn entry_mut(&mut self, key: &str) -> Option<&mut Entry> {
+        let at = self.position(key)?;
+        self.entries.get_mut(at).map(|(_, entry)| entry)
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(key).copied(),
+            None => self.entries.iter().position(|(own, _)| own == key),
+        }
+    }
+
+    /// Adds a key that isn't there yet.
+    fn push(&mut self, key: String, entry: Entry) {
+        if let Some(index) = &mut self.index {
+            index.insert(key.clone(), self.entries.len());
+        }
+        self.entries.push((key, entry));
+        if self.index.is_none() {
+            self.index_again();
+        }
+    }
+
+    /// Notes where the keys stand, or that there are few of them.
+    fn index_again(&mut self) {
+        self.index = (self.len() > LOOKED_THROUGH_MAX).then(|| {
+            let keys = self.entries.iter().map(|(key, _)| key.clone());
+            Box::new(keys.zip(0..).collect())
+        });
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
+        self.entries.iter().map(|(key, _)| key.as_str())
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Node> {
-        self.entries.values_mut().map(|entry| &mut entry.node)
+        self.entries.iter_mut().map(|(_, entry)| &mut entry.node)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
@@ -322,5 +389,57 @@ impl Map {
         let mut all: Vec<_> = self.iter().collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number(value: i64) -> Node {
+        Node::new(Value::Int(value), Place::NOWHERE)
+    }
+
+    proptest! {
+        /// Small and large mappings keep order and answers through every change.
+        #[test]
+        fn a_mapping_is_an_ordered_list_of_pairs(
+            steps in prop::collection::vec((0..5_u8, "[a-d][a-j]"), 0..200)
+        ) {
+            let mut map = Map::default();
+            let mut pairs: Vec<(String, i64)> = Vec::new();
+            for (count, (step, key)) in (0..).zip(steps) {
+                let known = pairs.iter().position(|(own, _)| *own == key);
+                match (step, known) {
+                    (0, Some(at)) => {
+                        pairs.remove(at);
+                        prop_assert!(map.remove(&key).is_some());
+                    }
+                    (0, None) => prop_assert!(map.remove(&key).is_none()),
+                    (1, _) => {
+                        let keeps = |own: &str| count % 7 != 0 || !own.starts_with('a');
+                        pairs.retain(|(own, _)| keeps(own));
+                        map.retain(|own, _| keeps(own));
+                    }
+                    (_, Some(at)) => {
+                        pairs[at].1 = count;
+                        map.insert(key, number(count));
+                    }
+                    (_, None) => {
+                        map.insert(key.clone(), number(count));
+                        pairs.push((key, count));
+                    }
+                }
+            }
+            let kept: Vec<_> = map.iter().map(|(key, node)| (key.to_owned(), node.as_int())).collect();
+            let wanted: Vec<_> = pairs.iter().map(|(key, value)| (key.clone(), Some(*value))).collect();
+            prop_assert_eq!(kept, wanted);
+            for (key, value) in &pairs {
+                prop_assert_eq!(map.get(key).and_then(Node::as_int), Some(*value));
+            }
+            prop_assert!(!map.contains("zz"));
+        }
     }
 }

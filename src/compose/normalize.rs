@@ -1,17 +1,27 @@
 //! What the reference writes out that the file leaves unsaid: default
 //! networks, names, dependencies that other attributes imply.
 
+use crate::compose::canonical::Templates;
 use crate::compose::environment::Environment;
+use crate::compose::hooks;
 use crate::compose::node::{Map, Node, Value};
 use crate::compose::place::Place;
+use crate::compose::problem::Problems;
 
 /// Normalizes a canonical tree.
-pub(crate) fn normalize(root: &mut Node, project: &str, environment: &Environment) {
+pub(crate) fn normalize(
+    root: &mut Node,
+    project: &str,
+    environment: &Environment,
+    templates: Templates,
+    problems: &mut Problems,
+) {
     let mut uses_default = false;
     if let Some(services) = root.get_mut("services").and_then(Node::as_map_mut) {
         for service in services.values_mut() {
             uses_default |= join_default(service);
             normalize_service(service, environment);
+            hooks::inherit(service, templates, problems);
         }
     }
     if uses_default {
@@ -66,7 +76,6 @@ fn normalize_service(service: &mut Node, environment: &Environment) {
     for (name, restart, place) in implied_dependencies(service) {
         depend(service, &name, restart, place);
     }
-    inherit_for_hooks(service);
 }
 
 fn normalize_build(build: &mut Node, environment: &Environment) {
@@ -144,42 +153,6 @@ fn depend(service: &mut Node, name: &str, restart: bool, place: Place) {
     dependency.set("restart", Node::bool(restart, place));
     dependency.set("required", Node::bool(true, place));
     dependencies.insert(name, dependency);
-}
-
-/// A `pre_start` hook runs in the service's image and networks unless it
-/// says otherwise.
-fn inherit_for_hooks(service: &mut Node) {
-    let image = service.get("image").cloned();
-    let networks = service.get("networks").cloned();
-    let Some(Value::List(hooks)) = service.get_mut("pre_start").map(|node| &mut node.value) else {
-        return;
-    };
-    for hook in hooks {
-        if hook.get("image").is_none()
-            && let Some(image) = &image
-        {
-            hook.set("image", image.clone());
-        }
-        if let Some(Value::Map(networks)) = networks.as_ref().map(|node| &node.value) {
-            join_too(hook, networks);
-        }
-    }
-}
-
-/// A hook joins its service's networks beside its own.
-fn join_too(hook: &mut Node, networks: &Map) {
-    let place = hook.place;
-    if hook.get("networks").and_then(Node::as_map).is_none() {
-        hook.set("networks", Node::map(place));
-    }
-    let Some(own) = hook.get_mut("networks").and_then(Node::as_map_mut) else {
-        return;
-    };
-    for (name, entry) in networks.entries() {
-        if own.get(name).is_none_or(Node::is_null) {
-            own.insert_entry(name.to_owned(), entry.clone());
-        }
-    }
 }
 
 fn name_from_key(root: &mut Node, section: &str, project: &str) {

@@ -17,7 +17,7 @@ use crate::compose::normalize;
 use crate::compose::options::LoadOptions;
 use crate::compose::place::{Files, Place};
 use crate::compose::problem::{Problem, Problems};
-use crate::compose::render::{self, Format};
+use crate::compose::render::{self, Format, Printed};
 use crate::compose::select::{self, Disabled};
 use crate::compose::settle;
 use crate::compose::source::Source;
@@ -82,7 +82,7 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
         disabled = select(&mut loader, &mut root);
         warn::warn(&root, &mut loader.problems);
         if !loader.problems.has_errors() {
-            project = lower::lower(&loader, &root, &disabled, &name, &mut unsupported);
+            project = lower::lower(&mut loader, &root, &disabled, &name, &mut unsupported);
         }
     }
     let sources = loader.files.sources();
@@ -110,8 +110,8 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
 /// A value as YAML in the form in which `config` prints it.
 ///
 /// # Errors
-/// When the YAML writer fails, which no JSON value makes it do.
-pub fn to_yaml(value: &serde_json::Value) -> Result<String, serde_yaml::ser_error::Error> {
+/// When the YAML writer fails, which no value with the shape of JSON makes it do.
+pub fn to_yaml(value: &impl serde::Serialize) -> Result<String, serde_yaml::ser_error::Error> {
     let options = serde_yaml::ser_options! { compact_list_indent: false };
     serde_yaml::to_string_with_options(value, options)
 }
@@ -165,7 +165,13 @@ fn read(loader: &mut Loader<'_>, name: &str) -> Node {
         root.set("services", Node::map(Place::NOWHERE));
     }
     if !options.skip.normalization {
-        normalize::normalize(&mut root, name, &loader.environment);
+        normalize::normalize(
+            &mut root,
+            name,
+            &loader.environment,
+            loader.templates(),
+            &mut loader.problems,
+        );
     }
     root
 }
@@ -274,7 +280,7 @@ impl Canonical {
         Ok(self.double_dollars(text))
     }
 
-    fn shape(&self, format: Format) -> serde_json::Value {
+    fn shape(&self, format: Format) -> Printed<'_> {
         if self.is_template {
             render::plain(&self.root)
         } else {
@@ -285,7 +291,7 @@ impl Canonical {
     /// What is printed may be read again: literal dollars are doubled, unless
     /// they still are templates.
     fn double_dollars(&self, text: String) -> String {
-        if self.is_template {
+        if self.is_template || !text.contains('$') {
             text
         } else {
             text.replace('$', "$$")

@@ -64,6 +64,7 @@ impl Settle<'_> {
             }
             Short::Hosts => self.hosts(node, trail),
             Short::Pairs => self.pairs(node, trail),
+            Short::Strings => self.strings(node, trail),
             _ => {}
         }
     }
@@ -130,6 +131,37 @@ impl Settle<'_> {
         }
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
         *node = Node::list(hosts, place);
+    }
+
+    /// Text, nothing, or whole numbers that become text.
+    fn strings(&mut self, node: &mut Node, trail: &Trail<'_>) {
+        let children: Vec<(String, &mut Node)> = match &mut node.value {
+            Value::List(items) => (0..)
+                .map(|index: usize| format!("[{index}]"))
+                .zip(items)
+                .collect(),
+            Value::Map(map) => map
+                .iter_mut()
+                .map(|(key, child)| (format!("[{key}]"), child))
+                .collect(),
+            _ => return,
+        };
+        for (step, child) in children {
+            child.value = match &child.value {
+                Value::Text(_) => continue,
+                Value::Null => Value::Text(String::new()),
+                Value::Int(number) => Value::Text(number.to_string()),
+                value => {
+                    let path = bracket_path(&trail.indexed());
+                    let fault = unconvertible("string", scalar::go_type(value));
+                    let problem =
+                        Problem::error("bad-value", format!("'{path}{step}' {fault}"), child.place)
+                            .hint("put it in quotes");
+                    self.problems.add_at(&trail.numbered(), problem);
+                    Value::Null
+                }
+            };
+        }
     }
 
     fn pairs(&mut self, node: &mut Node, trail: &Trail<'_>) {

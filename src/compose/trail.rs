@@ -3,7 +3,7 @@
 //! Costs nothing until a message needs it as text. The reference writes items
 //! in three ways, so there are three ways to print.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// A step of the way, linked to the one above.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +90,13 @@ impl<'a> Trail<'a> {
             }
             Part::Item(index) => item(out, index),
         }
+    }
+}
+
+/// As `numbered` prints it, for messages that are seldom needed.
+impl fmt::Display for Trail<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.numbered())
     }
 }
 

@@ -70,7 +70,10 @@ fn key(item: &Node, rule: Unique, trail: &Trail<'_>) -> Result<Option<String>, S
             Some(text) => Some(text.split('=').next().unwrap_or_default().to_owned()),
             None => {
                 let path = trail.bracketed();
-                return Err(format!("{path}: unexpected type {}", go_type(&item.value)));
+                return Err(format!(
+                    "{path}: unexpected type {}",
+                    scalar::go_type(&item.value)
+                ));
             }
         },
         Unique::Expose => match &item.value {
@@ -172,25 +175,11 @@ fn mount_key(item: &Node, folder: &str, trail: &Trail<'_>) -> Result<Option<Stri
 
 /// The reference's words, which are about another attribute.
 fn unsupported(value: &Value, trail: &Trail<'_>) -> String {
-    let kind = go_type(value);
+    let kind = scalar::go_type(value);
     let shown = match value {
         Value::Null => "<nil>".to_owned(),
         value => format!("{kind}={}", scalar::print(value).unwrap_or_default()),
     };
     let path = trail.bracketed();
     format!("{path}: unsupported expose value %!s({shown})")
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int",
-        Value::Unsigned(_) => "uint64",
-        Value::Float(_) => "float64",
-        Value::Text(_) => "string",
-        Value::Time(_) => "time.Time",
-        Value::List(_) => "[]interface {}",
-        Value::Map(_) => "map[string]interface {}",
-    }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::bundle::{Device, Rlimit};
 use crate::model::health::HealthSetting;
 use crate::model::mount::{FileMount, Mount};
-use crate::model::names::{ContainerName, ResourceKey, ServiceName};
+use crate::model::names::{ContainerName, ServiceName};
 use crate::model::network::{Attachment, PublishedPort};
 use crate::model::resources::Resources;
 
@@ -412,25 +412,14 @@ pub struct Link {
     pub alias: String,
 }
 
-/// A `pre_start` command: an ephemeral container with the service's mounts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A `pre_start` command: it runs in a container of its own, which is the
+/// service's but for what the hook says itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreStartHook {
-    /// `command`; None is the image's.
-    pub command: Option<Vec<String>>,
-    /// `entrypoint`; None is the image's.
-    pub entrypoint: Option<Vec<String>>,
-    /// Its image; the service's when absent.
+    /// Its image; the one that the service's container has when None.
     pub image: Option<String>,
-    /// User; the image's when absent.
-    pub user: Option<String>,
-    /// Whether it runs with every capability.
-    pub privileged: bool,
-    /// Working folder; the image's when absent.
-    pub working_dir: Option<String>,
-    /// Environment over the image's.
-    pub environment: IndexMap<String, Option<String>>,
-    /// Networks; the service's when None.
-    pub networks: Option<Vec<ResourceKey>>,
+    /// What its container is made from, with the service's mounts.
+    pub recipe: Box<Service>,
 }
 
 /// A `post_start` or `pre_stop` command.

@@ -6,14 +6,13 @@
 
 use std::rc::Rc;
 
-use indexmap::IndexMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Outcome;
 use crate::image;
 use crate::model::{
-    Attachment, ContainerId, ContainerName, ContainerRecord, ImageSource, PreStartHook, Project,
-    PullPolicy, RestartPolicy, Service,
+    ContainerId, ContainerName, ContainerRecord, ImageSource, PreStartHook, Project, PullPolicy,
+    Service,
 };
 use crate::plan::{Container, ContainerRef, CreateContainer, Replica, hook_slug, is_hook_slug};
 use crate::supervisor::Error;
@@ -178,40 +177,15 @@ impl Host {
     }
 }
 
-/// The recipe of a hook's container: the service's surroundings, the hook's program.
+/// The recipe of a hook's container with its image.
 fn service_of(record: &ContainerRecord, hook: &PreStartHook) -> Service {
-    let mut service = record.service.clone();
-    if let Some(reference) = &hook.image {
-        service.image = ImageSource::Pull {
+    let mut service = Service::clone(&hook.recipe);
+    service.image = match &hook.image {
+        Some(reference) => ImageSource::Pull {
             reference: reference.clone(),
             policy: PullPolicy::Missing,
-        };
-    }
-    let process = &mut service.process;
-    process.command.clone_from(&hook.command);
-    process.entrypoint.clone_from(&hook.entrypoint);
-    process.user.clone_from(&hook.user);
-    process.working_dir.clone_from(&hook.working_dir);
-    process.environment.clone_from(&hook.environment);
-    (process.tty, process.stdin_open) = (false, false);
-    service.security.privileged = hook.privileged;
-    if let (Some(keys), Attachment::Endpoints(endpoints)) = (&hook.networks, &service.attachment) {
-        let kept: IndexMap<_, _> = keys
-            .iter()
-            .filter_map(|key| Some((key.clone(), endpoints.get(key)?.clone())))
-            .collect();
-        service.attachment = if kept.is_empty() {
-            Attachment::None
-        } else {
-            Attachment::Endpoints(kept)
-        };
-    }
-    service.container_name = None;
-    service.ports.clear();
-    service.health = None;
-    service.restart = RestartPolicy::No;
-    service.pre_start.clear();
-    service.post_start.clear();
-    service.pre_stop.clear();
+        },
+        None => record.service.image.clone(),
+    };
     service
 }

@@ -60,6 +60,41 @@ def every():
             yield Project("%s-%d" % (section, index), {"compose.yaml": text})
 
 
+WAYS = ("override", "!override", "!reset", "document", "extends", "file", "include")
+
+
+def pairs():
+    """Values of each attribute merged onto one another: every way in turn."""
+    turn = 0
+    for attribute, values in attributes.SERVICE.items():
+        if attribute in ("extends", "unknown", "comand"):
+            continue
+        chosen = values[: max(3, len(values) // 3)][:5]
+        for first, base in enumerate(chosen):
+            for second, over in enumerate(chosen):
+                way = WAYS[turn % len(WAYS)]
+                turn += 1
+                name = "%s-%d+%d-%s" % (attribute, first, second, way.strip("!"))
+                yield Project(name, _merged(attribute, base, over, way))
+
+
+def _merged(attribute, base, over, way):
+    below, above = _with_image([(attribute, base)]), [(attribute, (way + " " if way.startswith("!") else "") + over)]
+    if way in ("override", "!override", "!reset"):
+        return {"compose.yaml": _file([("a", below), *_others()]), "compose.override.yaml": "services:\n" + _service("a", above)}
+    if way == "document":
+        return {"compose.yaml": _file([("a", below), *_others()]) + "---\nservices:\n" + _service("a", above)}
+    if way == "extends":
+        return {"compose.yaml": _file([("base", below), ("a", [("extends", "base"), *above]), *_others()])}
+    text = "services:\n" + _service("base", below)
+    if way == "file":
+        own = [("extends", "{service: base, file: sub/base.yaml}"), *above]
+        return {"compose.yaml": _file([("a", own), *_others()]), "sub/base.yaml": text, **_below("sub")}
+    inner = {"sub/compose.yaml": _file([("a", below), *_others()]), **_below("sub")}
+    over = "name: p\ninclude: [{path: [sub/compose.yaml, over.yaml]}]\n"
+    return {"compose.yaml": over, "over.yaml": "services:\n" + _service("a", above), **inner}
+
+
 def _right(choice, attribute, values):
     """A value that is likely to be right: wrong ones stand nearer to the end of most lists, but everything happens."""
     return values[choice.randrange(max(1, len(values) // 2))] if choice.random() < 0.7 else choice.choice(values)

@@ -104,7 +104,10 @@ impl Args {
         if self.pins() {
             return self.write(&self.pinned(context, &loaded.canonical)?);
         }
-        self.write(&self.text(&loaded.canonical)?)
+        let done = self.write(&self.text(&loaded.canonical)?)?;
+        // The process ends here: taking thousands of nodes apart serves nobody.
+        std::mem::forget(loaded);
+        Ok(done)
     }
 
     /// What stands where can be told of a project with faults, too.

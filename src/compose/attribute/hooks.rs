@@ -1,26 +1,37 @@
 //! Commands at the turns of a container's life.
 
-use crate::compose::attribute::{
-    Attribute, Forms, Limit, Merge, Print, Short, boolean, command, pairs, section, table, text,
-};
+use crate::compose::attribute::{Attribute, Limit, Print, boolean, command, pairs, section, text};
+
+/// What a service has and a `pre_start` hook doesn't: a hook is a container
+/// of its own, and neither a service nor a part of a plan.
+pub(crate) const NOT_IN_PRE_START: &[&str] = &[
+    "attach",
+    "build",
+    "container_name",
+    "depends_on",
+    "deploy",
+    "develop",
+    "expose",
+    "extends",
+    "external_links",
+    "healthcheck",
+    "links",
+    "ports",
+    "post_start",
+    "pre_start",
+    "pre_stop",
+    "profiles",
+    "provider",
+    "restart",
+    "scale",
+    "stdin_open",
+    "tty",
+];
 
 pub(crate) static ROWS: &[Attribute] = &[
-    section("services.*.pre_start.[]"),
-    command("services.*.pre_start.[].command"),
-    command("services.*.pre_start.[].entrypoint"),
-    text("services.*.pre_start.[].image"),
-    text("services.*.pre_start.[].user"),
-    boolean("services.*.pre_start.[].privileged"),
-    text("services.*.pre_start.[].working_dir"),
-    pairs("services.*.pre_start.[].environment"),
-    table("services.*.pre_start.[].networks")
-        .forms(Forms::LIST.or(Forms::MAP))
-        .named(Forms::LIST)
-        .items(Forms::TEXT)
-        .merge(Merge::Keyed)
-        .short(Short::Networks),
-    section("services.*.pre_start.[].networks.*").forms(Forms::MAP.or(Forms::NULL)),
-    boolean("services.*.pre_start.[].per_replica"),
+    section("services.*.pre_start.[]")
+        .note("a service's attributes but for those that make it one; what it leaves out is the service's"),
+    boolean("services.*.pre_start.[].per_replica").note("true is refused"),
     section("services.*.post_start.[]").limit(Limit::Required(&["command"])),
     command("services.*.post_start.[].command"),
     text("services.*.post_start.[].user"),

@@ -185,6 +185,8 @@ pub(crate) enum Short {
     Include,
     /// Numbers become text.
     Stringly,
+    /// Whole numbers of a list or mapping become text, other values none.
+    Strings,
 }
 
 /// How a later value meets an earlier one.

@@ -1,15 +1,16 @@
 //! The table as a tree, for walking down beside a document.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, LazyLock};
 
-use crate::compose::attribute::{Attribute, rows};
+use crate::compose::attribute::{Attribute, hooks, rows};
 
 /// What is known at one path.
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
     attribute: Option<&'static Attribute>,
-    children: HashMap<&'static str, Schema>,
+    children: HashMap<&'static str, Arc<Schema>, BuildHasherDefault<Fnv>>,
     /// Children in the table's order.
     order: Vec<&'static str>,
     any: Option<Box<Schema>>,
@@ -21,6 +22,7 @@ static ROOT: LazyLock<Schema> = LazyLock::new(|| {
     for attribute in rows() {
         root.add(attribute);
     }
+    root.share_with_hooks();
     root
 });
 
@@ -37,7 +39,8 @@ impl Schema {
 
     /// What a key leads to: its own row, else the row for any key.
     pub(crate) fn key(&self, key: &str) -> Option<&Schema> {
-        self.children.get(key).or(self.any.as_deref())
+        let own = self.children.get(key).map(Arc::as_ref);
+        own.or(self.any.as_deref())
     }
 
     /// What an item leads to.
@@ -78,11 +81,61 @@ impl Schema {
                     if !schema.children.contains_key(key) {
                         schema.order.push(key);
                     }
-                    schema.children.entry(key).or_default()
+                    let child = schema.children.entry(key).or_default();
+                    Arc::get_mut(child).expect("nothing is shared before every row is added")
                 }
             };
         }
         schema.attribute = Some(attribute);
+    }
+
+    /// Gives a `pre_start` hook the attributes of a service that it may have,
+    /// before its own.
+    fn share_with_hooks(&mut self) {
+        let services = self.children.get_mut("services").and_then(Arc::get_mut);
+        let Some(service) = services.and_then(|services| services.any.as_deref_mut()) else {
+            return;
+        };
+        let shared = |key: &&&'static str| !hooks::NOT_IN_PRE_START.contains(*key);
+        let order: Vec<_> = service.order.iter().filter(shared).copied().collect();
+        let mut children = Vec::with_capacity(order.len());
+        for key in &order {
+            children.extend(
+                service
+                    .children
+                    .get(key)
+                    .map(|child| (*key, Arc::clone(child))),
+            );
+        }
+        let hooks = service.children.get_mut("pre_start").and_then(Arc::get_mut);
+        if let Some(hook) = hooks.and_then(|hooks| hooks.item.as_deref_mut()) {
+            let own = std::mem::replace(&mut hook.order, order);
+            hook.order.extend(own);
+            hook.children.extend(children);
+        }
+    }
+}
+
+/// A hash of keys that only we choose: the table's. Cheaper than one that
+/// withstands hostile keys.
+#[derive(Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 }
 

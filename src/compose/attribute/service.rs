@@ -224,7 +224,7 @@ pub(crate) static ROWS: &[Attribute] = &[
         .short(Short::Hosts),
     list("services.*.group_add")
         .items(Forms::TEXT.or(Forms::NUMBER))
-        .short(Short::Stringly)
+        .short(Short::Strings)
         .unique(Unique::Refused),
     list("services.*.gpus")
         .forms(Forms::TEXT.or(Forms::LIST))
@@ -319,6 +319,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.stop_signal"),
     options("services.*.storage_opt")
         .values(Forms::ANY)
+        .short(Short::Strings)
         .carried("no quota on root file systems")
         .warned("has no effect, since there is no quota on root file systems"),
     labels("services.*.sysctls"),

@@ -76,6 +76,7 @@ impl Walk<'_> {
             | Short::Command
             | Short::HealthTest
             | Short::Hosts
+            | Short::Strings
             | Short::Ulimit => {}
             // The reference settles pairs only once their values are known.
             Short::Pairs | Short::Labels | Short::Options if self.templates == Templates::Kept => {}

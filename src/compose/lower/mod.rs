@@ -12,7 +12,10 @@ mod resources;
 mod service;
 mod top;
 
+use std::collections::HashMap;
+
 use crate::compose::environment::Environment;
+use crate::compose::hooks;
 use crate::compose::load::Loader;
 use crate::compose::node::Node;
 use crate::compose::options::LoadOptions;
@@ -23,6 +26,8 @@ use crate::model::{Project, ProjectName};
 /// What lowering reads besides the tree.
 pub(crate) struct Lower<'a> {
     project: &'a ProjectName,
+    /// The containers of `pre_start` hooks, by service.
+    hooks: &'a HashMap<String, Vec<Node>>,
     environment: &'a Environment,
     options: &'a LoadOptions,
     problems: &'a mut Problems,
@@ -30,15 +35,20 @@ pub(crate) struct Lower<'a> {
 
 /// Lowers a whole project; None after a fault in its name.
 pub(crate) fn lower(
-    loader: &Loader<'_>,
+    loader: &mut Loader<'_>,
     root: &Node,
     disabled: &Disabled,
     name: &str,
     problems: &mut Problems,
 ) -> Option<Project> {
     let name: ProjectName = name.parse().ok()?;
+    // What a hook lacks is no fault of the files: it keeps the project from running.
+    std::mem::swap(&mut loader.problems, problems);
+    let hooks = hooks::recipes(loader, root);
+    std::mem::swap(&mut loader.problems, problems);
     let mut lower = Lower {
         project: &name,
+        hooks: &hooks,
         environment: &loader.environment,
         options: loader.options,
         problems,

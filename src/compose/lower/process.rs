@@ -61,36 +61,32 @@ impl Lower<'_> {
         Some(setting)
     }
 
-    pub(super) fn pre_start(&mut self, node: &Node) -> Vec<PreStartHook> {
+    /// The containers of a service's `pre_start` hooks.
+    pub(super) fn pre_start(&mut self, service: &str, node: &Node) -> Vec<PreStartHook> {
+        // A hook is lowered as a service, too, and has none itself.
+        let has_hooks = !node.items_at("pre_start").is_empty();
+        let recipes = self.hooks.get(service).filter(|_| has_hooks);
         let mut hooks = Vec::new();
-        for hook in node.items_at("pre_start") {
-            if let Some(flag) = hook
+        for (index, recipe) in recipes.into_iter().flatten().enumerate() {
+            if let Some(flag) = recipe
                 .get("per_replica")
                 .filter(|flag| flag.as_bool() == Some(true))
             {
-                let message = "pre_start: per_replica isn't supported".to_owned();
-                self.fault_with(
-                    "unsupported",
-                    message,
-                    flag,
-                    "the hook runs once for the service: remove it",
-                );
+                let message = format!("pre_start[{index}]: per_replica is not yet supported");
+                let hint =
+                    "remove per_replica or set it to false: the hook runs once for the service";
+                self.fault_with("unsupported", message, flag, hint);
             }
-            let networks = hook.get("networks").map(|_| {
-                let keys = hook.entries_at("networks");
-                keys.filter_map(|(key, node)| self.name(key, node))
-                    .collect()
-            });
-            hooks.push(PreStartHook {
-                command: read::optional_texts(hook, "command"),
-                entrypoint: read::optional_texts(hook, "entrypoint"),
-                image: read::text(hook, "image"),
-                user: read::text(hook, "user"),
-                privileged: read::flag(hook, "privileged"),
-                working_dir: read::text(hook, "working_dir"),
-                environment: read::optional_pairs(hook, "environment"),
-                networks,
-            });
+            let image = read::text(recipe, "image");
+            let mut recipe = recipe.clone();
+            if image.is_none() {
+                // It is the one that the service builds, whatever it is called.
+                recipe.set("image", Node::text(service, recipe.place));
+            }
+            if let Some(recipe) = self.service(service, &recipe) {
+                let recipe = Box::new(recipe);
+                hooks.push(PreStartHook { image, recipe });
+            }
         }
         hooks
     }

@@ -55,7 +55,7 @@ impl Lower<'_> {
         service.annotations = read::pairs(node, "annotations");
         service.attach = node.get("attach").and_then(Node::as_bool) != Some(false);
         service.profiles = read::texts(node, "profiles");
-        service.pre_start = self.pre_start(node);
+        service.pre_start = self.pre_start(key, node);
         service.post_start = hooks(node, "post_start");
         service.pre_stop = hooks(node, "pre_stop");
         service.storage_opt = read::pairs(node, "storage_opt");

@@ -3,21 +3,23 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::compose::node::Node;
-use crate::compose::render;
+use crate::compose::render::{self, Printed};
+
+/// What doesn't change a container.
+const NOT_HASHED: &[&str] = &["build", "pull_policy", "scale", "depends_on", "profiles"];
 
 /// The hash of a settled service.
 pub(crate) fn service_hash(node: &Node) -> String {
     let mut value = render::service(node);
-    if let Json::Object(service) = &mut value {
-        for key in ["build", "pull_policy", "scale", "depends_on", "profiles"] {
-            service.shift_remove(key);
-        }
-        if let Some(Json::Object(deploy)) = service.get_mut("deploy") {
-            deploy.shift_remove("replicas");
+    if let Printed::Object(service) = &mut value {
+        service.retain(|(key, _)| !NOT_HASHED.contains(&key.as_ref()));
+        for (key, member) in service {
+            if let ("deploy", Printed::Object(deploy)) = (key.as_ref(), member) {
+                deploy.retain(|(key, _)| key != "replicas");
+            }
         }
     }
     let digest = Sha256::digest(render::write_json(&value, None));

@@ -1,10 +1,12 @@
 //! Trees to values in the reference's shape: fields in its order, zero values
 //! left out where it leaves them out.
 
-use serde_json::{Map as Object, Number, Value as Json};
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use crate::compose::attribute::{self, Attribute, Kind, Print, Schema};
 use crate::compose::node::{Node, Value};
+use crate::compose::render::printed::{Object, Printed};
 use crate::compose::yaml::scalar;
 
 /// What the shape is for: the two differ in what they leave out.
@@ -14,8 +16,50 @@ pub(crate) enum Format {
     Yaml,
 }
 
+/// The path of a service's row.
+const SERVICE: &str = "services.*";
+
+/// What the reference prints of a service before what any container has.
+const BEFORE_CONTAINER: &[&str] = &[
+    "profiles",
+    "deploy",
+    "develop",
+    "restart",
+    "scale",
+    "attach",
+    "container_name",
+    "external_links",
+    "provider",
+    "links",
+    "pre_start",
+    "post_start",
+    "pre_stop",
+];
+
+/// What it prints after that.
+const AFTER_CONTAINER: &[&str] = &[
+    "build",
+    "depends_on",
+    "expose",
+    "healthcheck",
+    "ports",
+    "stdin_open",
+    "tty",
+];
+
+/// A service's keys in the order of printing.
+static SERVICE_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let keys = attribute::root().at(SERVICE).map(Schema::keys);
+    let is_moved = |key: &&str| BEFORE_CONTAINER.contains(key) || AFTER_CONTAINER.contains(key);
+    let container = keys.unwrap_or_default().iter().copied();
+    let container = container.filter(|key| !is_moved(key));
+    let before = BEFORE_CONTAINER.iter().copied();
+    let after = AFTER_CONTAINER.iter().copied();
+    before.chain(container).chain(after).collect()
+});
+
 /// A whole project.
-pub(crate) fn project(root: &Node, format: Format) -> Json {
+pub(crate) fn project(root: &Node, format: Format) -> Printed<'_> {
     let schema = attribute::root();
     let mut out = Object::new();
     let mut keys = vec![
@@ -31,37 +75,39 @@ pub(crate) fn project(root: &Node, format: Format) -> Json {
             continue;
         };
         if let Some(value) = field(root.get(key), below, format) {
-            out.insert(key.to_owned(), value);
+            out.push((Cow::Borrowed(key), value));
         }
     }
     extensions(root, &mut out);
-    Json::Object(out)
+    Printed::Object(out)
 }
 
-/// One service, as it is hashed.
-pub(crate) fn service(node: &Node) -> Json {
-    match attribute::root().at("services.*") {
-        Some(schema) => section(Some(node), schema, Format::Json),
-        None => Json::Null,
+/// One service, as it is hashed: its fields stand in the table's order.
+pub(crate) fn service(node: &Node) -> Printed<'_> {
+    let mut out = Object::new();
+    if let Some(schema) = attribute::root().at(SERVICE) {
+        fields(Some(node), schema, schema.keys(), Format::Json, &mut out);
     }
+    Printed::Object(out)
 }
 
 /// A tree as it is, without any shape.
-pub(crate) fn plain(node: &Node) -> Json {
+pub(crate) fn plain(node: &Node) -> Printed<'_> {
     match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(flag) => Json::Bool(*flag),
-        Value::Int(number) => Json::from(*number),
-        Value::Unsigned(number) => Json::from(*number),
-        Value::Float(number) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
-        Value::Text(text) => Json::String(text.clone()),
-        Value::Time(text) => Json::String(scalar::time_in_json(text)),
-        Value::List(items) => Json::Array(items.iter().map(plain).collect()),
+        Value::Null => Printed::Null,
+        Value::Bool(flag) => Printed::Bool(*flag),
+        Value::Int(number) => Printed::Int(*number),
+        Value::Unsigned(number) => Printed::Unsigned(*number),
+        Value::Float(number) if number.is_finite() => Printed::Float(*number),
+        Value::Float(_) => Printed::Null,
+        Value::Text(text) => Printed::Text(Cow::Borrowed(text)),
+        Value::Time(text) => Printed::Text(Cow::Owned(scalar::time_in_json(text))),
+        Value::List(items) => Printed::List(items.iter().map(plain).collect()),
         Value::Map(map) => {
             let pairs = map.sorted().into_iter();
-            Json::Object(
+            Printed::Object(
                 pairs
-                    .map(|(key, child)| (key.to_owned(), plain(child)))
+                    .map(|(key, child)| (Cow::Borrowed(key), plain(child)))
                     .collect(),
             )
         }
@@ -69,7 +115,11 @@ pub(crate) fn plain(node: &Node) -> Json {
 }
 
 /// A field of a section; None when it isn't printed.
-fn field(node: Option<&Node>, schema: &'static Schema, format: Format) -> Option<Json> {
+fn field<'a>(
+    node: Option<&'a Node>,
+    schema: &'static Schema,
+    format: Format,
+) -> Option<Printed<'a>> {
     let row = schema.attribute()?;
     let present = node.filter(|node| !node.is_null());
     match row.print {
@@ -79,126 +129,136 @@ fn field(node: Option<&Node>, schema: &'static Schema, format: Format) -> Option
             let node = present?;
             let is_zero_size = row.kind == Kind::Bytes && node.as_int() == Some(0);
             let value = value(node, schema, row, format);
-            (!is_zero_size && !is_zero(&value)).then_some(value)
+            (!is_zero_size && !value.is_zero()).then_some(value)
         }
         Print::IfFalse => {
             let value = value(present?, schema, row, format);
-            (value == Json::Bool(false)).then_some(value)
+            (value == Printed::Bool(false)).then_some(value)
         }
         Print::JsonNull => match present {
             Some(node) => Some(value(node, schema, row, format)),
-            None => (format == Format::Json).then_some(Json::Null),
+            None => (format == Format::Json).then_some(Printed::Null),
         },
         Print::Always => Some(always(present, schema, row, format))
-            .filter(|value| format == Format::Json || row.kind == Kind::Table || !is_zero(value)),
+            .filter(|value| format == Format::Json || row.kind == Kind::Table || !value.is_zero()),
     }
 }
 
 /// A value that is printed even when it is absent.
-fn always(
-    present: Option<&Node>,
+fn always<'a>(
+    present: Option<&'a Node>,
     schema: &'static Schema,
     row: &Attribute,
     format: Format,
-) -> Json {
+) -> Printed<'a> {
     match (present, row.kind) {
         (Some(node), _) => value(node, schema, row, format),
         (None, Kind::Section) => section(None, schema, format),
-        (None, Kind::Table) => Json::Object(Object::new()),
-        (None, Kind::Int) => Json::from(0),
-        (None, Kind::Bytes) => Json::String("0".to_owned()),
-        (None, _) => Json::String(String::new()),
+        (None, Kind::Table) => Printed::Object(Object::new()),
+        (None, Kind::Int) => Printed::Int(0),
+        (None, Kind::Bytes) => Printed::Text(Cow::Borrowed("0")),
+        (None, _) => Printed::Text(Cow::Borrowed("")),
     }
 }
 
-fn value(node: &Node, schema: &'static Schema, row: &Attribute, format: Format) -> Json {
+fn value<'a>(
+    node: &'a Node,
+    schema: &'static Schema,
+    row: &Attribute,
+    format: Format,
+) -> Printed<'a> {
     match (&node.value, row.kind) {
         (Value::Map(_), Kind::Section) => section(Some(node), schema, format),
         (Value::Map(map), Kind::Table) => {
             let pairs = map.sorted().into_iter().map(|(key, child)| {
                 let below = schema.key(key).filter(|_| !child.is_null());
                 (
-                    key.to_owned(),
+                    Cow::Borrowed(key),
                     below.map_or_else(|| plain(child), |below| child_value(child, below, format)),
                 )
             });
-            Json::Object(pairs.collect())
+            Printed::Object(pairs.collect())
         }
         (Value::List(items), Kind::List) => {
             let items = items.iter().map(|item| match schema.item() {
                 Some(below) => child_value(item, below, format),
                 None => plain(item),
             });
-            Json::Array(items.collect())
+            Printed::List(items.collect())
         }
         (Value::List(items), Kind::SshKeys) if format == Format::Yaml => {
             let keys = items.iter().filter_map(Node::as_text);
-            Json::Array(
-                keys.map(|key| Json::String(key.replacen('=', ": ", 1)))
+            Printed::List(
+                keys.map(|key| Printed::Text(Cow::Owned(key.replacen('=', ": ", 1))))
                     .collect(),
             )
         }
-        (Value::Int(number), Kind::Bytes) => Json::String(number.to_string()),
+        (Value::Int(number), Kind::Bytes) => Printed::Text(Cow::Owned(number.to_string())),
         _ => plain(node),
     }
 }
 
-fn child_value(node: &Node, schema: &'static Schema, format: Format) -> Json {
+fn child_value<'a>(node: &'a Node, schema: &'static Schema, format: Format) -> Printed<'a> {
     match schema.attribute() {
         Some(row) => value(node, schema, row, format),
         None => plain(node),
     }
 }
 
-fn section(node: Option<&Node>, schema: &'static Schema, format: Format) -> Json {
+fn section<'a>(node: Option<&'a Node>, schema: &'static Schema, format: Format) -> Printed<'a> {
     let mut out = Object::new();
-    for key in schema.keys() {
-        let Some(below) = schema.key(key) else {
-            continue;
-        };
-        let child = node.and_then(|node| node.get(key));
-        if let Some(value) = field(child, below, format) {
-            out.insert(printed_key(key, below, format), value);
-        }
-    }
+    let is_service = schema.attribute().is_some_and(|row| row.path == SERVICE);
+    let keys = if is_service {
+        &SERVICE_KEYS
+    } else {
+        schema.keys()
+    };
+    fields(node, schema, keys, format, &mut out);
     if let Some(node) = node
         && format == Format::Yaml
     {
         extensions(node, &mut out);
     }
-    Json::Object(out)
+    Printed::Object(out)
+}
+
+fn fields<'a>(
+    node: Option<&'a Node>,
+    schema: &'static Schema,
+    keys: &[&'static str],
+    format: Format,
+    out: &mut Object<'a>,
+) {
+    for key in keys {
+        let Some(below) = schema.key(key) else {
+            continue;
+        };
+        let child = node.and_then(|node| node.get(key));
+        if let Some(value) = field(child, below, format) {
+            out.push((printed_key(key, below, format), value));
+        }
+    }
 }
 
 /// The reference has no names for the fields of device limits in JSON, so
 /// their Go names show.
-fn printed_key(key: &str, schema: &Schema, format: Format) -> String {
+fn printed_key(key: &'static str, schema: &Schema, format: Format) -> Cow<'static, str> {
     let is_device_limit = schema.attribute().is_some_and(Attribute::is_device_limit);
     if is_device_limit && format == Format::Json {
         let mut chars = key.chars();
         let first = chars.next().map(|c| c.to_ascii_uppercase());
-        return first.into_iter().chain(chars).collect();
+        return Cow::Owned(first.into_iter().chain(chars).collect());
     }
-    key.to_owned()
+    Cow::Borrowed(key)
 }
 
-fn extensions(node: &Node, out: &mut Object<String, Json>) {
+fn extensions<'a>(node: &'a Node, out: &mut Object<'a>) {
     let Some(map) = node.as_map() else {
         return;
     };
     for (key, child) in map.sorted() {
         if key.starts_with("x-") {
-            out.insert(key.to_owned(), plain(child));
+            out.push((Cow::Borrowed(key), plain(child)));
         }
-    }
-}
-
-fn is_zero(value: &Json) -> bool {
-    match value {
-        Json::Null => true,
-        Json::Bool(flag) => !flag,
-        Json::Number(number) => number.as_f64() == Some(0.0),
-        Json::String(text) => text.is_empty(),
-        Json::Array(items) => items.is_empty(),
-        Json::Object(map) => map.is_empty(),
     }
 }

@@ -3,6 +3,7 @@
 //! One stack of open collections, one table of anchors. Everything that could
 //! blow up has a limit: depth, and the number of nodes that aliases add.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
@@ -93,9 +94,9 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 let place = self.place(span);
                 if self.expects_key() {
-                    return self.key(&text, style, tag.as_deref(), place, anchor);
+                    return self.key(text, style, tag.as_deref(), place, anchor);
                 }
-                let node = self.scalar(&text, style, tag.as_deref(), place)?;
+                let node = self.scalar(text, style, tag.as_deref(), place)?;
                 self.finish(node, anchor, 1)?;
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -207,17 +208,18 @@ impl<'a> Builder<'a> {
 
     fn key(
         &mut self,
-        text: &str,
+        text: Cow<'_, str>,
         style: ScalarStyle,
         tag: Option<&Tag>,
         place: Place,
         anchor: usize,
     ) -> Step {
-        let typed = self.scalar(text, style, tag, place)?;
-        let name = match &typed.value {
+        let mut typed = self.scalar(text.clone(), style, tag, place)?;
+        let name = match &mut typed.value {
+            Value::Text(name) if anchor == 0 => std::mem::take(name),
             Value::Text(name) => name.clone(),
             // Go's null key is an error of its own; a date stays text.
-            Value::Time(_) => text.to_owned(),
+            Value::Time(_) => text.into_owned(),
             other => {
                 let shown = match other {
                     Value::Null => "<nil>".to_owned(),
@@ -329,7 +331,7 @@ impl<'a> Builder<'a> {
 
     fn scalar(
         &self,
-        text: &str,
+        text: Cow<'_, str>,
         style: ScalarStyle,
         tag: Option<&Tag>,
         place: Place,
@@ -337,15 +339,15 @@ impl<'a> Builder<'a> {
         let value = match tag {
             Some(tag) if tag.core_suffix().is_some() => {
                 let name = tag.core_suffix().unwrap_or_default();
-                scalar::resolve_tagged(name, text).ok_or_else(|| {
+                scalar::resolve_tagged(name, &text).ok_or_else(|| {
                     let message = format!("cannot decode !!str {text:?} as a !!{name}");
                     self.error("yaml-tag", &message, place)
                 })?
             }
             // Also below `!override`: the reference types no scalar with a tag of its own.
-            Some(_) => Value::Text(text.to_owned()),
-            _ if style == ScalarStyle::Plain => scalar::resolve(text),
-            _ => Value::Text(text.to_owned()),
+            Some(_) => Value::Text(text.into_owned()),
+            _ if style == ScalarStyle::Plain => scalar::resolve(&text),
+            _ => Value::Text(text.into_owned()),
         };
         Ok(Node {
             value,

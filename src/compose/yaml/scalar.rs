@@ -233,6 +233,21 @@ pub(crate) fn print(value: &Value) -> Option<String> {
     }
 }
 
+/// Go's name of a value's type.
+pub(crate) fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Unsigned(_) => "uint64",
+        Value::Float(_) => "float64",
+        Value::Text(_) => "string",
+        Value::Time(_) => "time.Time",
+        Value::List(_) => "[]interface {}",
+        Value::Map(_) => "map[string]interface {}",
+    }
+}
+
 /// A date as Go's JSON has it, from the form in which `%v` prints it.
 pub(crate) fn time_in_json(printed: &str) -> String {
     let mut parts = printed.split(' ');
