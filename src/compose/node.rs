@@ -51,7 +51,13 @@ pub(crate) enum Mark {
 pub(crate) struct Map {
     entries: Vec<(String, Entry)>,
     /// Where each key stands, once there are too many to look through.
-    index: Option<Box<HashMap<String, usize>>>,
+    index: Option<Box<Index>>,
+}
+
+/// Where the keys of a large mapping stand; boxed, since few nodes have one.
+#[derive(Debug, Clone)]
+struct Index {
+    positions: HashMap<String, usize>,
 }
 
 /// A mapping's value with the place of its key.
@@ -302,8 +308,8 @@ impl Map {
         let at = self.position(key)?;
         let (_, entry) = self.entries.remove(at);
         if let Some(index) = &mut self.index {
-            index.remove(key);
-            for later in index.values_mut().filter(|other| **other > at) {
+            index.positions.remove(key);
+            for later in index.positions.values_mut().filter(|other| **other > at) {
                 *later -= 1;
             }
         }
@@ -330,7 +336,7 @@ impl Map {
 
     fn position(&self, key: &str) -> Option<usize> {
         match &self.index {
-            Some(index) => index.get(key).copied(),
+            Some(index) => index.positions.get(key).copied(),
             None => self.entries.iter().position(|(own, _)| own == key),
         }
     }
@@ -338,7 +344,8 @@ impl Map {
     /// Adds a key that isn't there yet.
     fn push(&mut self, key: String, entry: Entry) {
         if let Some(index) = &mut self.index {
-            index.insert(key.clone(), self.entries.len());
+            let at = self.entries.len();
+            index.positions.insert(key.clone(), at);
         }
         self.entries.push((key, entry));
         if self.index.is_none() {
@@ -350,7 +357,8 @@ impl Map {
     fn index_again(&mut self) {
         self.index = (self.len() > LOOKED_THROUGH_MAX).then(|| {
             let keys = self.entries.iter().map(|(key, _)| key.clone());
-            Box::new(keys.zip(0..).collect())
+            let positions = keys.zip(0..).collect();
+            Box::new(Index { positions })
         });
     }
 
