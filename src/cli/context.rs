@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::cli::args::GlobalArgs;
+use crate::cli::docker_config;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Failure, Kind, Silent};
 use crate::cli::output;
@@ -199,7 +200,9 @@ impl Context {
         diagnostics.extend(loaded.unsupported);
         self.tell(&diagnostics, &loaded.sources)?;
         let missing = || Failure::new(Kind::Internal, "a project without errors has no model");
-        Ok((loaded.project.ok_or_else(missing)?, loaded.canonical))
+        let mut project = loaded.project.ok_or_else(missing)?;
+        docker_config::tell_proxies(&self.environment, &mut project);
+        Ok((project, loaded.canonical))
     }
 
     /// The disk as the loader sees it.

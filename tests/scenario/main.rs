@@ -37,6 +37,8 @@ mod plan;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
+mod registry_access;
+#[cfg(test)]
 mod replicas;
 #[cfg(test)]
 mod runtime;
