@@ -1,4 +1,5 @@
-//! Plain bytes from gzip, Zstandard or plain ones, told by their first bytes.
+//! Plain bytes from gzip, Zstandard, bzip2, xz or plain ones, told by their
+//! first bytes.
 
 use std::io::{self, BufReader, Read};
 
@@ -6,6 +7,9 @@ use crate::oci::LayerEncoding;
 
 /// Bytes read from a source at once.
 const BUFFER_BYTES: usize = 128 << 10;
+/// Memory that an xz stream may ask for, in KiB: its strongest preset needs a
+/// quarter of that.
+const XZ_MEMORY_KIB_MAX: u32 = 256 << 10;
 
 /// Reads `source` decompressed.
 ///
@@ -27,6 +31,12 @@ pub fn decoder<'a, R: Read + Send + 'a>(
             LayerEncoding::Plain => Box::new(source),
             LayerEncoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
             LayerEncoding::Zstd => Box::new(zstd::Decoder::with_buffer(source)?),
+            LayerEncoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
+            LayerEncoding::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
+                source,
+                true,
+                XZ_MEMORY_KIB_MAX,
+            )),
         },
     ))
 }
@@ -60,6 +70,58 @@ mod tests {
             text
         );
         assert_eq!(plain(b"").unwrap(), b"");
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// `hello` and a line end, as xz 5.4 packs it with `--check=crc32`.
+    const XZ: [u8; 60] = [
+        0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00, 0x00, 0x01, 0x69, 0x22, 0xde, 0x36, 0x02, 0x00, 0x21,
+        0x01, 0x16, 0x00, 0x00, 0x00, 0x74, 0x2f, 0xe5, 0xa3, 0x01, 0x00, 0x05, 0x68, 0x65, 0x6c,
+        0x6c, 0x6f, 0x0a, 0x00, 0x00, 0x00, 0x20, 0x30, 0x3a, 0x36, 0x00, 0x01, 0x1a, 0x06, 0xc5,
+        0xea, 0xc8, 0x79, 0x90, 0x42, 0x99, 0x0d, 0x01, 0x00, 0x00, 0x00, 0x00, 0x01, 0x59, 0x5a,
+    ];
+
+    #[test]
+    fn bzip2_and_xz_are_read_too() {
+        let text = b"hello ".repeat(1000);
+        let packed = bzip2(&text);
+        assert_eq!(plain(&packed).unwrap(), text);
+        assert_eq!(
+            plain(&[packed.clone(), bzip2(b"x")].concat())
+                .unwrap()
+                .len(),
+            6001
+        );
+        assert_eq!(plain(&bzip2(b"")).unwrap(), b"");
+        assert!(plain(&packed[..packed.len() - 5]).is_err());
+        assert_eq!(plain(&XZ).unwrap(), b"hello\n");
+        assert_eq!(plain(&[XZ, XZ].concat()).unwrap(), b"hello\nhello\n");
+        assert!(plain(&XZ[..XZ.len() - 5]).is_err());
+        let mut broken = XZ;
+        broken[26] ^= 1;
+        assert!(plain(&broken).is_err());
+    }
+
+    #[test]
+    fn an_xz_stream_may_not_ask_for_all_memory() {
+        // The dictionary size of the block's header, and that header's checksum.
+        let mut greedy = XZ;
+        greedy[16] = 40;
+        let header: [u8; 8] = greedy[12..20].try_into().unwrap();
+        greedy[20..24].copy_from_slice(&crc32(&header).to_le_bytes());
+        let error = plain(&greedy).unwrap_err().to_string();
+        assert!(error.contains("mem"), "{error}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
     }
 
     #[test]

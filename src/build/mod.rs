@@ -181,16 +181,6 @@ pub enum Error {
         #[source]
         source: archive::Error,
     },
-    /// An archive in a form that isn't read here.
-    #[error(
-        "{name} is compressed with {form}, which isn't supported: unpack it in a RUN step, or keep it with --unpack=false"
-    )]
-    Compression {
-        /// The archive.
-        name: String,
-        /// The form.
-        form: &'static str,
-    },
     /// A secret that a step needs isn't given.
     #[error("secret {0}: not found")]
     NoSecret(String),

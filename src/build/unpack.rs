@@ -1,7 +1,7 @@
 //! ADD of local archives: told by their content, unpacked to a tree.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _};
+use std::io::{BufReader, Seek as _};
 
 use crate::archive::{self, Limits, TarReader};
 use crate::build::select::{self, Source};
@@ -10,13 +10,10 @@ use crate::build::{Error, context};
 use crate::image::Workshop;
 use crate::sys::tree::Kind;
 
-/// First bytes of forms that aren't read here, with their names.
-const UNSUPPORTED: [(&[u8], &str); 2] = [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz")];
-
 /// What a source comes to: its own files, or those of the archive that it is.
 ///
 /// # Errors
-/// [`Error::Compression`] for an archive in a form that isn't read here.
+/// [`Error::Unpack`], [`Error::Io`].
 pub(crate) fn unpacked(source: Source, workshop: &Workshop) -> Result<Vec<Source>, Error> {
     let Node::Other(leaf) = &source.node else {
         return Ok(vec![source]);
@@ -54,19 +51,7 @@ pub(crate) fn content(
 
 /// Whether a file is a tar in any form, by its first bytes.
 pub(crate) fn is_archive(file: &mut File, name: &str) -> Result<bool, Error> {
-    let mut first = Vec::new();
     let failed = |source| Error::io("read", name)(source);
-    file.take(6).read_to_end(&mut first).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    let form = UNSUPPORTED
-        .iter()
-        .find(|(magic, _)| first.starts_with(magic));
-    if let Some((_, form)) = form {
-        return Err(Error::Compression {
-            name: name.to_owned(),
-            form,
-        });
-    }
     let begins_well = {
         let Ok((_, plain)) = archive::decoder(&*file) else {
             return Ok(false);

@@ -61,11 +61,15 @@ pub enum LayerEncoding {
     Gzip,
     /// Zstandard.
     Zstd,
+    /// bzip2, which no image has and ADD knows.
+    Bzip2,
+    /// xz, likewise.
+    Xz,
 }
 
 impl LayerEncoding {
     /// How many first bytes are needed to tell.
-    pub const MAGIC_BYTES: usize = 4;
+    pub const MAGIC_BYTES: usize = 10;
 
     /// Tells the encoding by the first bytes. Media types are often wrong
     /// about it and the bytes never are: no tar begins like these.
@@ -76,6 +80,35 @@ impl LayerEncoding {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             // A skippable frame may come first.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            // The magic of the format is letters, so that of its first block
+            // or of its end is looked at, too.
+            [
+                b'B',
+                b'Z',
+                b'h',
+                b'1'..=b'9',
+                0x31,
+                0x41,
+                0x59,
+                0x26,
+                0x53,
+                0x59,
+                ..,
+            ]
+            | [
+                b'B',
+                b'Z',
+                b'h',
+                b'1'..=b'9',
+                0x17,
+                0x72,
+                0x45,
+                0x38,
+                0x50,
+                0x90,
+                ..,
+            ] => Self::Bzip2,
             _ => Self::Plain,
         }
     }
@@ -118,6 +151,10 @@ mod tests {
             LayerEncoding::of(&[0x51, 0x2a, 0x4d, 0x18]),
             LayerEncoding::Zstd
         );
+        assert_eq!(LayerEncoding::of(b"\xfd7zXZ\0"), LayerEncoding::Xz);
+        assert_eq!(LayerEncoding::of(b"BZh91AY&SY"), LayerEncoding::Bzip2);
+        // A folder may be called so.
+        assert_eq!(LayerEncoding::of(b"BZh9/a/b/c"), LayerEncoding::Plain);
         assert_eq!(LayerEncoding::of(b"etc/"), LayerEncoding::Plain);
         assert_eq!(LayerEncoding::of(b""), LayerEncoding::Plain);
     }
