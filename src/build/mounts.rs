@@ -2,6 +2,7 @@
 //! memory, sockets that lead to an agent.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -301,6 +302,10 @@ pub(crate) fn copy_all(sources: Vec<select::Source>, overlay: Overlay) -> Result
 #[derive(Debug)]
 struct Relay {
     path: PathBuf,
+    /// The same, through the open folder: the path of a socket may have 107
+    /// bytes, and that of an engine's folder has as many as it likes.
+    near: PathBuf,
+    _folder: std::fs::File,
     is_over: Arc<AtomicBool>,
 }
 
@@ -308,12 +313,17 @@ impl Relay {
     fn start(agent: PathBuf, path: PathBuf, mount: &SshMount) -> io::Result<Self> {
         // Told at once when there is nobody to relay to.
         drop(UnixStream::connect(&agent)?);
-        let listener = UnixListener::bind(&path)?;
+        let folder = std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
+        let name = path.file_name().unwrap_or_default();
+        let near = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+        let listener = UnixListener::bind(&near)?;
         std::os::unix::fs::chown(&path, Some(mount.uid), Some(mount.gid))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mount.mode))?;
         let is_over = Arc::new(AtomicBool::new(false));
         let relay = Self {
             path,
+            near,
+            _folder: folder,
             is_over: Arc::clone(&is_over),
         };
         std::thread::Builder::new()
@@ -328,7 +338,7 @@ impl Drop for Relay {
         self.is_over.store(true, Ordering::Relaxed);
         // A last connection wakes the listener; the name goes with the run at
         // the latest.
-        let _ = UnixStream::connect(&self.path);
+        let _ = UnixStream::connect(&self.near);
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::image::Error;
 use crate::oci::Digest;
@@ -26,7 +27,10 @@ pub(super) fn write(root: &Root, digest: &Digest, bytes: &[u8]) -> Result<(), Er
     let path = path(root, digest);
     let dir = root.blobs_dir().join(digest.algorithm().as_str());
     make_private_dir(&dir)?;
-    let temporary = dir.join(format!(".tmp-{}-{}", std::process::id(), digest.short()));
+    // Two builds of one run may come to the same image at the same time.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let temporary = dir.join(format!(".tmp-{}-{number}", std::process::id()));
     let written = std::fs::write(&temporary, bytes)
         .and_then(|()| std::fs::File::open(&temporary)?.sync_all())
         .and_then(|()| std::fs::rename(&temporary, &path));
@@ -58,4 +62,25 @@ pub(super) fn read(root: &Root, digest: &Digest) -> Result<Option<Vec<u8>>, Erro
 /// Removes a document.
 pub(super) fn remove(root: &Root, digest: &Digest) -> Result<(), Error> {
     Ok(crate::store::remove_file(&path(root, digest))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::testing::scratch;
+
+    #[test]
+    fn threads_may_write_the_same_document_at_once() {
+        let (_dir, root) = scratch();
+        for round in 0..50_u32 {
+            let bytes = round.to_le_bytes();
+            let digest = Digest::of(&bytes);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| write(&root, &digest, &bytes).unwrap());
+                }
+            });
+            assert_eq!(read(&root, &digest).unwrap(), Some(bytes.to_vec()));
+        }
+    }
 }

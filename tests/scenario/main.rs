@@ -10,6 +10,8 @@ mod bad_input;
 mod build;
 mod build_cache;
 mod build_git;
+mod build_input;
+mod build_project;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]

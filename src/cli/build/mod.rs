@@ -4,6 +4,7 @@
 mod bases;
 mod cache;
 mod carry;
+mod publish;
 mod request;
 mod section;
 mod source;
@@ -13,13 +14,14 @@ mod values;
 
 pub(crate) use cache::{cache_from, cache_to};
 pub(crate) use carry::{Outcome, run};
+pub(crate) use publish::{check_push, push};
 pub(crate) use request::{
-    Wishes, add_epoch, build_args, caches, entitlement, of_services, pull, set_network,
+    Wishes, add_epoch, add_proxies, build_args, caches, entitlement, of_services, pull, set_network,
 };
 pub(crate) use source::{context, context_of_stdin, dockerfile, dockerfile_of_stdin, named};
 pub(crate) use stale::newer;
 pub(crate) use tell::{bake, tell_built, tell_check, tell_warnings};
-pub(crate) use values::{host, output, secret, ssh, ulimit};
+pub(crate) use values::{Destination, host, output, secret, ssh, ulimit};
 
 use crate::cli::exit::Failure;
 use crate::cli::settings::ProgressMode;

@@ -8,6 +8,7 @@ use crate::build::{BuildRequest, DockerfileSource, Goal, NamedSource, Pull, Secr
 use crate::cli::build::section::Section;
 use crate::cli::build::{cache, source, values};
 use crate::cli::context::Context;
+use crate::cli::docker_config;
 use crate::cli::exit::{Failure, Kind};
 use crate::cli::output;
 use crate::dockerfile::{Entitlement, NoCache, Options, RunNetwork};
@@ -185,6 +186,7 @@ fn fill_options(
     options
         .build_args
         .extend(build_args(&wishes.build_args, context));
+    add_proxies(options, context);
     add_epoch(options, context);
     options.no_cache = match (
         wishes.no_cache || section.no_cache,
@@ -251,6 +253,13 @@ pub(crate) fn build_args(texts: &[String], context: &Context) -> IndexMap<String
         None => Some((text.clone(), context.environment.get(text)?.to_owned())),
     };
     texts.iter().filter_map(pair).collect()
+}
+
+/// The proxies of docker's configuration are arguments, unless said otherwise.
+pub(crate) fn add_proxies(options: &mut Options, context: &Context) {
+    for (name, value) in docker_config::proxies(&context.environment) {
+        options.build_args.entry(name).or_insert(value);
+    }
 }
 
 /// The time of everything that is made is taken from our environment too.

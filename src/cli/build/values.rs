@@ -95,28 +95,46 @@ pub(crate) fn ssh(
     }
 }
 
+/// What an `--output` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// Files or an archive.
+    Export(Export),
+    /// The store, where every image goes.
+    Store {
+        /// Further names of the image.
+        names: Vec<String>,
+    },
+    /// A registry.
+    Registry {
+        /// Further names of the image.
+        names: Vec<String>,
+    },
+}
+
 /// `--output DIR`, `-` or `type=…,dest=…`.
-pub(crate) fn output(text: &str, folder: &Path) -> Result<Option<Export>, Failure> {
+pub(crate) fn output(text: &str, folder: &Path) -> Result<Destination, Failure> {
+    let export = |export| Ok(Destination::Export(export));
     let refuse = |why: String| {
         Failure::usage(format!("invalid output {text:?}: {why}"))
-            .with_hint("write --output DIR, or --output type=local|tar|oci|docker|image,dest=PATH")
+            .with_hint("write --output DIR, --output type=local|tar|oci|docker,dest=PATH or --output type=registry")
     };
     if !text.contains('=') {
-        return Ok(Some(match text {
+        return export(match text {
             "-" => Export::Tar(None),
             path => Export::Folder(folder.join(path)),
-        }));
+        });
     }
-    let (mut kind, mut dest) = (String::new(), None);
+    let (mut kind, mut dest, mut names, mut is_pushed) = (String::new(), None, Vec::new(), false);
     for (key, value) in fields(text) {
         match key.as_str() {
             "type" => kind = value,
             "dest" if value == "-" => {}
             "dest" => dest = Some(folder.join(value)),
-            "push" if value != "false" => {
-                return Err(refuse(
-                    "push it with `rcompose push` or `rcompose image push`".to_owned(),
-                ));
+            "name" => names.extend(value.split(',').map(str::to_owned)),
+            "push" => is_pushed = value != "false",
+            "push-by-digest" if value != "false" => {
+                return Err(refuse("images are pushed by name".to_owned()));
             }
             // How layers are compressed and what a manifest carries is no
             // matter in a store where layers stand unpacked.
@@ -125,15 +143,15 @@ pub(crate) fn output(text: &str, folder: &Path) -> Result<Option<Export>, Failur
     }
     match kind.as_str() {
         "local" => match dest {
-            Some(path) => Ok(Some(Export::Folder(path))),
+            Some(path) => export(Export::Folder(path)),
             None => Err(refuse("type=local needs dest=DIR".to_owned())),
         },
-        "tar" => Ok(Some(Export::Tar(dest))),
-        "oci" => Ok(Some(Export::Archive(dest))),
-        "docker" if dest.is_some() => Ok(Some(Export::Archive(dest))),
-        // Into the store, where every image goes.
-        "docker" | "image" | "cacheonly" => Ok(None),
-        "registry" => Err(refuse("push it with `rcompose image push`".to_owned())),
+        "tar" => export(Export::Tar(dest)),
+        "oci" => export(Export::Archive(dest)),
+        "docker" if dest.is_some() => export(Export::Archive(dest)),
+        "registry" => Ok(Destination::Registry { names }),
+        "image" if is_pushed => Ok(Destination::Registry { names }),
+        "docker" | "image" | "cacheonly" => Ok(Destination::Store { names }),
         other => Err(refuse(format!("unknown type {other:?}"))),
     }
 }
@@ -214,24 +232,27 @@ mod tests {
     #[test]
     fn outputs_are_folders_and_archives() {
         let read = |text: &str| output(text, Path::new("/w")).unwrap();
-        assert_eq!(read("out"), Some(Export::Folder("/w/out".into())));
-        assert_eq!(read("-"), Some(Export::Tar(None)));
-        assert_eq!(read("type=tar,dest=-"), Some(Export::Tar(None)));
+        let export = |export| Destination::Export(export);
+        assert_eq!(read("out"), export(Export::Folder("/w/out".into())));
+        assert_eq!(read("-"), export(Export::Tar(None)));
+        assert_eq!(read("type=tar,dest=-"), export(Export::Tar(None)));
         assert_eq!(
             read("type=local,dest=/x"),
-            Some(Export::Folder("/x".into()))
+            export(Export::Folder("/x".into()))
         );
         assert_eq!(
             read("type=oci,dest=a.tar"),
-            Some(Export::Archive(Some("/w/a.tar".into())))
+            export(Export::Archive(Some("/w/a.tar".into())))
         );
-        assert_eq!(read("type=docker"), None);
-        for bad in [
-            "type=local",
-            "type=what",
-            "type=registry",
-            "type=image,push=true",
-        ] {
+        assert_eq!(read("type=docker"), Destination::Store { names: vec![] });
+        let names = vec!["r/a:1".to_owned(), "r/a:2".to_owned()];
+        let registry = Destination::Registry { names };
+        assert_eq!(read("type=image,\"name=r/a:1,r/a:2\",push=true"), registry);
+        assert_eq!(
+            read("type=registry"),
+            Destination::Registry { names: vec![] }
+        );
+        for bad in ["type=local", "type=what", "type=image,push-by-digest=true"] {
             assert!(output(bad, Path::new("/w")).is_err(), "{bad}");
         }
     }

@@ -1,9 +1,10 @@
 //! `build`: builds or rebuilds the images of services.
 
-use crate::build::Goal;
+use crate::build::{Built, Goal};
 use crate::cli::build::{self, Wishes};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::images::written::Written;
 use crate::cli::output;
 use crate::cli::settings::ProgressMode;
 use crate::model::{ImageSource, Project, ServiceName};
@@ -74,11 +75,6 @@ pub(crate) struct Args {
 impl Args {
     /// Builds them.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        if self.push {
-            return Err(Failure::usage("--push isn't supported by build")
-                .with_hint("build first, then use `rcompose push`")
-                .into());
-        }
         if self.memory.is_some() {
             output::warn("--memory has no effect on builds");
         }
@@ -89,7 +85,7 @@ impl Args {
         {
             output::warn("provenance and sbom: attestations aren't made");
         }
-        let project = context.load_project(&self.services)?;
+        let (project, tree) = context.load_tree(&self.services, None)?;
         let services = self.selected(&project)?;
         if services.is_empty() {
             output::warn("No services to build");
@@ -113,12 +109,26 @@ impl Args {
         } else {
             mode
         };
+        if self.push && !self.check {
+            let names: Vec<_> = requests.iter().flat_map(|r| r.names.clone()).collect();
+            build::check_push(context, &names)?;
+        }
         let outcome = build::run(context, &requests, mode)?;
         if self.check {
             return build::tell_check(&outcome);
         }
         if !self.quiet {
             build::tell_built(context, &outcome, mode);
+        }
+        if self.push {
+            // One without `image` has a name of ours, which is no registry's.
+            let written = Written::of(&tree);
+            let has_image = |built: &&Built| {
+                let service: Option<ServiceName> = built.build.parse().ok();
+                service.is_some_and(|service| written.has_image(&service))
+            };
+            let pushed = outcome.built.iter().filter(has_image);
+            build::push(context, pushed, self.quiet)?;
         }
         Ok(Exit::SUCCESS)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde_json::json;
 
-use crate::build::{self as builder, BuildRequest, Goal};
+use crate::build::{BuildRequest, Goal};
 use crate::cli::build;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
@@ -74,7 +74,7 @@ pub(crate) struct Args {
     /// Do not cache specified stages
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
-    /// Output destination (DIR, -, or type=local|tar|oci|docker,dest=PATH)
+    /// Output destination (DIR, -, type=local|tar|oci|docker,dest=PATH or type=registry)
     #[arg(short = 'o', long = "output", value_name = "DESTINATION")]
     outputs: Vec<String>,
     /// Set target platform for build
@@ -89,8 +89,8 @@ pub(crate) struct Args {
     /// Always attempt to pull all referenced images
     #[arg(long)]
     pull: bool,
-    /// Push the image: see image push
-    #[arg(long, hide = true)]
+    /// Push the image to its registry once it is built
+    #[arg(long)]
     push: bool,
     /// Suppress the build output and print image ID on success
     #[arg(short = 'q', long)]
@@ -134,12 +134,10 @@ impl Args {
         {
             output::warn("provenance and sbom: attestations aren't made");
         }
-        if self.push {
-            return Err(Failure::usage("--push isn't supported by image build")
-                .with_hint("build first, then use `rcompose image push`")
-                .into());
+        let (request, is_pushed) = self.request(context)?;
+        if is_pushed {
+            build::check_push(context, &request.names)?;
         }
-        let request = self.request(context)?;
         let mode = build::progress(self.progress.as_deref(), context.settings.progress)?;
         let mode = if self.quiet {
             ProgressMode::Quiet
@@ -171,10 +169,14 @@ impl Args {
         } else {
             build::tell_warnings(&outcome, mode);
         }
+        if is_pushed {
+            build::push(context, [built], self.quiet)?;
+        }
         Ok(Exit::SUCCESS)
     }
 
-    fn request(&self, context: &Context) -> anyhow::Result<BuildRequest> {
+    /// What is to be built, and whether it is pushed.
+    fn request(&self, context: &Context) -> anyhow::Result<(BuildRequest, bool)> {
         let folder = &context.working_dir;
         let is_stdin_file = self.file.as_deref() == Some("-");
         if is_stdin_file && self.path == "-" {
@@ -202,18 +204,25 @@ impl Args {
             options.contexts.insert(name.to_owned(), kind);
             contexts.insert(name.to_owned(), source);
         }
-        let names = self.names()?;
+        let mut texts = self.tags.clone();
+        let (mut exports, mut is_pushed) = (Vec::new(), self.push);
+        for text in &self.outputs {
+            match build::output(text, folder)? {
+                build::Destination::Export(export) => exports.push(export),
+                build::Destination::Store { names } => texts.extend(names),
+                build::Destination::Registry { names } => {
+                    texts.extend(names);
+                    is_pushed = true;
+                }
+            }
+        }
+        let names = names(&texts)?;
         let secret = |text: &String| build::secret(text, folder, &context.environment);
         let ssh = |text: &String| build::ssh(text, folder, &context.environment);
-        let outputs: Vec<Option<builder::Export>> = self
-            .outputs
-            .iter()
-            .map(|text| build::output(text, folder))
-            .collect::<Result<_, _>>()?;
         let name = names
             .first()
             .map_or_else(|| "image".to_owned(), Reference::familiar);
-        Ok(BuildRequest {
+        let request = BuildRequest {
             name,
             context: files,
             dockerfile,
@@ -223,7 +232,7 @@ impl Args {
             ssh: self.ssh.iter().map(ssh).collect::<Result<_, _>>()?,
             pull: build::pull(self.pull),
             names,
-            exports: outputs.into_iter().flatten().collect(),
+            exports,
             cache_from: build::caches(&self.cache_from, context, build::cache_from)?,
             cache_to: build::caches(&self.cache_to, context, build::cache_to)?,
             goal: if self.is_check() {
@@ -231,19 +240,12 @@ impl Args {
             } else {
                 Goal::Image
             },
-        })
+        };
+        Ok((request, is_pushed && !self.is_check()))
     }
 
     fn is_check(&self) -> bool {
         self.check || self.call == "check"
-    }
-
-    fn names(&self) -> anyhow::Result<Vec<Reference>> {
-        let read = |text: &String| {
-            text.parse::<Reference>()
-                .map_err(|error| Failure::usage(format!("invalid tag {text:?}: {error}")))
-        };
-        Ok(self.tags.iter().map(read).collect::<Result<_, _>>()?)
     }
 
     fn options(&self, context: &Context) -> anyhow::Result<Options> {
@@ -263,6 +265,7 @@ impl Args {
         }
         options.target.clone_from(&self.target);
         options.build_args = build::build_args(&self.build_args, context);
+        build::add_proxies(&mut options, context);
         build::add_epoch(&mut options, context);
         for text in &self.labels {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
@@ -292,6 +295,19 @@ impl Args {
         }
         Ok(options)
     }
+}
+
+fn names(texts: &[String]) -> anyhow::Result<Vec<Reference>> {
+    let mut names: Vec<Reference> = Vec::new();
+    for text in texts {
+        let name = text
+            .parse()
+            .map_err(|error| Failure::usage(format!("invalid tag {text:?}: {error}")))?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 fn write(context: &Context, path: &std::path::Path, text: &str) -> anyhow::Result<()> {
