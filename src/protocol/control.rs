@@ -18,8 +18,20 @@ use crate::plan::{
     StopOptions, UpOptions,
 };
 
-/// Version of this protocol.
-pub const VERSION: u32 = 1;
+/// The version's one place. It is looked up when the program runs, so that a
+/// copy of the program with another number here is one of another version.
+#[used]
+static VERSION: [u8; 40] = *b"rcompose control protocol version 000001";
+
+/// Version of this protocol. Programs of one version understand each other;
+/// of two versions, each understands the other's `Hello`, and the older one
+/// [`ClientFrame::ReplaceSupervisor`].
+#[must_use]
+pub fn version() -> u32 {
+    let text = std::hint::black_box(&VERSION);
+    let digits = text.iter().filter(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+}
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +39,7 @@ pub const VERSION: u32 = 1;
 pub enum ClientFrame {
     /// Opens the conversation.
     Hello {
-        /// [`VERSION`] of the client.
+        /// [`version`] of the client.
         version: u32,
         /// Build id of the client.
         build: String,
@@ -36,6 +48,10 @@ pub enum ClientFrame {
     Request(Box<Request>),
     /// A signal for the process that the request started.
     Signal(i32),
+    /// In place of a request, from a client of a later version: the next
+    /// supervisor starts from the binary whose descriptor comes along. Answered
+    /// by this supervisor's end. Frozen: every version understands it.
+    ReplaceSupervisor,
 }
 
 /// What is asked for.
@@ -206,7 +222,7 @@ pub enum Streams {
 pub enum ServerFrame {
     /// Who answers.
     Hello {
-        /// [`VERSION`] of the supervisor.
+        /// [`version`] of the supervisor.
         version: u32,
         /// Build id of the supervisor.
         build: String,

@@ -72,8 +72,8 @@ pub enum RequestBody {
         /// Which.
         spawn: SpawnId,
     },
-    /// Ends this supervisor and starts the next one from the binary whose
-    /// descriptor comes along.
+    /// The next supervisor is started from the binary whose descriptor comes
+    /// along, when this one has ended.
     ReplaceSupervisor,
     /// Ends the keeper and the log writer, after what was read is written.
     /// Refused (`Failed`) while a spawned container process lives.

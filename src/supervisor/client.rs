@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::event::Event;
 use crate::keeper::{self, LaunchSpec, Launched};
 use crate::model::{ContainerId, Outcome, ProjectName};
-use crate::protocol::control::{ClientFrame, Failure, Request, ServerFrame, VERSION};
+use crate::protocol::control::{ClientFrame, Failure, Request, ServerFrame, version};
 use crate::store::{self, Root};
 use crate::supervisor::channel::{self, Reader, Writer};
 
@@ -63,13 +63,15 @@ pub enum Error {
     },
     /// The supervisor is of another version.
     #[error(
-        "the supervisor of project {project} speaks version {theirs} of the control protocol and this rcompose version {VERSION}: use the rcompose that started it, or `down` first"
+        "project {project} is run by another rcompose: its supervisor speaks version {theirs} of the control protocol, this one version {ours}; use the later rcompose, or end the project with the one that runs it"
     )]
     Version {
         /// The project.
         project: ProjectName,
         /// The supervisor's version.
         theirs: u32,
+        /// This program's version.
+        ours: u32,
     },
     /// The supervisor sent something that doesn't fit.
     #[error("the supervisor of project {project} sent something unexpected")]
@@ -161,9 +163,15 @@ impl Client {
         let frame = ClientFrame::Request(Box::new(request));
         let mut pause = PAUSE;
         let mut attempt = 0;
+        let mut may_replace = true;
         loop {
             attempt += 1;
-            match self.attempt(&frame, descriptors, notice, signals).await {
+            let answer = self.attempt(&frame, descriptors, notice, signals);
+            match answer.await {
+                Err(Error::Version { theirs, ours, .. }) if theirs < ours && may_replace => {
+                    may_replace = false;
+                    self.replace_supervisor().await?;
+                }
                 Err(Error::Connection { source, .. })
                     if source.is_lost() && attempt < ATTEMPTS_MAX =>
                 {
@@ -182,16 +190,23 @@ impl Client {
     /// # Errors
     /// When what answers isn't a supervisor that we understand.
     pub async fn listen(&self, notice: &mut dyn FnMut(Event)) -> Result<bool, Error> {
-        let Ok(stream) = connect(&self.root.project(&self.project).socket_path()) else {
-            return Ok(false);
+        let mut may_replace = true;
+        let (mut reader, writer) = loop {
+            let Ok(stream) = connect(&self.root.project(&self.project).socket_path()) else {
+                return Ok(false);
+            };
+            let (mut reader, writer) = channel::split(stream);
+            match self.greet(&mut reader, &writer).await {
+                Ok(()) => break (reader, writer),
+                Err(Error::Connection { .. }) => return Ok(false),
+                Err(Error::Version { theirs, ours, .. }) if theirs < ours && may_replace => {
+                    may_replace = false;
+                    self.replace_supervisor().await?;
+                }
+                Err(other) => return Err(other),
+            }
         };
-        let (mut reader, writer) = channel::split(stream);
         let request = ClientFrame::Request(Box::new(Request::Events));
-        let greeted = self.greet(&mut reader, &writer).await;
-        match greeted {
-            Err(Error::Connection { .. }) => return Ok(false),
-            other => other?,
-        }
         if writer.send(&request, &[]).await.is_err() {
             return Ok(false);
         }
@@ -256,23 +271,59 @@ impl Client {
         }
     }
 
+    /// Has the keeper go on with a supervisor of this program in the place of
+    /// one of an earlier version; containers, ports and logs don't notice.
+    async fn replace_supervisor(&self) -> Result<(), Error> {
+        let lost = |source| Error::Connection {
+            project: self.project.clone(),
+            source,
+        };
+        let binary = std::fs::File::open("/proc/self/exe").map_err(|source| Error::Launch {
+            project: self.project.clone(),
+            source: keeper::Error::Step {
+                step: "open this program".to_owned(),
+                source,
+            },
+        })?;
+        let (mut reader, writer) = channel::split(self.connect().await?);
+        match self.greet(&mut reader, &writer).await {
+            // Another client was first.
+            Ok(()) => return Ok(()),
+            Err(Error::Version { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        let frame = ClientFrame::ReplaceSupervisor;
+        writer.send(&frame, &[binary.as_fd()]).await.map_err(lost)?;
+        match reader.receive::<ServerFrame>().await {
+            Ok(Some(ServerFrame::Failed(failure))) => Err(Error::Failed(Box::new(failure))),
+            Ok(Some(_)) => Err(Error::Unexpected {
+                project: self.project.clone(),
+            }),
+            // Its end is the answer.
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
     async fn greet(&self, reader: &mut Reader, writer: &Writer) -> Result<(), Error> {
         let lost = |source| Error::Connection {
             project: self.project.clone(),
             source,
         };
         let hello = ClientFrame::Hello {
-            version: VERSION,
+            version: version(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
         };
         writer.send(&hello, &[]).await.map_err(lost)?;
         match reader.receive::<ServerFrame>().await.map_err(lost)? {
             Some(ServerFrame::Hello {
-                version: VERSION, ..
-            }) => Ok(()),
-            Some(ServerFrame::Hello { version, .. }) => Err(Error::Version {
+                version: theirs, ..
+            }) if theirs == version() => Ok(()),
+            Some(ServerFrame::Hello {
+                version: theirs, ..
+            }) => Err(Error::Version {
                 project: self.project.clone(),
-                theirs: version,
+                theirs,
+                ours: version(),
             }),
             Some(ServerFrame::Failed(failure)) => Err(Error::Failed(Box::new(failure))),
             Some(_) => Err(Error::Unexpected {

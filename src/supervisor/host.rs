@@ -79,6 +79,8 @@ pub(crate) struct Host {
     pub lease: RefCell<Option<Task>>,
     /// Told when it may be time to leave.
     pub idle: Notify,
+    /// Told when the keeper has the program of the next supervisor.
+    pub replaced: Notify,
     /// Whether the project is down and the supervisor about to leave.
     pub is_leaving: Cell<bool>,
     /// Whether the host's firewall was looked at.
@@ -112,6 +114,7 @@ impl Host {
             doomed_bridges: RefCell::new(Vec::new()),
             lease: RefCell::new(None),
             idle: Notify::new(),
+            replaced: Notify::new(),
             is_leaving: Cell::new(false),
             knows_obstacles: Cell::new(false),
             clients: Cell::new(0),

@@ -75,6 +75,11 @@ async fn live(birth: keeper::SupervisorBirth) -> Result<(), Fatal> {
     let server = Task::spawn(server::serve(Rc::clone(&host), listener));
     tokio::select! {
         () = until_idle(&host) => tracing::info!("nothing runs and nobody asks: it leaves"),
+        () = host.replaced.notified() => {
+            tracing::info!("a supervisor of a later version goes on");
+            host.flush_runtimes();
+            return Ok(());
+        }
         ended = connection => {
             // The link gives up only when no keeper can be had.
             return match ended {

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Event;
-use crate::protocol::control::{ClientFrame, Failure, FailureKind, Request, ServerFrame, VERSION};
+use crate::protocol::control::{ClientFrame, Failure, FailureKind, Request, ServerFrame, version};
+use crate::protocol::keeper::RequestBody;
 use crate::supervisor::channel::{self, Reader, Writer};
 use crate::supervisor::host::Host;
 use crate::supervisor::live::Task;
@@ -60,7 +61,7 @@ async fn converse(host: &Rc<Host>, stream: UnixStream) -> Result<(), channel::Er
             writer
                 .send(
                     &ServerFrame::Hello {
-                        version: VERSION,
+                        version: version(),
                         build,
                     },
                     &[],
@@ -72,6 +73,17 @@ async fn converse(host: &Rc<Host>, stream: UnixStream) -> Result<(), channel::Er
     }
     match reader.receive::<ClientFrame>().await? {
         Some(ClientFrame::Request(request)) => answer(host, *request, reader, writer).await,
+        Some(ClientFrame::ReplaceSupervisor) => {
+            let binary = reader.take_descriptors();
+            match host.link.call(RequestBody::ReplaceSupervisor, binary).await {
+                Ok(_) => {
+                    host.replaced.notify_one();
+                    // The client waits for our end.
+                    std::future::pending().await
+                }
+                Err(error) => refuse(&writer, &format!("replace the supervisor: {error}")).await,
+            }
+        }
         Some(_) => refuse(&writer, "expected a request").await,
         None => Ok(()),
     }

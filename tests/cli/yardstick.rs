@@ -1,4 +1,4 @@
-//! The table of docker compose's scenarios names tests that exist.
+//! The tables of docker compose's scenarios and of risks name tests that exist.
 
 use std::fs;
 use std::path::Path;
@@ -8,20 +8,23 @@ fn quoted(page: &str) -> Vec<&str> {
     page.split('`').skip(1).step_by(2).collect()
 }
 
-#[test]
-fn every_test_of_the_table_exists() {
+/// The tests that a page names: how many, and which don't exist.
+fn named(page: &str) -> (usize, Vec<String>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/e2e.md")).unwrap();
+    let page = fs::read_to_string(root.join(page)).unwrap();
     let mut missing = Vec::new();
     let mut count = 0;
     for name in quoted(&page) {
         let exists = if let Some(case) = name.strip_prefix("plan/") {
             root.join("compose-fixtures/plan").join(case).is_dir()
+        } else if name.starts_with("src/") || name.starts_with("tests/architecture") {
+            root.join(name).exists()
         } else if let Some((module, test)) = name.split_once("::") {
-            if test == "test" || name.starts_with("image::") {
+            if test == "test" || name.starts_with("image::") || name.starts_with("sys::") {
                 continue;
             }
-            ["scenario", "cli"].iter().any(|folder| {
+            let mut folders = ["scenario", "cli", "runtime", "keeper", "build"].iter();
+            folders.any(|folder| {
                 let file = root.join("tests").join(folder).join(format!("{module}.rs"));
                 fs::read_to_string(file)
                     .is_ok_and(|text| test == "…" || text.contains(&format!("fn {test}()")))
@@ -31,9 +34,18 @@ fn every_test_of_the_table_exists() {
         };
         count += 1;
         if !exists {
-            missing.push(name);
+            missing.push(name.to_owned());
         }
     }
+    (count, missing)
+}
+
+#[test]
+fn every_test_of_the_tables_exists() {
+    let (count, missing) = named("docs/e2e.md");
     assert!(count > 100, "{count} tests are named");
+    assert!(missing.is_empty(), "{missing:?}");
+    let (count, missing) = named("docs/design/risks.md");
+    assert!(count > 50, "{count} tests are named");
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -1,8 +1,8 @@
 //! The pair and the log writer: what survives whose death.
 
 use crate::support::{
-    answers, eventually, exits, inside, kill, look, prints, prints_exactly, processes, rcompose,
-    scenario, shell, shell_says, state,
+    answers, eventually, exits, fails, inside, kill, look, prints, prints_exactly, prints_no,
+    processes, rcompose, says, scenario, shell, shell_says, state,
 };
 
 const TALKER: &str = "
@@ -80,6 +80,56 @@ fn the_supervisor_may_die() {
             );
         },
     );
+}
+
+/// A copy of the program whose control protocol is one version later.
+const MAKE_LATER: &str = r#"
+word='rcompose control protocol version 0'
+at=$(grep -abo "${word}00001" "$RCOMPOSE" | cut -d : -f 1)
+cp "$RCOMPOSE" later
+printf '000002' | dd of=later bs=1 seek=$((at + ${#word} - 1)) conv=notrunc 2>/dev/null
+"#;
+
+#[test]
+fn a_later_program_takes_a_running_project_over() {
+    scenario("an upgrade replaces the supervisor and nothing else", |s| {
+        s.load_busybox();
+        s.compose(TALKER);
+        s.step(
+            "up",
+            rcompose("up -d"),
+            [exits(0), eventually(answers("127.0.0.1:8080", "served"))],
+        );
+        s.step("a later program", shell(MAKE_LATER), [exits(0)]);
+        s.step(
+            "it goes on with the same containers",
+            shell("\"$RCOMPOSE\" ps -q >ids; ./later up -d; ./later ps -q | cmp - ids"),
+            [
+                exits(0),
+                prints_no("Recreate"),
+                answers("127.0.0.1:8080", "served"),
+                processes(&["rcompose", "supervisor", "demo"], 1),
+                processes(&["rcompose", "keeper", "demo"], 1),
+            ],
+        );
+        s.step(
+            "its next supervisor is of its version too",
+            kill(&["supervisor", "demo"]),
+            [eventually(answers("127.0.0.1:8080", "served"))],
+        );
+        s.step("nothing to replace", shell("./later up -d"), [exits(0)]);
+        s.step(
+            "the earlier program is refused",
+            rcompose("stop"),
+            [
+                fails(),
+                says("is run by another rcompose"),
+                answers("127.0.0.1:8080", "served"),
+            ],
+        );
+        s.step("no line is lost", shell(NO_GAP), [prints_exactly("")]);
+        s.step("down", shell("./later down; rm later"), [exits(0)]);
+    });
 }
 
 #[test]
