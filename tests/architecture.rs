@@ -349,6 +349,34 @@ mod tests {
         assert!(Law::parse(&stranger).unwrap_err().contains("syss"));
     }
 
+    /// All text below a folder's `.rs` files.
+    fn rust_below(folder: &Path, into: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                rust_below(&path, into);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                into.push_str(&fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn the_tests_that_a_document_names_are_there() {
+        let page = fs::read_to_string(root().join("docs/design/hostile-images.md")).unwrap();
+        let mut code = String::new();
+        rust_below(&root().join("src"), &mut code);
+        rust_below(&root().join("tests/scenario"), &mut code);
+        let rows = page.lines().filter(|line| line.starts_with("| "));
+        let named = rows.filter_map(|line| line.rsplit('|').nth(1));
+        let words = named.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let tests: Vec<&str> = words.filter(|word| word.contains('_')).collect();
+        assert!(tests.len() > 50, "{}", tests.len());
+        for test in tests {
+            assert!(code.contains(&format!("fn {test}(")), "no test {test}");
+        }
+    }
+
     #[test]
     fn no_link_of_the_documents_is_dead() {
         let mut pages = vec![root().join("README.md")];

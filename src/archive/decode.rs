@@ -135,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn windows_have_a_limit() {
+        // A frame that asks for a window of 2 GiB, and has one block of nothing.
+        let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x01, 0x00, 0x00];
+        assert!(plain(&frame).is_err());
+        // 8 MiB, which every encoder may use.
+        let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 13 << 3, 0x01, 0x00, 0x00];
+        assert_eq!(plain(&frame).unwrap(), b"");
+    }
+
+    #[test]
     fn damage_is_an_error() {
         let text: Vec<u8> = (0..20_000_u32).flat_map(u32::to_le_bytes).collect();
         for whole in [gzip(&text), zstd::encode_all(text.as_slice(), 1).unwrap()] {

@@ -331,6 +331,27 @@ mod tests {
     }
 
     #[test]
+    fn packed_bombs_meet_the_limit() {
+        let limits = Limits {
+            bytes_max: 1 << 20,
+            ..Limits::default()
+        };
+        let zeros = || io::repeat(0).take(64 << 20);
+        let mut gzip = Vec::new();
+        let mut encoder = flate2::read::GzEncoder::new(zeros(), flate2::Compression::fast());
+        encoder.read_to_end(&mut gzip).unwrap();
+        let zstd = zstd::encode_all(zeros(), 1).unwrap();
+        for bomb in [gzip, zstd] {
+            assert!(bomb.len() < 1 << 20);
+            let error = feed(bomb.as_slice(), BOTH, &limits, |_| Ok(())).unwrap_err();
+            assert!(
+                matches!(error, Error::Limit { what: "bytes", .. }),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
     fn bombs_meet_the_limit() {
         let limits = Limits {
             bytes_max: 1 << 20,

@@ -91,13 +91,7 @@ impl<R: BufRead> TarReader<R> {
 
     /// Reads what follows the last entry and ends the record.
     pub(super) fn finish_record(mut self) -> Result<(), Error> {
-        loop {
-            let count = self.source.fill_buf().map_err(Error::Read)?.len();
-            if count == 0 {
-                break;
-            }
-            self.consume(count)?;
-        }
+        self.finish()?;
         match self.recorder {
             Some(recorder) => recorder.finish().map_err(Error::write("write", "map")),
             None => Ok(()),
@@ -194,6 +188,55 @@ impl<R: BufRead> TarReader<R> {
         self.offset += count;
         self.content -= count;
         taken.map(Some)
+    }
+
+    /// Reads from the current entry's content; 0 at its end.
+    ///
+    /// # Errors
+    /// Those of [`Self::content_piece`].
+    pub fn read_content(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        if self.content == 0 || into.is_empty() {
+            return Ok(0);
+        }
+        let piece = self.source.fill_buf().map_err(Error::Read)?;
+        let left = usize::try_from(self.content).unwrap_or(usize::MAX);
+        let count = left.min(piece.len()).min(into.len());
+        let (Some(piece), Some(into)) = (piece.get(..count), into.get_mut(..count)) else {
+            return Err(self.cut_short());
+        };
+        if piece.is_empty() {
+            return Err(self.cut_short());
+        }
+        into.copy_from_slice(piece);
+        let is_raw = !self.is_kept_elsewhere;
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| is_raw) {
+            recorder.raw(piece);
+        }
+        self.source.consume(count);
+        self.offset += count as u64;
+        self.content -= count as u64;
+        Ok(count)
+    }
+
+    /// Reads what follows the archive, to the source's end.
+    ///
+    /// # Errors
+    /// [`Error::Read`]; [`Error::Limit`] when it is more than an archive may
+    /// have.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        loop {
+            let count = self.source.fill_buf().map_err(Error::Read)?.len();
+            if count == 0 {
+                return Ok(());
+            }
+            self.consume(count)?;
+            if self.offset > self.limits.bytes_max {
+                return Err(Error::Limit {
+                    what: "bytes",
+                    limit: self.limits.bytes_max,
+                });
+            }
+        }
     }
 
     /// All of the current entry's content, when it has at most `bytes_max`.

@@ -2,30 +2,39 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use crate::archive::{self, EntryKind, Limits, TarReader};
+use crate::archive::{self, Entry, EntryKind, Limits, TarReader};
 use crate::image::ingest::Ingest;
+use crate::image::load::lock;
+use crate::image::streamed::{self, StreamedLayer};
 use crate::image::{Error, Source};
-use crate::oci::{self, LayerEncoding};
+use crate::oci::{self, EntryName, LayerEncoding};
 
 /// Most entries of an image archive (not of its layers).
-const ENTRIES_MAX: u64 = 100_000;
+pub(super) const ENTRIES_MAX: u64 = 100_000;
+/// Longest document of an archive, in bytes.
+pub(super) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 /// Most links between a name and its content.
 const LINKS_MAX: u32 = 8;
 
 /// An image archive, open.
 #[derive(Debug)]
 pub(super) struct Contents {
-    file: Arc<File>,
+    /// The archive, or what of it had no other place.
+    file: Option<Arc<File>>,
+    /// Small entries of an archive that came once.
+    memory: Vec<Arc<[u8]>>,
+    /// Its layers, until they are taken.
+    layers: Mutex<Vec<Option<StreamedLayer>>>,
     items: HashMap<PathBuf, Item>,
 }
 
 #[derive(Debug, Clone)]
-enum Item {
+pub(super) enum Item {
     Content(Part),
     /// Another name of the archive: old archives link equal layers.
     Link(PathBuf),
@@ -34,26 +43,50 @@ enum Item {
 /// A piece of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Part {
-    offset: u64,
+    pub(super) place: Place,
     pub(super) size: u64,
+}
+
+/// Where a piece is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// In the file, from this byte on.
+    File(u64),
+    /// Among what is kept in memory.
+    Memory(usize),
+    /// Among what was unpacked as it came.
+    Unpacked(usize),
 }
 
 impl Contents {
     /// Finds out what an archive contains. One that can't be read at any
-    /// place, or is compressed, goes through a file in `ingest`.
+    /// place, or is compressed, is read to its end.
     pub(super) fn open(source: Source, ingest: &Ingest) -> Result<Self, Error> {
-        let file = match source {
-            Source::File(file) if is_plain(&file)? => file,
-            other => spool(other, ingest)?,
-        };
-        let failed = Error::archive("image archive");
-        match list(&file) {
-            Ok(items) => Ok(Self {
-                file: Arc::new(file),
-                items,
-            }),
-            Err(error) => Err(failed(error)),
+        match source {
+            Source::File(file) if is_plain(&file)? => {
+                let items = list(&file).map_err(Error::archive("image archive"))?;
+                Ok(Self {
+                    file: Some(Arc::new(file)),
+                    memory: Vec::new(),
+                    layers: Mutex::default(),
+                    items,
+                })
+            }
+            other => {
+                let read = streamed::read(other, ingest)?;
+                Ok(Self {
+                    file: read.file.map(Arc::new),
+                    memory: read.memory,
+                    layers: Mutex::new(read.layers.into_iter().map(Some).collect()),
+                    items: read.items,
+                })
+            }
         }
+    }
+
+    /// A layer that was unpacked as it came, once.
+    pub(super) fn take_layer(&self, number: usize) -> Option<StreamedLayer> {
+        lock(&self.layers).get_mut(number)?.take()
     }
 
     /// Whether there is something under a name.
@@ -94,20 +127,35 @@ impl Contents {
 
     /// Reads a piece; many can be read at once.
     pub(super) fn reader(&self, part: Part) -> PartReader {
+        let bytes = match part.place {
+            Place::File(_) => self.file.clone().map(Bytes::File),
+            Place::Memory(number) => self.memory.get(number).cloned().map(Bytes::Memory),
+            Place::Unpacked(_) => None,
+        };
         PartReader {
-            file: Arc::clone(&self.file),
-            at: part.offset,
+            bytes,
+            at: match part.place {
+                Place::File(offset) => offset,
+                Place::Memory(_) | Place::Unpacked(_) => 0,
+            },
             left: part.size,
         }
     }
 }
 
-/// Reads one piece of a file at its place.
+/// Reads one piece at its place.
 #[derive(Debug)]
 pub(super) struct PartReader {
-    file: Arc<File>,
+    /// None for what was unpacked: it is a layer and nothing else.
+    bytes: Option<Bytes>,
     at: u64,
     left: u64,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    File(Arc<File>),
+    Memory(Arc<[u8]>),
 }
 
 impl Read for PartReader {
@@ -118,7 +166,14 @@ impl Read for PartReader {
         let Some(into) = into.get_mut(..wanted).filter(|into| !into.is_empty()) else {
             return Ok(0);
         };
-        let count = self.file.read_at(into, self.at)?;
+        let count = match &self.bytes {
+            Some(Bytes::File(file)) => file.read_at(into, self.at)?,
+            Some(Bytes::Memory(bytes)) => {
+                let at = usize::try_from(self.at).unwrap_or(usize::MAX);
+                bytes.get(at..).unwrap_or_default().read(into)?
+            }
+            None => return Err(io::Error::other("it is a layer and no document")),
+        };
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -135,29 +190,6 @@ fn is_plain(file: &File) -> Result<bool, Error> {
         count.map_err(|error| Error::archive("image archive")(archive::Error::Read(error)))?;
     let first = first.get(..count).unwrap_or_default();
     Ok(LayerEncoding::of(first) == LayerEncoding::Plain)
-}
-
-/// Copies a stream, decompressed, into a file without a name.
-fn spool(source: Source, ingest: &Ingest) -> Result<File, Error> {
-    let read = |error| Error::archive("image archive")(archive::Error::Read(error));
-    let (_, mut plain) = archive::decoder(source.into_reader()).map_err(read)?;
-    let path = ingest.path("spool");
-    let mut options = File::options();
-    let opened = options.read(true).write(true).create_new(true).open(&path);
-    let mut file = opened.map_err(Error::io("create", &path))?;
-    std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-    let bytes_max = Limits::default().bytes_max;
-    let copied = io::copy(&mut (&mut plain).take(bytes_max + 1), &mut file).map_err(read)?;
-    if copied > bytes_max {
-        let limit = archive::Error::Limit {
-            what: "bytes",
-            limit: bytes_max,
-        };
-        return Err(Error::archive("image archive")(limit));
-    }
-    file.seek(SeekFrom::Start(0))
-        .map_err(Error::io("read", &path))?;
-    Ok(file)
 }
 
 fn list(file: &File) -> Result<HashMap<PathBuf, Item>, archive::Error> {
@@ -178,30 +210,39 @@ fn list(file: &File) -> Result<HashMap<PathBuf, Item>, archive::Error> {
                 reason: "it is cut short",
             });
         }
-        let Some(name) = oci::clean_name(&entry.name)? else {
+        let Some(name) = name(&entry)? else {
             continue;
         };
-        let item = match entry.kind {
-            EntryKind::File => Item::Content(Part {
-                offset,
+        let item = match link(&name, &entry)? {
+            Some(item) => item,
+            None if entry.kind == EntryKind::File => Item::Content(Part {
+                place: Place::File(offset),
                 size: entry.size,
             }),
-            EntryKind::HardLink => match link_target(Path::new(""), &entry.link)? {
-                Some(target) => Item::Link(target),
-                None => continue,
-            },
-            EntryKind::Symlink => match link_target(&name.parent, &entry.link)? {
-                Some(target) => Item::Link(target),
-                None => continue,
-            },
-            EntryKind::Directory
-            | EntryKind::CharDevice
-            | EntryKind::BlockDevice
-            | EntryKind::Fifo => continue,
+            None => continue,
         };
         items.insert(name.path(), item);
     }
     Ok(items)
+}
+
+/// An entry's name inside the archive; None for its root.
+pub(super) fn name(entry: &Entry) -> Result<Option<EntryName>, archive::Error> {
+    Ok(oci::clean_name(&entry.name)?)
+}
+
+/// What a link is; None for what is no link, or leads nowhere.
+pub(super) fn link(name: &EntryName, entry: &Entry) -> Result<Option<Item>, archive::Error> {
+    let target = match entry.kind {
+        EntryKind::HardLink => link_target(Path::new(""), &entry.link)?,
+        EntryKind::Symlink => link_target(&name.parent, &entry.link)?,
+        EntryKind::File
+        | EntryKind::Directory
+        | EntryKind::CharDevice
+        | EntryKind::BlockDevice
+        | EntryKind::Fifo => None,
+    };
+    Ok(target.map(Item::Link))
 }
 
 /// Where a link of the archive leads, inside the archive.

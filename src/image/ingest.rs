@@ -2,8 +2,10 @@
 //! lock in it; what dead owners left is swept by the next one.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::image::Error;
 use crate::store::{FileLock, Root};
@@ -47,6 +49,18 @@ impl Ingest {
     /// A path inside the folder.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// A file that nobody can find: it goes when it is closed.
+    pub(super) fn nameless(&self) -> Result<File, Error> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.path(&format!("nameless-{number}"));
+        let mut options = File::options();
+        let opened = options.read(true).write(true).create_new(true).open(&path);
+        let file = opened.map_err(Error::io("create", &path))?;
+        std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        Ok(file)
     }
 }
 

@@ -12,13 +12,13 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::archive::{self, Limits, Merged, Unsettled};
-use crate::image::contents::{Contents, Part};
+use crate::archive::{self, Fed, Limits, Merged, Unsettled};
+use crate::image::contents::{Contents, Part, Place};
 use crate::image::ingest::Ingest;
 use crate::image::layers::{self, Fresh, LayerRecord};
 use crate::image::plan::{self, PlannedImage, PlannedLayer};
 use crate::image::records::{self, ImageRecord};
-use crate::image::{Error, Source, blob, hold, layer_path, shown};
+use crate::image::{Error, Source, blob, hold, layer_path, save, shown};
 use crate::oci::{Algorithm, Digest, Platform, Reference, chain_ids};
 use crate::store::Root;
 use crate::sys::tree;
@@ -49,8 +49,9 @@ pub fn load(root: &Root, source: Source, platform: &Platform) -> Result<Vec<Load
     let ingest = Ingest::new(root)?;
     let contents = Contents::open(source, &ingest)?;
     let images = plan::plan(&contents, platform)?;
-    let jobs = jobs(root, &ingest, &images.iter().collect::<Vec<_>>())?;
-    let unpacked = unpack(&contents, &jobs)?;
+    let mut jobs = jobs(root, &ingest, &images.iter().collect::<Vec<_>>())?;
+    let came = take_streamed(&contents, &ingest, &mut jobs)?;
+    let unpacked = unpack(&contents, &jobs, came)?;
     commit_layers(root, &ingest, jobs.iter().zip(unpacked).collect())?;
     images
         .iter()
@@ -104,11 +105,67 @@ pub(super) fn jobs<P: Clone>(
 /// A layer's tree and the bytes of its plain tar.
 pub(super) type Unpacked = (Unsettled, u64);
 
-fn unpack(contents: &Contents, jobs: &[Job<Part>]) -> Result<Vec<Unpacked>, Error> {
-    let queue = Mutex::new(jobs.iter().enumerate());
-    let done: Mutex<HashMap<usize, Result<Unpacked, Error>>> = Mutex::default();
+/// Takes the layers that were unpacked as they came. One that stands upon
+/// different layers is unpacked again for each further place, from the tar
+/// that its tree and map make.
+fn take_streamed(
+    contents: &Contents,
+    ingest: &Ingest,
+    jobs: &mut [Job<Part>],
+) -> Result<HashMap<usize, Unpacked>, Error> {
+    let mut done = HashMap::new();
+    let mut taken: HashMap<usize, (Fresh, Fed, HasMap)> = HashMap::new();
+    for (number, job) in jobs.iter_mut().enumerate() {
+        let Place::Unpacked(layer) = job.layer.place.place else {
+            continue;
+        };
+        if let Some(streamed) = contents.take_layer(layer) {
+            let (unsettled, fed) = streamed.result.map_err(Error::archive(&job.what))?;
+            let has_map = HasMap(unsettled.has_map());
+            taken.insert(layer, (streamed.fresh.clone(), fed.clone(), has_map));
+            if job.diff_id.algorithm() == fed.plain.algorithm() {
+                job.fresh = streamed.fresh;
+                let plain_bytes = fed.plain_bytes;
+                check(job, fed)?;
+                done.insert(number, (unsettled, plain_bytes));
+                continue;
+            }
+        }
+        if let Some((fresh, fed, HasMap(has_map))) = taken.get(&layer) {
+            check_packed(job, fed)?;
+            if !has_map {
+                return Err(Error::Damaged {
+                    image: job.what.clone(),
+                    reason: "it has a name twice and stands at two places: load the archive from a plain file".to_owned(),
+                });
+            }
+            let tar = save::remake(fresh, ingest)?;
+            job.layer.packed = None;
+            done.insert(number, unpack_one(tar, job)?);
+        }
+    }
+    Ok(done)
+}
+
+/// Whether a layer's tar can be made again.
+struct HasMap(bool);
+
+fn unpack(
+    contents: &Contents,
+    jobs: &[Job<Part>],
+    came: HashMap<usize, Unpacked>,
+) -> Result<Vec<Unpacked>, Error> {
+    let open: Vec<(usize, &Job<Part>)> = jobs
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| !came.contains_key(number))
+        .collect();
+    let unpackers = UNPACKERS.min(open.len());
+    let queue = Mutex::new(open.into_iter());
+    let came = came.into_iter().map(|(number, layer)| (number, Ok(layer)));
+    let done: Mutex<HashMap<usize, Result<Unpacked, Error>>> = Mutex::new(came.collect());
     std::thread::scope(|scope| {
-        for _ in 0..UNPACKERS.min(jobs.len()) {
+        for _ in 0..unpackers {
             scope.spawn(|| {
                 loop {
                     let next = lock(&queue).next();
@@ -154,14 +211,27 @@ pub(super) fn unpack_one<P>(source: impl Read + Send, job: &Job<P>) -> Result<Un
         job.fresh.extract(plain, limits.clone())
     });
     let (unsettled, fed) = fed.map_err(Error::archive(&job.what))?;
-    if let Some(packed) = packed.filter(|packed| **packed != fed.packed) {
-        return Err(plan::mismatch(&job.what, packed, &fed.packed));
-    }
+    let plain_bytes = fed.plain_bytes;
+    check(job, fed)?;
+    Ok((unsettled, plain_bytes))
+}
+
+/// Checks that a layer is what it was said to be.
+fn check<P>(job: &Job<P>, fed: Fed) -> Result<(), Error> {
+    check_packed(job, &fed)?;
     if fed.plain != job.diff_id {
         let what = format!("{} (diff id)", job.what);
         return Err(plan::mismatch(&what, &job.diff_id, &fed.plain));
     }
-    Ok((unsettled, fed.plain_bytes))
+    Ok(())
+}
+
+fn check_packed<P>(job: &Job<P>, fed: &Fed) -> Result<(), Error> {
+    let packed = job.layer.packed.as_ref();
+    match packed.filter(|packed| **packed != fed.packed) {
+        Some(packed) => Err(plan::mismatch(&job.what, packed, &fed.packed)),
+        None => Ok(()),
+    }
 }
 
 /// Settles layers in order and moves them into the store after one flush.

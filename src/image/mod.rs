@@ -29,6 +29,9 @@ mod remove;
 mod save;
 mod source;
 mod steps;
+mod streamed;
+#[cfg(test)]
+mod streamed_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Which images an archive has and where their parts are.
 
 use crate::image::Error;
-use crate::image::contents::{Contents, Part};
+use crate::image::contents::{Contents, DOCUMENT_BYTES_MAX, Part};
 use crate::oci::{
     CONFIG_BYTES_MAX, Descriptor, Digest, Document, ImageConfig, Index, Layout, MANIFEST_BYTES_MAX,
     MediaType, Platform, Reference, SaveEntry,
@@ -9,8 +9,6 @@ use crate::oci::{
 
 /// Deepest nesting of indexes.
 const INDEX_DEPTH_MAX: u32 = 4;
-/// Longest `manifest.json`, in bytes.
-const SAVE_MANIFEST_BYTES_MAX: u64 = 16 << 20;
 /// Where OCI archives have the name: whole in the first, a tag in the second.
 const NAME_ANNOTATIONS: [&str; 2] = [
     "io.containerd.image.name",
@@ -55,7 +53,7 @@ pub(super) fn plan(
 }
 
 fn docker(contents: &Contents) -> Result<Vec<PlannedImage<Part>>, Error> {
-    let bytes = contents.read("manifest.json", SAVE_MANIFEST_BYTES_MAX)?;
+    let bytes = contents.read("manifest.json", DOCUMENT_BYTES_MAX)?;
     let entries = crate::oci::parse_save_manifest(&bytes);
     let entries = entries.map_err(Error::document("manifest.json"))?;
     entries

@@ -2,12 +2,15 @@
 //! layout with docker's `manifest.json` beside it.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Seek as _, Write};
 use std::path::Path;
 
 use serde_json::json;
 
 use crate::archive::{self, Merged, Packer};
+use crate::image::ingest::Ingest;
+use crate::image::layers::Fresh;
 use crate::image::{Error, Image, blob, hold, layer_path, layers, lookup, plan};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Manifest, MediaType, Reference};
 use crate::store::Root;
@@ -192,6 +195,19 @@ pub(super) fn write_layer(
         return Err(plan::mismatch(&what, &diff_id, &digest));
     }
     Ok(())
+}
+
+/// Makes the tar of a layer again that isn't settled yet, in a file without a
+/// name, which is read from its beginning.
+pub(super) fn remake(fresh: &Fresh, ingest: &Ingest) -> Result<File, Error> {
+    let mut file = ingest.nameless()?;
+    let map = File::open(fresh.map_path()).map_err(Error::io("open", &fresh.map_path()))?;
+    let merged = Merged::open([fresh.tree()]).map_err(Error::io("open", &fresh.tree()))?;
+    let source = LayerSource { map, merged };
+    let written = source.write(Algorithm::Sha256, &mut file);
+    written.map_err(Error::archive("layer"))?;
+    file.rewind().map_err(Error::io("read", &ingest.path("")))?;
+    Ok(file)
 }
 
 /// What a layer's tar is made of.

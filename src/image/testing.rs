@@ -46,7 +46,12 @@ impl Files {
     }
 
     pub(crate) fn tar(&self) -> Vec<u8> {
-        let add = |tar: Tar, (name, bytes): &(String, Vec<u8>)| tar.bytes(name, bytes);
+        let add = |tar: Tar, (name, bytes): &(String, Vec<u8>)| {
+            if name.len() <= 100 {
+                return tar.bytes(name, bytes);
+            }
+            tar.pax(&[("path", name.as_bytes())]).bytes("long", bytes)
+        };
         self.0.iter().fold(Tar::new(), add).end()
     }
 }
@@ -100,6 +105,11 @@ pub(crate) fn file(bytes: &[u8]) -> Source {
 
 pub(crate) fn amd64() -> Platform {
     "linux/amd64".parse().unwrap()
+}
+
+/// Bytes that come once.
+pub(crate) fn stream(bytes: &[u8]) -> Source {
+    Source::Stream(Box::new(std::io::Cursor::new(bytes.to_vec())))
 }
 
 pub(crate) fn load_bytes(root: &Root, bytes: &[u8]) -> Result<Vec<Loaded>, Error> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::archive::Merged;
 use crate::archive::testing::{Tar, gzip, zstd};
 use crate::image::testing::{
-    Files, amd64, config, docker_archive, file, layers, load_bytes, oci_archive, scratch,
+    Files, amd64, config, docker_archive, file, layers, load_bytes, oci_archive, scratch, stream,
 };
 use crate::image::{
     Error, Import, Removed, Source, hold, import, layer_path, list, load, names, remove, resolve,
@@ -403,6 +403,10 @@ fn a_layer_that_cannot_be_made_again_is_told() {
 fn refused(files: &Files) -> String {
     let (dir, root) = scratch();
     let error = load_bytes(&root, &files.tar()).expect_err("it is refused");
+    assert_eq!(content(&root), Vec::<String>::new(), "{error}");
+    let streamed = load(&root, stream(&files.tar()), &amd64());
+    let again = streamed.expect_err("it is refused however it comes");
+    assert_eq!(error.to_string(), again.to_string());
     assert_eq!(content(&root), Vec::<String>::new(), "{error}");
     drop(dir);
     let mut text = error.to_string();

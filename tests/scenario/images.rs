@@ -60,6 +60,48 @@ fn a_root_file_system_is_imported() {
 }
 
 #[test]
+fn a_hostile_config_stays_inside() {
+    scenario("a config whose folders lead out stays in its root", |s| {
+        s.step(
+            "an image with such a config",
+            shell(
+                "mkdir -p a/l; tar -C a -xf \"$BUSYBOX_ARCHIVE\"; config=$(ls a/*.json | grep -v manifest | head -n 1)
+                 python3 - a \"$config\" <<'END'
+import hashlib, json, os, sys
+folder, path = sys.argv[1:]
+config = json.load(open(path))
+config.setdefault('config', {}).update(WorkingDir='../../../../made-by-workdir', Volumes={'/../../../../made-by-volume': {}})
+text = json.dumps(config).encode()
+name = hashlib.sha256(text).hexdigest() + '.json'
+open(os.path.join(folder, name), 'wb').write(text)
+manifest = json.load(open(os.path.join(folder, 'manifest.json')))
+manifest[0].update(Config=name, RepoTags=['hostile:1'])
+json.dump(manifest, open(os.path.join(folder, 'manifest.json'), 'w'))
+END
+                 tar -C a -c . | \"$RCOMPOSE\" image load",
+            ),
+            [exits(0), prints("Loaded image: hostile:1")],
+        );
+        s.compose("services: {a: {image: 'hostile:1', command: [sh, -c, 'pwd; ls -d /made-by-*; : >here']}}");
+        s.step(
+            "it runs in its own root",
+            rcompose("run --rm a"),
+            [
+                exits(0),
+                prints("/made-by-workdir"),
+                prints("/made-by-volume"),
+            ],
+        );
+        s.step(
+            "and nothing is made outside",
+            shell("ls -d /made-by-* \"$RCOMPOSE_ROOT\"/made-by-* 2>/dev/null | wc -l"),
+            [exits(0), prints_exactly("0")],
+        );
+        s.step("down", rcompose("down -v -t 0"), [exits(0)]);
+    });
+}
+
+#[test]
 fn a_hostile_archive_is_refused() {
     scenario("a broken archive leaves nothing behind", |s| {
         s.step(
