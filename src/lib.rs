@@ -41,5 +41,4 @@ pub mod engine;
 pub mod supervisor;
 
 // surface
-#[expect(dead_code, reason = "the commands that use the rest land one by one")]
 pub mod cli;

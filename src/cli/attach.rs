@@ -53,6 +53,8 @@ pub(crate) enum Happening {
     },
     /// `up` has started all that it will start.
     Settled,
+    /// Containers will be stopped and started again; Settled comes after.
+    Reworking,
     /// Ctrl-C, or SIGTERM.
     Interrupt,
 }
@@ -86,6 +88,8 @@ pub(crate) struct Attached {
     /// Code of the first container to end, or of the one that is asked for.
     code: Option<i32>,
     is_settled: bool,
+    /// Ends are nobody's but ours.
+    is_reworked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +110,7 @@ impl Attached {
             running: BTreeMap::new(),
             code: None,
             is_settled: false,
+            is_reworked: false,
         }
     }
 
@@ -125,8 +130,14 @@ impl Attached {
                 code,
                 restarting,
             } => self.ended(name, code, restarting),
+            Happening::Reworking => {
+                self.is_settled = false;
+                self.is_reworked = true;
+                Vec::new()
+            }
             Happening::Settled => {
                 self.is_settled = true;
+                self.is_reworked = false;
                 self.leave().into_iter().collect()
             }
             Happening::Interrupt => self.interrupt(),
@@ -150,7 +161,7 @@ impl Attached {
             name,
             words: format!("exited with code {code}{again}"),
         }];
-        if restarting {
+        if restarting || (self.is_reworked && self.phase == Phase::Following) {
             return actions;
         }
         self.remember(service.as_deref(), code);
@@ -343,6 +354,21 @@ mod tests {
     fn an_interrupt_before_anything_runs_leaves() {
         let mut attached = Attached::new(Abort::Never);
         assert_eq!(left(&attached.take(Happening::Interrupt)), Some(130));
+    }
+
+    #[test]
+    fn what_a_watch_stops_is_no_end() {
+        let mut attached = with(Abort::OnExit, &["a-1"]);
+        assert!(attached.take(Happening::Reworking).is_empty());
+        let actions = attached.take(ended("a-1", 143));
+        assert!(matches!(actions.as_slice(), [Action::Status { .. }]));
+        attached.take(started("a-1"));
+        assert!(attached.take(Happening::Settled).is_empty());
+        assert_eq!(left(&attached.take(ended("a-1", 3))), Some(3));
+        let mut gone = with(Abort::Never, &["a-1"]);
+        gone.take(Happening::Reworking);
+        assert_eq!(left(&gone.take(ended("a-1", 1))), None);
+        assert_eq!(left(&gone.take(Happening::Settled)), Some(0));
     }
 
     #[test]

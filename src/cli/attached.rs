@@ -18,7 +18,7 @@ use crate::cli::exit::Exit;
 use crate::cli::follow::Follower;
 use crate::cli::output::logs::{Dress, Printer};
 use crate::cli::sightings::Sightings;
-use crate::cli::{output, records};
+use crate::cli::{output, records, watch};
 use crate::logs::reader::Query;
 use crate::model::{ContainerId, ObservedContainer, ProjectName};
 use crate::store::Root;
@@ -55,12 +55,20 @@ pub(crate) enum Order {
 }
 
 /// What the caller tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Word {
     /// All that will be started has been started.
     Settled,
     /// The user wants out.
     Interrupt,
+    /// The user wants out, and all to go on.
+    Detach,
+    /// What a watch of the project's files tells.
+    Watch(watch::Word),
+    /// What stands below the output from now on.
+    Footer(Option<String>),
+    /// The user typed an empty line.
+    Gap,
 }
 
 /// Follows until all containers have ended, and gives the exit code.
@@ -81,8 +89,22 @@ pub(crate) async fn follow(
         }
         if let Some(word) = session.wait(words).await? {
             let happening = match word {
-                Word::Settled => Happening::Settled,
+                Word::Settled | Word::Watch(watch::Word::Settled) => Happening::Settled,
+                Word::Watch(watch::Word::Reworking) => Happening::Reworking,
                 Word::Interrupt => Happening::Interrupt,
+                Word::Detach => return session.end(Exit::SUCCESS),
+                Word::Watch(watch::Word::Line(line)) => {
+                    session.follower.watch_line(&line)?;
+                    continue;
+                }
+                Word::Footer(text) => {
+                    session.follower.footer(text)?;
+                    continue;
+                }
+                Word::Gap => {
+                    session.follower.gap()?;
+                    continue;
+                }
             };
             // What the word is about may have ended already: look first.
             if let Some(exit) = session.look(orders).await? {
@@ -183,7 +205,10 @@ impl<'a> Session<'a> {
                     let service = name.rsplit_once('-').map_or(name.as_str(), |(it, _)| it);
                     self.follower.status(service, &name, &words)?;
                 }
-                Action::Notice(words) => output::notice(words),
+                Action::Notice(words) => {
+                    self.follower.footer(None)?;
+                    output::notice(words);
+                }
                 // A caller who has gone carries nothing out any more.
                 Action::Stop => orders.send(Order::Stop).await.unwrap_or_default(),
                 Action::Kill => orders.send(Order::Kill).await.unwrap_or_default(),
@@ -217,7 +242,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn end(self, exit: Exit) -> anyhow::Result<Exit> {
+    fn end(mut self, exit: Exit) -> anyhow::Result<Exit> {
+        self.follower.footer(None)?;
         self.follower.finish()?;
         Ok(exit)
     }

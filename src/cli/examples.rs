@@ -158,6 +158,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("volumes", "rcompose volumes --format json"),
     ("wait", "rcompose wait migrate"),
     ("watch", "rcompose watch --no-up web"),
+    ("watch", "rcompose watch --no-up web"),
 ];
 
 /// The example of the command that these words lead to, without `rcompose`.

@@ -99,16 +99,6 @@ impl<W: Write> Follower<W> {
         Ok(())
     }
 
-    /// Takes a container's log away, after what it holds is printed.
-    pub(crate) fn remove(&mut self, id: &ContainerId) -> anyhow::Result<()> {
-        self.drain()?;
-        if let Some(at) = self.logs.iter().position(|log| log.id == *id) {
-            let log = self.logs.remove(at);
-            self.printer.finish_source(log.source).map_err(Closed)?;
-        }
-        Ok(())
-    }
-
     /// Prints a line about a container, behind all that it wrote.
     pub(crate) fn status(&mut self, service: &str, name: &str, words: &str) -> anyhow::Result<()> {
         let source = self.printer.source(service, name);
@@ -117,6 +107,28 @@ impl<W: Write> Follower<W> {
             .and_then(|()| self.printer.status(source, words))
             .and_then(|()| self.printer.flush())
             .map_err(Closed)?;
+        Ok(())
+    }
+
+    /// Prints a line about the watch of files.
+    pub(crate) fn watch_line(&mut self, text: &str) -> anyhow::Result<()> {
+        self.drain()?;
+        self.printer
+            .watch_line(text)
+            .and_then(|()| self.printer.flush())
+            .map_err(Closed)?;
+        Ok(())
+    }
+
+    /// Prints an empty line.
+    pub(crate) fn gap(&mut self) -> anyhow::Result<()> {
+        self.printer.gap().map_err(Closed)?;
+        Ok(())
+    }
+
+    /// Sets the line that stands below everything, on a terminal.
+    pub(crate) fn footer(&mut self, text: Option<String>) -> anyhow::Result<()> {
+        self.printer.footer(text).map_err(Closed)?;
         Ok(())
     }
 
@@ -297,8 +309,6 @@ mod tests {
         assert!(is_awake(&follower, 10_000));
         follower.drain().unwrap();
         follower.status("a", "a-1", "exited with code 0").unwrap();
-        follower.remove(&ContainerId::from_random([1; 32])).unwrap();
-        logs.write("a", 3, "unseen\n");
         follower.finish().unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),

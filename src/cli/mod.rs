@@ -20,6 +20,7 @@ mod exit;
 mod filters;
 mod follow;
 mod images;
+mod menu;
 mod named;
 mod near;
 mod output;
@@ -37,6 +38,7 @@ mod source;
 mod target;
 mod terminal;
 mod tethered;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::args::Root;
 use crate::cli::examples;
-use crate::cli::exit::{Exit, Failure, Silent};
+use crate::cli::exit::Failure;
 use crate::cli::output;
 use crate::cli::settings::GoBool;
 use crate::diagnostic::nearest;
@@ -281,9 +281,4 @@ fn invalid_list(error: &clap::Error) -> &[String] {
         Some(ContextValue::Strings(texts)) => texts,
         _ => &[],
     }
-}
-
-/// Nothing more to say than the code.
-pub(crate) fn silent(exit: Exit) -> anyhow::Error {
-    Silent(exit).into()
 }

@@ -16,8 +16,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind, Silent};
 use crate::cli::images::lock::Lock;
 use crate::cli::images::{self, Choice};
-use crate::cli::output;
 use crate::cli::output::progress::Progress;
+use crate::cli::output::{self, prompt};
 use crate::engine::observe;
 use crate::event::{self, Event};
 use crate::image;
@@ -513,7 +513,28 @@ pub(crate) fn bring_up_for(
     title: &str,
     owner: Option<Lease>,
 ) -> anyhow::Result<Project> {
-    let (project, options) = prepare_up(context, options, choice)?;
+    let prepared = prepare_up(context, options, choice, &|_| {})?;
+    finish_up(context, prepared, title, owner)
+}
+
+/// As [`bring_up`], with what `change` does to the loaded project.
+pub(crate) fn bring_up_changed(
+    context: &Context,
+    options: UpOptions,
+    choice: &Choice,
+    title: &str,
+    change: &dyn Fn(&mut Project),
+) -> anyhow::Result<Project> {
+    let prepared = prepare_up(context, options, choice, change)?;
+    finish_up(context, prepared, title, None)
+}
+
+fn finish_up(
+    context: &Context,
+    (project, options): (Project, UpOptions),
+    title: &str,
+    owner: Option<Lease>,
+) -> anyhow::Result<Project> {
     if context.settings.dry_run {
         let root = open_root(context)?;
         let command = Command::Up(options);
@@ -545,9 +566,11 @@ pub(crate) fn prepare_up(
     context: &Context,
     mut options: UpOptions,
     choice: &Choice,
+    change: &dyn Fn(&mut Project),
 ) -> anyhow::Result<(Project, UpOptions)> {
     let names: Vec<String> = options.services.iter().map(ToString::to_string).collect();
     let mut project = context.load_project(&names)?;
+    change(&mut project);
     if choice.frozen {
         Lock::read(&project.working_dir)?.pin(&mut project)?;
     }
@@ -594,18 +617,6 @@ pub(crate) fn rm_questions(
 
 /// Asks a question on the terminal; no answer, or none that says yes, is no.
 pub(crate) fn ask(question: &str) -> bool {
-    use std::io::Write as _;
-    let mut err = std::io::stderr();
     // Nobody to ask: the answer is no.
-    if write!(err, "? {question} (y/N) ")
-        .and_then(|()| err.flush())
-        .is_err()
-    {
-        return false;
-    }
-    let mut line = String::new();
-    match std::io::stdin().read_line(&mut line) {
-        Ok(_) => matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
-        Err(_) => false,
-    }
+    prompt::confirm(question).unwrap_or(false)
 }

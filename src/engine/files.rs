@@ -5,6 +5,8 @@
 //! time of the copy. Either way a path is resolved step by step inside the
 //! root, so no link in a container leads out of it.
 
+mod mirror;
+
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};

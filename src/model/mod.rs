@@ -16,6 +16,7 @@ mod resources;
 mod service;
 mod signal;
 pub(crate) mod units;
+mod watch;
 
 pub use bundle::{
     Bundle, BundleMount, CgroupSpec, Device, DeviceRule, Namespace, Namespaces, ProcessSpec,
@@ -41,3 +42,4 @@ pub use service::{
     PreStartHook, Process, PullPolicy, Readiness, RestartPolicy, Security, Service,
 };
 pub use signal::{InvalidSignal, Signal};
+pub use watch::{WatchAction, WatchRule};

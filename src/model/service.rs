@@ -13,6 +13,7 @@ use crate::model::mount::{FileMount, Mount};
 use crate::model::names::{ContainerName, ServiceName};
 use crate::model::network::{Attachment, PublishedPort};
 use crate::model::resources::Resources;
+use crate::model::watch::WatchRule;
 
 /// One service of the project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,6 +98,9 @@ pub struct Service {
     pub post_start: Vec<Hook>,
     /// Run in the container before it is stopped.
     pub pre_stop: Vec<Hook>,
+    /// What is done when files of the project change.
+    #[serde(default)]
+    pub watch: Vec<WatchRule>,
     /// Storage driver options.
     pub storage_opt: IndexMap<String, String>,
     /// `x-rcompose` of the service, as JSON text.
@@ -149,6 +153,7 @@ impl Service {
             pre_start: Vec::new(),
             post_start: Vec::new(),
             pre_stop: Vec::new(),
+            watch: Vec::new(),
             storage_opt: IndexMap::new(),
             extension: None,
             config_hash: String::new(),

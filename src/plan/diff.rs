@@ -19,6 +19,7 @@ const EXEMPT: &[&str] = &[
     "depends_on",
     "profiles",
     "attach",
+    "watch",
     "config_hash",
 ];
 

@@ -92,6 +92,38 @@ impl Hidden {
     }
 }
 
+/// Keys come as they are typed and aren't shown; those that signal still do.
+/// Dropping it restores the terminal.
+#[derive(Debug)]
+pub struct Keys {
+    /// Restores it.
+    _raw: Raw,
+}
+
+impl Keys {
+    /// Takes a terminal's keys one by one. None when another job has the
+    /// terminal: touching it then would stop us.
+    ///
+    /// # Errors
+    /// When the descriptor is not a terminal or can't be duplicated.
+    pub fn enter(terminal: BorrowedFd<'_>) -> io::Result<Option<Self>> {
+        if termios::tcgetpgrp(terminal)? != rustix::process::getpgrp() {
+            return Ok(None);
+        }
+        let terminal = terminal.try_clone_to_owned()?;
+        let before = termios::tcgetattr(&terminal)?;
+        let mut keys = before.clone();
+        keys.local_modes
+            .remove(termios::LocalModes::ECHO | termios::LocalModes::ICANON);
+        keys.special_codes[termios::SpecialCodeIndex::VMIN] = 1;
+        keys.special_codes[termios::SpecialCodeIndex::VTIME] = 0;
+        termios::tcsetattr(&terminal, OptionalActions::Flush, &keys)?;
+        Ok(Some(Self {
+            _raw: Raw { terminal, before },
+        }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::pty;

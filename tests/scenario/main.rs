@@ -56,3 +56,4 @@ mod ties;
 mod verbs;
 #[cfg(test)]
 mod volumes;
+mod watch;

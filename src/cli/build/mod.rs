@@ -19,7 +19,7 @@ pub(crate) use request::{
     Wishes, add_epoch, add_proxies, build_args, caches, entitlement, of_services, pull, set_network,
 };
 pub(crate) use source::{context, context_of_stdin, dockerfile, dockerfile_of_stdin, named};
-pub(crate) use stale::newer;
+pub(crate) use stale::{ignored, newer};
 pub(crate) use tell::{bake, tell_built, tell_check, tell_warnings};
 pub(crate) use values::{Destination, host, output, secret, ssh, ulimit};
 

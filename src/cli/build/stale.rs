@@ -27,12 +27,28 @@ pub(crate) fn newer(project: &Project, spec: &BuildSpec, built: SystemTime) -> O
         return None;
     }
     let folder = project.working_dir.join(&spec.context);
-    let dockerfile = match &spec.dockerfile_inline {
-        Some(_) => None,
-        None => Some(folder.join(spec.dockerfile.as_deref().unwrap_or("Dockerfile"))),
-    };
+    let dockerfile = dockerfile_of(&folder, spec);
     let built = built.checked_sub(TICK).unwrap_or(built);
     newer_in(&folder, dockerfile.as_deref(), built)
+}
+
+/// The folder that a build's files come from, and which of them don't exist
+/// for it; None when they come from elsewhere.
+pub(crate) fn ignored(project: &Project, spec: &BuildSpec) -> Option<(PathBuf, Ignore)> {
+    if source::is_remote(&spec.context) {
+        return None;
+    }
+    let folder = project.working_dir.join(&spec.context);
+    let folder = folder.canonicalize().unwrap_or(folder);
+    let rules = ignore(&folder, dockerfile_of(&folder, spec).as_deref());
+    Some((folder, rules))
+}
+
+fn dockerfile_of(folder: &Path, spec: &BuildSpec) -> Option<PathBuf> {
+    match &spec.dockerfile_inline {
+        Some(_) => None,
+        None => Some(folder.join(spec.dockerfile.as_deref().unwrap_or("Dockerfile"))),
+    }
 }
 
 fn newer_in(folder: &Path, dockerfile: Option<&Path>, built: SystemTime) -> Option<PathBuf> {

@@ -56,6 +56,7 @@ pub(crate) mod version;
 pub(crate) mod volume;
 pub(crate) mod volumes;
 pub(crate) mod wait;
+pub(crate) mod watch;
 
 use clap::Subcommand;
 
@@ -167,6 +168,8 @@ pub(crate) enum Command {
     Volumes(volumes::Args),
     /// Block until containers of all (or specified) services stop
     Wait(wait::Args),
+    /// Watch build context for service and rebuild/refresh containers when files are updated
+    Watch(watch::Args),
 }
 
 impl Command {
@@ -223,6 +226,7 @@ impl Command {
             Self::Volume(args) => args.run(context),
             Self::Volumes(args) => args.run(context),
             Self::Wait(args) => args.run(context),
+            Self::Watch(args) => args.run(context),
         }
     }
 }

@@ -13,8 +13,10 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::images::Choice;
 use crate::cli::images::decide::BuildWish;
+use crate::cli::menu::{Key, Menu};
 use crate::cli::output::logs::Dress;
 use crate::cli::session::{self, Interrupts};
+use crate::cli::watch::{self, Manner, Watching};
 use crate::model::{Project, ServiceName, Signal};
 use crate::plan::{KillOptions, StopOptions, UpOptions};
 use crate::protocol::control::{Command, Lease};
@@ -32,6 +34,12 @@ struct Foreground {
     abort: Abort,
     dress: Dress,
     timeout: Option<Duration>,
+    /// Whether files are watched from the beginning.
+    watches: bool,
+    /// `--menu`.
+    menu: Option<bool>,
+    /// Whether builds of a watch show nothing.
+    quiet_build: bool,
 }
 
 /// Flags of `up`.
@@ -156,8 +164,12 @@ impl Args {
             session::bring_up_for(context, options, &choice, "up", self.owner()?)?;
             return Ok(Exit::SUCCESS);
         }
-        let (project, options) = session::prepare_up(context, options, &choice)?;
+        let (project, options) = session::prepare_up(context, options, &choice, &|_| {})?;
         let settings = self.foreground(context, &project)?;
+        if self.watch {
+            // What is wrong with the rules is said before anything starts.
+            watch::rules(&project)?;
+        }
         if let Some(owner) = self.owner()? {
             session::lease(context, &project.name, Some(owner))?;
         }
@@ -190,9 +202,6 @@ impl Args {
                 "--wait cannot be combined with --abort-on-container-exit or --abort-on-container-failure",
             )
             .into());
-        }
-        if self.watch {
-            return Err(Failure::usage("--watch is not supported by this version").into());
         }
         Ok(())
     }
@@ -276,6 +285,9 @@ impl Args {
                 timestamps: self.timestamps,
             },
             timeout: session::timeout(self.timeout),
+            watches: self.watch,
+            menu: self.menu,
+            quiet_build: self.quiet_build,
         })
     }
 }
@@ -302,6 +314,12 @@ async fn attached(
         context,
         stopped: settings.stopped,
         timeout: settings.timeout,
+        watches: settings.watches,
+        menu: settings.menu,
+        manner: Manner {
+            prune: true,
+            quiet: settings.quiet_build,
+        },
     };
     tokio::select! {
         exit = attached::follow(&root, following, &mut taken_words, &orders) => exit,
@@ -317,6 +335,9 @@ struct Work<'a> {
     context: &'a Context,
     stopped: Vec<ServiceName>,
     timeout: Option<Duration>,
+    watches: bool,
+    menu: Option<bool>,
+    manner: Manner,
 }
 
 impl Work<'_> {
@@ -331,6 +352,8 @@ impl Work<'_> {
     ) -> anyhow::Result<()> {
         let name = project.name.clone();
         let mut interrupts = Interrupts::listen()?;
+        let mut files = Files::of(self, project.clone(), words.clone());
+        let mut menu = Menu::closed();
         let mut work: LocalBoxFuture<'_, anyhow::Result<()>> = session::carry(
             self.context,
             &name,
@@ -340,20 +363,44 @@ impl Work<'_> {
         )
         .boxed_local();
         let mut is_busy = true;
+        let mut is_up = false;
         loop {
             tokio::select! {
                 result = &mut work, if is_busy => {
                     is_busy = false;
                     result?;
                     words.send(Word::Settled).await?;
+                    if !is_up {
+                        is_up = true;
+                        if self.watches {
+                            files.watch()?;
+                        }
+                        menu = Menu::open(self.context, self.menu);
+                        words.send(Word::Footer(menu.text(files.is_watching()))).await?;
+                    }
                 }
-                () = interrupts.next() => words.send(Word::Interrupt).await?,
+                () = interrupts.next() => {
+                    files.leave();
+                    menu = Menu::closed();
+                    words.send(Word::Interrupt).await?;
+                }
+                key = menu.next() => {
+                    match key {
+                        Key::Detach => words.send(Word::Detach).await?,
+                        Key::Gap => words.send(Word::Gap).await?,
+                        Key::Watch => files.toggle().await?,
+                    }
+                    words.send(Word::Footer(menu.text(files.is_watching()))).await?;
+                }
                 order = orders.recv() => {
                     let Some(order) = order else { return Ok(()) };
+                    files.leave();
+                    menu = Menu::closed();
                     // Dropping what is under way withdraws it.
                     let (command, title) = self.command(order);
                     work = session::carry(self.context, &name, None, command, title).boxed_local();
                     is_busy = true;
+                    is_up = true;
                 }
             }
         }
@@ -378,5 +425,61 @@ impl Work<'_> {
                 (Command::Kill(options), "kill")
             }
         }
+    }
+}
+
+/// The watch of the project's files, which the user may switch on and off.
+struct Files<'a> {
+    context: &'a Context,
+    project: Project,
+    manner: Manner,
+    words: mpsc::Sender<Word>,
+    watching: Option<Watching>,
+}
+
+impl<'a> Files<'a> {
+    fn of(work: &Work<'a>, project: Project, words: mpsc::Sender<Word>) -> Self {
+        Self {
+            context: work.context,
+            project,
+            manner: work.manner,
+            words,
+            watching: None,
+        }
+    }
+
+    fn is_watching(&self) -> bool {
+        let watching = self.watching.as_ref();
+        watching.is_some_and(|watching| !watching.is_over())
+    }
+
+    fn watch(&mut self) -> anyhow::Result<()> {
+        let rules = watch::rules(&self.project)?;
+        let words = self.words.clone();
+        // Nobody listens any more once this command is leaving.
+        let say = move |word| words.blocking_send(Word::Watch(word)).unwrap_or_default();
+        let say = Box::new(say);
+        let watching = Watching::start(self.context, &self.project, rules, self.manner, say)?;
+        self.watching = Some(watching);
+        Ok(())
+    }
+
+    /// Ends the watch or begins one; that none is declared is only told.
+    async fn toggle(&mut self) -> anyhow::Result<()> {
+        if self.is_watching() {
+            self.leave();
+            return Ok(());
+        }
+        if watch::is_configured(&self.project) {
+            return self.watch();
+        }
+        let line = "none of the selected services is configured for watch, consider setting a 'develop' section";
+        let word = Word::Watch(watch::Word::Line(line.to_owned()));
+        Ok(self.words.send(word).await?)
+    }
+
+    fn leave(&mut self) {
+        // What it is at goes on to its end; nobody waits for it.
+        self.watching = None;
     }
 }

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use crate::cli::build;
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, Failure, Kind, Silent};
+use crate::cli::exit::{Failure, Kind};
 use crate::cli::images::decide::{BuildWish, Presence, Step};
 use crate::cli::images::transfer::{Loudness, Transfer};
 use crate::cli::output;
@@ -328,9 +328,4 @@ fn offline<'n>(root: &Root, needs: &[&'n Need]) -> anyhow::Result<Vec<&'n Need>>
     )
     .with_hint("--offline forbids pulling: leave it out, or load the images from an archive")
     .into())
-}
-
-/// What was told already ends the command silently.
-pub(crate) fn told() -> anyhow::Error {
-    Silent(Exit::FAILURE).into()
 }

@@ -12,6 +12,12 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::logs::Stream;
 
+/// The name that lines about the watch of files stand under; it counts for the
+/// width and isn't shown.
+const WATCH: &str = "#watch";
+/// Takes a line of the terminal away.
+const ERASE: &[u8] = b"\r\x1b[2K";
+
 /// How much of a line is held back until its end comes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
@@ -53,6 +59,9 @@ pub(crate) struct Printer<W: Write> {
     sources: Vec<Name>,
     services: IndexMap<String, ()>,
     width: usize,
+    /// What stands below everything, on a terminal.
+    footer: Option<String>,
+    is_footer_shown: bool,
 }
 
 #[derive(Debug)]
@@ -76,6 +85,8 @@ impl<W: Write> Printer<W> {
             sources: Vec::new(),
             services: IndexMap::new(),
             width: 0,
+            footer: None,
+            is_footer_shown: false,
         }
     }
 
@@ -181,7 +192,57 @@ impl<W: Write> Printer<W> {
             return Ok(());
         };
         let style = name.style;
-        writeln!(self.out, "{style}{} {words}{style:#}", name.text)
+        let name = name.text.clone();
+        self.hide_footer()?;
+        writeln!(self.out, "{style}{name} {words}{style:#}")
+    }
+
+    /// Prints a line about the watch of files.
+    ///
+    /// # Errors
+    /// When the output takes no more.
+    pub(crate) fn watch_line(&mut self, text: &str) -> io::Result<()> {
+        self.width = self.width.max(WATCH.width());
+        self.hide_footer()?;
+        if self.dress.prefix {
+            let style = match self.dress.color {
+                true => AnsiColor::BrightGreen.on_default(),
+                false => Style::new(),
+            };
+            let padding = " ".repeat(self.width);
+            write!(self.out, "{style}{padding}  \u{29bf} {style:#}")?;
+        }
+        writeln!(self.out, "{text}")
+    }
+
+    /// Prints an empty line.
+    ///
+    /// # Errors
+    /// When the output takes no more.
+    pub(crate) fn gap(&mut self) -> io::Result<()> {
+        self.hide_footer()?;
+        writeln!(self.out)?;
+        self.flush()
+    }
+
+    /// Sets the line that stands below everything; it must fit the terminal.
+    ///
+    /// # Errors
+    /// When the output takes no more.
+    pub(crate) fn footer(&mut self, text: Option<String>) -> io::Result<()> {
+        if self.footer == text {
+            return Ok(());
+        }
+        self.hide_footer()?;
+        self.footer = text;
+        self.flush()
+    }
+
+    fn hide_footer(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.is_footer_shown) {
+            self.out.write_all(ERASE)?;
+        }
+        Ok(())
     }
 
     /// Passes on what is buffered.
@@ -192,10 +253,17 @@ impl<W: Write> Printer<W> {
         if let Some(err) = &mut self.err {
             err.flush()?;
         }
+        if let Some(footer) = &self.footer
+            && !self.is_footer_shown
+        {
+            self.out.write_all(footer.as_bytes())?;
+            self.is_footer_shown = true;
+        }
         self.out.flush()
     }
 
     fn whole(&mut self, source: Source, stream: Stream, time: &str, line: &[u8]) -> io::Result<()> {
+        self.hide_footer()?;
         let out = match (&mut self.err, stream) {
             (Some(err), Stream::Stderr) => {
                 self.out.flush()?;
@@ -353,6 +421,29 @@ mod tests {
                 .unwrap();
         });
         assert_eq!(text, "\u{1b}[31mred\u{1b}[0m\r\n");
+    }
+
+    #[test]
+    fn lines_about_the_watch_are_marked() {
+        let text = printed(PLAIN, |printer| {
+            let one = printer.source("a", "a-1");
+            printer.watch_line("Watch enabled").unwrap();
+            printer.piece(one, Stream::Stdout, "", b"x\n").unwrap();
+        });
+        assert_eq!(text, "        \u{29bf} Watch enabled\na-1     | x\n");
+    }
+
+    #[test]
+    fn a_footer_stays_below_what_is_printed() {
+        let text = printed(PLAIN, |printer| {
+            let one = printer.source("a", "a-1");
+            printer.footer(Some("menu".to_owned())).unwrap();
+            printer.flush().unwrap();
+            printer.piece(one, Stream::Stdout, "", b"x\n").unwrap();
+            printer.flush().unwrap();
+            printer.footer(None).unwrap();
+        });
+        assert_eq!(text, "menu\r\u{1b}[2Ka-1  | x\nmenu\r\u{1b}[2K");
     }
 
     #[test]

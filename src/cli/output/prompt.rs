@@ -8,7 +8,7 @@ pub(crate) fn confirm(question: &str) -> io::Result<bool> {
 }
 
 fn ask(input: &mut impl BufRead, out: &mut impl Write, question: &str) -> io::Result<bool> {
-    write!(out, "{question} [y/N] ")?;
+    write!(out, "? {question} (y/N) ")?;
     out.flush()?;
     let mut answer = String::new();
     if input.read_line(&mut answer)? == 0 {
@@ -33,7 +33,7 @@ mod tests {
             let mut out = Vec::new();
             let said = ask(&mut answer.as_bytes(), &mut out, "Are you sure?").unwrap();
             assert_eq!(said, expected, "{answer:?}");
-            assert!(out.starts_with(b"Are you sure? [y/N] "));
+            assert!(out.starts_with(b"? Are you sure? (y/N) "));
         }
     }
 }

@@ -11,6 +11,7 @@ mod read;
 mod resources;
 mod service;
 mod top;
+mod watch;
 
 use std::collections::HashMap;
 

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::compose::node::{Node, Value};
 use crate::compose::yaml::scalar;
-use crate::model::units;
+use crate::model::{Hook, units};
 
 /// Text that isn't empty.
 pub(super) fn text(node: &Node, key: &str) -> Option<String> {
@@ -43,6 +43,25 @@ pub(super) fn duration(node: &Node, key: &str) -> Option<Duration> {
 /// A list of text.
 pub(super) fn texts(node: &Node, key: &str) -> Vec<String> {
     all_texts(node.items_at(key))
+}
+
+/// A list of text, or the only one.
+pub(super) fn text_or_texts(node: &Node, key: &str) -> Vec<String> {
+    match text(node, key) {
+        Some(only) => vec![only],
+        None => texts(node, key),
+    }
+}
+
+/// A command that runs in a container.
+pub(super) fn hook(node: &Node) -> Hook {
+    Hook {
+        command: texts(node, "command"),
+        user: text(node, "user"),
+        privileged: flag(node, "privileged"),
+        working_dir: text(node, "working_dir"),
+        environment: optional_pairs(node, "environment"),
+    }
 }
 
 /// A list of text, or None when it is absent.

@@ -58,6 +58,7 @@ impl Lower<'_> {
         service.pre_start = self.pre_start(key, node);
         service.post_start = hooks(node, "post_start");
         service.pre_stop = hooks(node, "pre_stop");
+        service.watch = self.watches(node);
         service.storage_opt = read::pairs(node, "storage_opt");
         service.extension = node
             .get("x-rcompose")
@@ -291,14 +292,5 @@ fn logging(node: &Node) -> crate::model::Logging {
 }
 
 fn hooks(node: &Node, key: &str) -> Vec<crate::model::Hook> {
-    node.items_at(key)
-        .iter()
-        .map(|hook| crate::model::Hook {
-            command: read::texts(hook, "command"),
-            user: read::text(hook, "user"),
-            privileged: read::flag(hook, "privileged"),
-            working_dir: read::text(hook, "working_dir"),
-            environment: read::optional_pairs(hook, "environment"),
-        })
-        .collect()
+    node.items_at(key).iter().map(read::hook).collect()
 }
