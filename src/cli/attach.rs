@@ -83,6 +83,8 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) struct Attached {
     abort: Abort,
+    /// Services whose ends count; all when None.
+    counted: Option<Vec<String>>,
     phase: Phase,
     running: BTreeMap<String, String>,
     /// Code of the first container to end, or of the one that is asked for.
@@ -106,6 +108,7 @@ impl Attached {
     pub(crate) fn new(abort: Abort) -> Self {
         Self {
             abort,
+            counted: None,
             phase: Phase::Following,
             running: BTreeMap::new(),
             code: None,
@@ -114,11 +117,26 @@ impl Attached {
         }
     }
 
+    /// Lets only the ends of these services count: those that `up` was asked
+    /// for. Others are followed beside them.
+    pub(crate) fn counting(mut self, services: Vec<String>) -> Self {
+        self.counted = Some(services);
+        self
+    }
+
+    fn counts(&self, service: &str) -> bool {
+        let is_code = matches!(&self.abort, Abort::CodeFrom(wanted) if wanted == service);
+        let counted = self.counted.as_ref();
+        is_code || counted.is_none_or(|names| names.iter().any(|name| name == service))
+    }
+
     /// Takes a happening.
     pub(crate) fn take(&mut self, happening: Happening) -> Vec<Action> {
         match happening {
             Happening::Started { name, service } => {
-                self.running.insert(name, service);
+                if self.counts(&service) {
+                    self.running.insert(name, service);
+                }
                 Vec::new()
             }
             Happening::Recreated { name } => vec![Action::Status {
@@ -151,6 +169,7 @@ impl Attached {
     }
 
     fn ended(&mut self, name: String, code: i32, restarting: bool) -> Vec<Action> {
+        let is_counted = self.running.contains_key(&name);
         let service = if restarting {
             self.running.get(&name).cloned()
         } else {
@@ -161,7 +180,7 @@ impl Attached {
             name,
             words: format!("exited with code {code}{again}"),
         }];
-        if restarting || (self.is_reworked && self.phase == Phase::Following) {
+        if restarting || !is_counted || (self.is_reworked && self.phase == Phase::Following) {
             return actions;
         }
         self.remember(service.as_deref(), code);
@@ -354,6 +373,22 @@ mod tests {
     fn an_interrupt_before_anything_runs_leaves() {
         let mut attached = Attached::new(Abort::Never);
         assert_eq!(left(&attached.take(Happening::Interrupt)), Some(130));
+    }
+
+    #[test]
+    fn only_the_ends_of_those_that_were_asked_for_count() {
+        let mut attached = Attached::new(Abort::OnExit).counting(vec!["job".into()]);
+        attached.take(started("db-1"));
+        attached.take(started("job-1"));
+        assert!(attached.take(Happening::Settled).is_empty());
+        let actions = attached.take(ended("db-1", 1));
+        assert!(matches!(actions.as_slice(), [Action::Status { .. }]));
+        attached.take(started("db-1"));
+        assert_eq!(left(&attached.take(ended("job-1", 4))), Some(4));
+        let mut from = Attached::new(Abort::CodeFrom("db".into())).counting(vec!["job".into()]);
+        from.take(started("db-1"));
+        from.take(Happening::Settled);
+        assert_eq!(left(&from.take(ended("db-1", 5))), Some(5));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::cli::follow::Follower;
 use crate::cli::output::logs::{Dress, Printer};
 use crate::cli::sightings::Sightings;
 use crate::cli::{output, records, watch};
+use crate::event::HookLine;
 use crate::logs::reader::Query;
 use crate::model::{ContainerId, ObservedContainer, ProjectName};
 use crate::store::Root;
@@ -37,6 +38,9 @@ pub(crate) struct Following {
     pub(crate) project: ProjectName,
     /// Services whose output is shown.
     pub(crate) services: Vec<String>,
+    /// Services that were asked for: it is over when they have ended. Those
+    /// that are shown when None.
+    pub(crate) counted: Option<Vec<String>>,
     /// How lines are dressed.
     pub(crate) dress: Dress,
     /// When the end of one container ends all.
@@ -69,6 +73,8 @@ pub(crate) enum Word {
     Footer(Option<String>),
     /// The user typed an empty line.
     Gap,
+    /// A hook wrote something.
+    Hook(HookLine),
 }
 
 /// Follows until all containers have ended, and gives the exit code.
@@ -99,6 +105,10 @@ pub(crate) async fn follow(
                 }
                 Word::Footer(text) => {
                     session.follower.footer(text)?;
+                    continue;
+                }
+                Word::Hook(line) => {
+                    session.hook(&line)?;
                     continue;
                 }
                 Word::Gap => {
@@ -165,7 +175,12 @@ impl<'a> Session<'a> {
             root,
             wakes: Wakes::start(follower.watch())?,
             sightings: Sightings::new(following.began),
-            machine: Attached::new(following.abort.clone()),
+            machine: Attached::new(following.abort.clone()).counting(
+                following
+                    .counted
+                    .clone()
+                    .unwrap_or_else(|| following.services.clone()),
+            ),
             following,
             follower,
             looked: None,
@@ -177,7 +192,9 @@ impl<'a> Session<'a> {
     async fn look(&mut self, orders: &Sender<Order>) -> anyhow::Result<Option<Exit>> {
         let containers = self.containers()?;
         for container in &containers {
-            self.add(container)?;
+            if self.is_shown(container.record.service_name().as_str()) {
+                self.add(container)?;
+            }
         }
         // Lines stand before the end that they led to.
         self.follower.drain()?;
@@ -202,8 +219,8 @@ impl<'a> Session<'a> {
         for action in self.machine.take(happening) {
             match action {
                 Action::Status { name, words } => {
-                    let service = name.rsplit_once('-').map_or(name.as_str(), |(it, _)| it);
-                    self.follower.status(service, &name, &words)?;
+                    // What isn't followed isn't told of either.
+                    self.follower.status(&name, &words)?;
                 }
                 Action::Notice(words) => {
                     self.follower.footer(None)?;
@@ -242,6 +259,16 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Shows a line of a hook, behind the container that it ran for.
+    fn hook(&mut self, line: &HookLine) -> anyhow::Result<()> {
+        if !self.is_shown(&line.service) {
+            return Ok(());
+        }
+        let short = records::without_project(&self.following.project, &line.container);
+        let name = format!("{short} ->");
+        self.follower.hook_line(&line.service, &name, &line.text)
+    }
+
     fn end(mut self, exit: Exit) -> anyhow::Result<Exit> {
         self.follower.footer(None)?;
         self.follower.finish()?;
@@ -271,10 +298,15 @@ impl<'a> Session<'a> {
         let mut containers = records::containers(self.root, &self.following.project)?;
         containers.retain(|container| {
             let service = container.record.service_name().as_str();
+            let counted = self.following.counted.as_deref().unwrap_or_default();
             !container.record.is_one_off()
-                && self.following.services.iter().any(|name| name == service)
+                && (self.is_shown(service) || counted.iter().any(|name| name == service))
         });
         Ok(containers)
+    }
+
+    fn is_shown(&self, service: &str) -> bool {
+        self.following.services.iter().any(|name| name == service)
     }
 }
 
@@ -390,6 +422,7 @@ mod tests {
             Following {
                 project: self.container.record.project.clone(),
                 services: vec!["web".into()],
+                counted: None,
                 dress: Dress {
                     prefix: true,
                     color: false,

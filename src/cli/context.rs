@@ -23,7 +23,7 @@ use crate::cli::settings::{Ansi, Settings};
 use crate::cli::source::DiskSource;
 use crate::compose::{self, Canonical, Discovered, LoadOptions, Loaded, Source, VariableUse};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::model::{Project, ProjectName};
+use crate::model::{ImageSource, Project, ProjectName, Separator};
 use crate::store::{self, Root};
 use crate::view::Moment;
 
@@ -202,6 +202,9 @@ impl Context {
         let missing = || Failure::new(Kind::Internal, "a project without errors has no model");
         let mut project = loaded.project.ok_or_else(missing)?;
         docker_config::tell_proxies(&self.environment, &mut project);
+        if self.settings.compatibility {
+            underscored(&mut project);
+        }
         Ok((project, loaded.canonical))
     }
 
@@ -278,6 +281,18 @@ impl Context {
                     .map_err(|error: crate::model::InvalidName| Failure::project(error.to_string()))
             })
             .transpose()
+    }
+}
+
+/// Gives containers and images the names that Compose 1 gave them.
+fn underscored(project: &mut Project) {
+    for (name, service) in &mut project.services {
+        service.separator = Separator::Underscore;
+        if let ImageSource::Build { tag, .. } = &mut service.image
+            && *tag == format!("{}-{name}", project.name)
+        {
+            *tag = format!("{}_{name}", project.name);
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use std::path::Path;
 use crate::cli::plugin::client_flags;
 
 /// The client's commands whose noun is left out.
-const OF_CONTAINERS: [&str; 11] = [
-    "exec", "kill", "logs", "port", "restart", "rm", "run", "start", "stats", "stop", "wait",
+const OF_CONTAINERS: [&str; 18] = [
+    "attach", "commit", "cp", "exec", "export", "kill", "logs", "pause", "port", "restart", "rm",
+    "run", "start", "stats", "stop", "top", "unpause", "wait",
 ];
 const OF_IMAGES: [&str; 8] = [
     "build", "history", "import", "load", "pull", "push", "save", "tag",

@@ -13,6 +13,22 @@ const EXAMPLES: &[(&str, &str)] = &[
         "rcompose config --format json | jq '.services | keys'",
     ),
     ("container", "rcompose container run --rm -it alpine sh"),
+    ("container attach", "rcompose container attach shop-repl-1"),
+    (
+        "container commit",
+        "rcompose container commit shop-db-1 db:seeded",
+    ),
+    (
+        "container cp",
+        "rcompose container cp shop-web-1:/etc/nginx/nginx.conf .",
+    ),
+    (
+        "container export",
+        "rcompose container export -o web.tar shop-web-1",
+    ),
+    ("container pause", "rcompose container pause shop-web-1"),
+    ("container top", "rcompose container top shop-web-1"),
+    ("container unpause", "rcompose container unpause shop-web-1"),
     (
         "container exec",
         "rcompose container exec -it shop-web-1 sh",

@@ -99,9 +99,12 @@ impl<W: Write> Follower<W> {
         Ok(())
     }
 
-    /// Prints a line about a container, behind all that it wrote.
-    pub(crate) fn status(&mut self, service: &str, name: &str, words: &str) -> anyhow::Result<()> {
-        let source = self.printer.source(service, name);
+    /// Prints a line about a container that is or was followed, behind all
+    /// that it wrote.
+    pub(crate) fn status(&mut self, name: &str, words: &str) -> anyhow::Result<()> {
+        let Some(source) = self.printer.known(name) else {
+            return Ok(());
+        };
         self.printer
             .finish_source(source)
             .and_then(|()| self.printer.status(source, words))
@@ -115,6 +118,28 @@ impl<W: Write> Follower<W> {
         self.drain()?;
         self.printer
             .watch_line(text)
+            .and_then(|()| self.printer.flush())
+            .map_err(Closed)?;
+        Ok(())
+    }
+
+    /// Prints a line of a hook, under a name of its own.
+    pub(crate) fn hook_line(
+        &mut self,
+        service: &str,
+        name: &str,
+        text: &str,
+    ) -> anyhow::Result<()> {
+        self.drain()?;
+        let source = self.printer.source(service, name);
+        let time = jiff::Timestamp::now().to_string();
+        self.printer
+            .piece(
+                source,
+                Stream::Stdout,
+                &time,
+                format!("{text}\n").as_bytes(),
+            )
             .and_then(|()| self.printer.flush())
             .map_err(Closed)?;
         Ok(())
@@ -308,7 +333,7 @@ mod tests {
         logs.write("a", 2, "two");
         assert!(is_awake(&follower, 10_000));
         follower.drain().unwrap();
-        follower.status("a", "a-1", "exited with code 0").unwrap();
+        follower.status("a-1", "exited with code 0").unwrap();
         follower.finish().unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),

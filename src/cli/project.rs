@@ -97,6 +97,8 @@ impl Context {
             // `env_file` may be missing.
             let mut options = found.options;
             options.skip.environment = true;
+            options.skip.container_names = true;
+            options.all_resources = self.flags.all_resources;
             match self.load(&options) {
                 Ok(loaded) => loaded.project,
                 // Its name is known all the same; what is wrong was told.

@@ -51,13 +51,14 @@ pub(crate) fn every_container(root: &Root) -> anyhow::Result<Vec<ObservedContain
 /// A container's name without its project, as log lines have it: `web-1`.
 pub(crate) fn short_name(container: &ObservedContainer) -> String {
     let record = &container.record;
-    let name = record.name.as_str();
-    [
-        format!("{}-", record.project),
-        format!("{}_", record.project),
-    ]
-    .iter()
-    .find_map(|prefix| name.strip_prefix(prefix.as_str()))
-    .unwrap_or(name)
-    .to_owned()
+    without_project(&record.project, record.name.as_str())
+}
+
+/// A container's name without its project's.
+pub(crate) fn without_project(project: &ProjectName, name: &str) -> String {
+    [format!("{project}-"), format!("{project}_")]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix.as_str()))
+        .unwrap_or(name)
+        .to_owned()
 }

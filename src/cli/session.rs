@@ -19,7 +19,7 @@ use crate::cli::images::{self, Choice};
 use crate::cli::output::progress::Progress;
 use crate::cli::output::{self, prompt};
 use crate::engine::observe;
-use crate::event::{self, Event};
+use crate::event::{self, Event, HookLine};
 use crate::image;
 use crate::model::{ImageSource, Project, ProjectName, ServiceName};
 use crate::plan::{
@@ -78,19 +78,35 @@ pub(crate) async fn carry(
     command: Command,
     title: &str,
 ) -> anyhow::Result<()> {
+    carry_showing(context, name, project, command, title, None).await
+}
+
+/// As [`carry`], with what hooks write going to `hooks`; the supervisor
+/// bounds how much that is.
+pub(crate) async fn carry_showing(
+    context: &Context,
+    name: &ProjectName,
+    project: Option<Project>,
+    command: Command,
+    title: &str,
+    hooks: Option<mpsc::UnboundedSender<HookLine>>,
+) -> anyhow::Result<()> {
     let client = client(context, name)?;
     let progress = Progress::start(&context.settings, context.terminal, title);
+    let shows_hooks = hooks.is_some();
     let result = {
-        let mut show = |notice| {
-            if let Notice::Event(event) = notice {
-                show_event(&progress, &event);
-            }
+        let mut show = |notice| match (notice, &hooks) {
+            // Who doesn't listen any more misses it.
+            (Notice::Event(Event::Hook(line)), Some(hooks)) => drop(hooks.send(line)),
+            (Notice::Event(event), _) => show_event(&progress, &event),
+            (Notice::Started { .. }, _) => {}
         };
         let (_keep, mut signals) = mpsc::channel(1);
         let request = Request::Apply(Box::new(Apply {
             project,
             command,
             parallel: context.settings.parallel,
+            shows_hooks,
         }));
         client.send(request, &[], &mut show, &mut signals).await
     };
@@ -111,6 +127,7 @@ pub(crate) fn silently(
             project: None,
             command,
             parallel: None,
+            shows_hooks: false,
         }));
         let done = client.send(request, &[], &mut |_| {}, &mut signals).await;
         done.map(|_| ()).map_err(describe)
@@ -334,8 +351,9 @@ pub(crate) fn dry_run(
     };
     let plan = match command {
         Command::Up(options) => {
-            let project = project.context("a project to bring up")?;
-            plan::reconcile(project, &observed, &image_ids(root, project)?, options)
+            let mut project = project.context("a project to bring up")?.clone();
+            image::pin_mounts(root, &mut project)?;
+            plan::reconcile(&project, &observed, &image_ids(root, &project)?, options)
         }
         Command::Down(options) => plan::down(&subject, options),
         Command::Start(options) => plan::start(&subject, options),
@@ -357,8 +375,10 @@ pub(crate) fn dry_run_of_one(
     options: &RunOptions,
 ) -> anyhow::Result<Exit> {
     let root = open_root(context)?;
-    let observed = observe::observe(&root, &project.name, Some(project))?.observed;
-    let plan = plan::run(project, &observed, &image_ids(&root, project)?, options)
+    let mut project = project.clone();
+    image::pin_mounts(&root, &mut project)?;
+    let observed = observe::observe(&root, &project.name, Some(&project))?.observed;
+    let plan = plan::run(&project, &observed, &image_ids(&root, &project)?, options)
         .map_err(|error| Failure::project(error.to_string()))?;
     show_plan(context, &plan, "run")
 }
@@ -583,6 +603,7 @@ pub(crate) fn prepare_up(
     if !context.settings.dry_run {
         require_images(&root, &project, &needed)?;
     }
+    image::pin_mounts(&root, &mut project)?;
     if !options.assume_yes && !project.volumes.is_empty() {
         let observed = observe::observe(&root, &project.name, Some(&project))?.observed;
         let images = image_ids(&root, &project)?;

@@ -41,7 +41,6 @@ pub(crate) fn check(root: &Node, disabled: &Disabled, problems: &mut Problems) {
         check.watches();
         check.mounts();
     }
-    container_names(services, problems);
     secrets(root, problems);
     cycles(services, problems);
 }
@@ -405,9 +404,10 @@ fn is_zero(node: &Node) -> bool {
     }
 }
 
-fn container_names(services: &Map, problems: &mut Problems) {
+/// Tells services that can't be there together, because they name one container.
+pub(crate) fn container_names(root: &Node, problems: &mut Problems) {
     let mut names: BTreeMap<&str, (&str, Place)> = BTreeMap::new();
-    for (name, service) in services.iter() {
+    for (name, service) in root.entries_at("services") {
         let Some(node) = service.get("container_name") else {
             continue;
         };

@@ -74,4 +74,6 @@ pub struct Skip {
     pub consistency: bool,
     /// `env_file` isn't read.
     pub environment: bool,
+    /// Services may have one `container_name`: nothing will be created.
+    pub container_names: bool,
 }

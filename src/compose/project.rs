@@ -184,6 +184,10 @@ fn select(loader: &mut Loader<'_>, root: &mut Node) -> Disabled {
         consistency::check(root, &disabled, &mut loader.problems);
     }
     select::apply_selection(root, &options.services, &mut disabled, &mut loader.problems);
+    // Each of two services with one name may be asked for alone.
+    if !options.skip.consistency && !options.skip.container_names {
+        consistency::container_names(root, &mut loader.problems);
+    }
     if let Some(Value::Map(services)) = root.get_mut("services").map(|node| &mut node.value) {
         for (name, service) in services.iter_mut() {
             if !options.skip.environment {

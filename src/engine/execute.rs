@@ -545,7 +545,7 @@ mod tests {
                     .push(format!("{} {}", progress.name, progress.status.as_str()))
             }
             Event::Warning(text) => told.borrow_mut().push(text),
-            Event::Layer(_) | Event::Project(_) => {}
+            Event::Layer(_) | Event::Project(_) | Event::Hook(_) => {}
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

@@ -22,6 +22,19 @@ pub enum Event {
     Warning(String),
     /// Something happened in the project.
     Project(ProjectEvent),
+    /// A hook wrote a line, for those who asked for it.
+    Hook(HookLine),
+}
+
+/// A line that a `pre_start`, `post_start` or `pre_stop` command wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookLine {
+    /// Name of the container that it ran for.
+    pub container: String,
+    /// Its service.
+    pub service: String,
+    /// The line without its end.
+    pub text: String,
 }
 
 /// Where a resource stands.

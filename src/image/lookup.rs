@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::image::load::rename;
 use crate::image::{Error, Image, blob, hold, layers, records};
+use crate::model::{Mount, Project};
 use crate::oci::{Digest, ImageConfig, ImageQuery, Reference, chain_ids};
 use crate::store::Root;
 
@@ -51,6 +52,29 @@ pub fn resolve(root: &Root, text: &str) -> Result<Option<Resolved>, Error> {
             }
         }
     }
+}
+
+/// Writes down which images a project's services mount, so that a changed one
+/// is seen. One that isn't there stays open.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn pin_mounts(root: &Root, project: &mut Project) -> Result<(), Error> {
+    let mounts = project
+        .services
+        .values_mut()
+        .flat_map(|service| &mut service.mounts);
+    for mount in mounts {
+        if let Mount::Image {
+            reference,
+            image_id,
+            ..
+        } = mount
+        {
+            *image_id = resolve(root, reference)?.map(|found| found.image.id.to_string());
+        }
+    }
+    Ok(())
 }
 
 fn by_name(root: &Root, reference: &Reference) -> Result<Option<Resolved>, Error> {

@@ -50,7 +50,7 @@ pub use draft::{Commit, CommittedLayer, Created, Draft, Workshop, chain, commit,
 pub use import::{Import, import};
 pub use layers::{layer_path, layer_size};
 pub use load::{Loaded, load};
-pub use lookup::{Resolved, config_bytes, get, list, named_at, names, resolve, tag};
+pub use lookup::{Resolved, config_bytes, get, list, named_at, names, pin_mounts, resolve, tag};
 pub use pull::{
     LayerStep, Listener, PullEvent, Pulled, Wanted, checked_at, is_for, pull, remote_digest,
 };

@@ -39,7 +39,7 @@ pub use project::{FileResource, FileSource, Project, Resource, Volume};
 pub use resources::{DeviceLimit, Resources};
 pub use service::{
     BuildSpec, Condition, Dependency, ExtraHost, Hook, ImageSource, Link, Logging, NamespaceMode,
-    PreStartHook, Process, PullPolicy, Readiness, RestartPolicy, Security, Service,
+    PreStartHook, Process, PullPolicy, Readiness, RestartPolicy, Security, Separator, Service,
 };
 pub use signal::{InvalidSignal, Signal};
 pub use watch::{WatchAction, WatchRule};

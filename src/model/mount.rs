@@ -35,6 +35,10 @@ pub enum Mount {
         target: String,
         /// Folder inside the image.
         subpath: Option<String>,
+        /// The image that the reference means now: another one makes another
+        /// container. None until somebody has looked.
+        #[serde(default)]
+        image_id: Option<String>,
     },
 }
 

@@ -24,6 +24,9 @@ pub struct Service {
     pub image: ImageSource,
     /// Platform as in `linux/amd64`.
     pub platform: Option<String>,
+    /// What stands between the parts of its containers' names.
+    #[serde(default)]
+    pub separator: Separator,
     /// Fixed name of its only container.
     pub container_name: Option<ContainerName>,
     /// How many containers.
@@ -117,6 +120,7 @@ impl Service {
             name,
             image,
             platform: None,
+            separator: Separator::default(),
             container_name: None,
             scale: 1,
             process: Process::default(),
@@ -157,6 +161,28 @@ impl Service {
             storage_opt: IndexMap::new(),
             extension: None,
             config_hash: String::new(),
+        }
+    }
+}
+
+/// What stands between the parts of a container's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Separator {
+    /// `PROJECT-SERVICE-1`.
+    #[default]
+    Hyphen,
+    /// `PROJECT_SERVICE_1`, as Compose 1 had it (`--compatibility`).
+    Underscore,
+}
+
+impl Separator {
+    /// The character.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hyphen => "-",
+            Self::Underscore => "_",
         }
     }
 }

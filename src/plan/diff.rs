@@ -20,6 +20,7 @@ const EXEMPT: &[&str] = &[
     "profiles",
     "attach",
     "watch",
+    "separator",
     "config_hash",
 ];
 
@@ -374,6 +375,7 @@ mod tests {
             s.profiles.push("debug".to_owned());
             s.attach = false;
             s.config_hash = "other".to_owned();
+            s.separator = crate::model::Separator::Underscore;
             let how = Dependency {
                 condition: Condition::ServiceStarted,
                 restart: false,

@@ -13,7 +13,13 @@ pub(crate) fn container(
     if let (Some(name), Replica::Number(_)) = (&service.container_name, replica) {
         return Ok(name.clone());
     }
-    parse(service, format!("{project}-{}-{replica}", service.name))
+    let between = service.separator.as_str();
+    let last = match replica {
+        Replica::Number(number) => number.to_string(),
+        Replica::OneOff(slug) => format!("run{between}{slug}"),
+    };
+    let name = &service.name;
+    parse(service, format!("{project}{between}{name}{between}{last}"))
 }
 
 /// The name that a container has while `holder` still has the final one.
@@ -65,7 +71,7 @@ pub fn is_hook_slug(slug: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{ImageSource, PullPolicy};
+    use crate::model::{ImageSource, PullPolicy, Separator};
 
     use super::*;
 
@@ -98,6 +104,15 @@ mod tests {
             name(&service(Some("site")), Replica::OneOff("0a".to_owned())),
             "shop-web-run-0a"
         );
+    }
+
+    #[test]
+    fn underscores_may_stand_between() {
+        let mut service = service(None);
+        service.separator = Separator::Underscore;
+        assert_eq!(name(&service, Replica::Number(2)), "shop_web_2");
+        let one_off = Replica::OneOff("0a".to_owned());
+        assert_eq!(name(&service, one_off), "shop_web_run_0a");
     }
 
     #[test]

@@ -88,6 +88,9 @@ pub struct Apply {
     /// How many operations may be under way at once; any number when absent.
     #[serde(default)]
     pub parallel: Option<usize>,
+    /// Whether the client shows what hooks write.
+    #[serde(default)]
+    pub shows_hooks: bool,
 }
 
 /// A verb with its options.
@@ -176,6 +179,10 @@ pub enum ContainerAction {
         /// Time before SIGKILL instead of the container's own.
         timeout: Option<Duration>,
     },
+    /// Freeze it.
+    Pause,
+    /// Let it go on.
+    Unpause,
     /// Send a signal to its first process.
     Kill {
         /// The signal's number.

@@ -36,6 +36,9 @@ impl Host {
             Some(project) if is_up => self.adopt_project(project)?,
             other => desired = other,
         }
+        if apply.shows_hooks {
+            self.hook_viewers.borrow_mut().push(conversation.listener());
+        }
         let plan = self.plan(desired, &apply.command).await?;
         self.carry_out(&plan, conversation, apply.parallel).await?;
         if is_down && self.table.borrow().iter().next().is_none() {
@@ -85,12 +88,21 @@ impl Host {
     }
 
     /// Makes `project` the one that is desired from now on.
-    pub(crate) fn adopt_project(&self, project: Project) -> Result<(), Error> {
+    pub(crate) fn adopt_project(&self, mut project: Project) -> Result<(), Error> {
+        self.pin_mounts(&mut project)?;
         self.store.make()?;
         self.store.write_model(&project)?;
         *self.project.borrow_mut() = Some(Rc::new(project));
         self.refresh_zone();
         Ok(())
+    }
+
+    /// Writes down which images are mounted.
+    pub(crate) fn pin_mounts(&self, project: &mut Project) -> Result<(), Error> {
+        image::pin_mounts(&self.root, project).map_err(|source| Error::Image {
+            reference: "that services mount".to_owned(),
+            source,
+        })
     }
 
     /// What exists for the project, with the table's containers.

@@ -144,6 +144,9 @@ pub enum Error {
     /// A descriptor can't be duplicated or used.
     #[error("use a socket of the sandbox")]
     Descriptor(#[source] std::io::Error),
+    /// No pipe for a hook's output.
+    #[error("make a pipe for a hook")]
+    HookPipe(#[source] std::io::Error),
     /// No random bytes.
     #[error("draw random bytes")]
     Random(#[source] std::io::Error),
@@ -337,6 +340,7 @@ impl Error {
             | Self::Cancelled
             | Self::Leaving
             | Self::Random(_)
+            | Self::HookPipe(_)
             | Self::Descriptor(_) => FailureKind::Internal,
             Self::Several(errors) => errors.first().map_or(FailureKind::Internal, Self::kind),
         }

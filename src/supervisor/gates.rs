@@ -1,17 +1,27 @@
 //! Waiting for what dependents need.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::engine::{Outcome, Patience};
 use crate::lifecycle::gate::{self, Candidate, Failure, Verdict};
 use crate::logs::reader::{Query, Reader};
-use crate::model::ContainerId;
+use crate::model::{ContainerId, ContainerState, Readiness};
 use crate::plan::AwaitGate;
 use crate::supervisor::Error;
 use crate::supervisor::host::Host;
+use crate::sys::{self, process, usage};
 
 /// Log lines shown of a container that failed its dependents.
 const EVIDENCE_LINES: u64 = 10;
+/// From this age on a container that runs is taken to go on; docker compose
+/// looks first after the same time.
+const SETTLED_AGE: jiff::SignedDuration = jiff::SignedDuration::from_millis(500);
+/// How often a younger one is looked at.
+const LOOK_PERIOD: Duration = Duration::from_millis(10);
+/// CPU time between two looks that is nothing.
+const IDLE_CPU: Duration = Duration::from_millis(1);
 
 impl Host {
     /// Waits until a gate opens, or never will. Wakes with each change of the
@@ -27,6 +37,13 @@ impl Host {
             loop {
                 match self.judge(ids, op) {
                     Verdict::Waiting => {}
+                    Verdict::Open => {
+                        self.until_it_lasts(ids, op).await;
+                        let verdict = self.judge(ids, op);
+                        if verdict != Verdict::Waiting {
+                            return verdict;
+                        }
+                    }
                     verdict => return verdict,
                 }
                 if changes.changed().await.is_err() {
@@ -49,6 +66,55 @@ impl Host {
             }),
             Verdict::Failed(failure) => Ok(Outcome::Warned(failure.warning(&op.dependency))),
         }
+    }
+
+    /// Waits, where running is all that can be asked for, until it is clear
+    /// that the containers do more than end at once: they sleep and use no CPU,
+    /// or have lived for a while.
+    async fn until_it_lasts(&self, ids: &[ContainerId], op: &AwaitGate) {
+        if !matches!(
+            op.condition,
+            Readiness::RunningOrHealthy | Readiness::ReadyOrDone
+        ) {
+            return;
+        }
+        let mut used: BTreeMap<i32, Duration> = BTreeMap::new();
+        loop {
+            let now: BTreeMap<i32, Duration> = self
+                .young(ids)
+                .into_iter()
+                .map(|pid| (pid, usage::of_container(pid).unwrap_or_default().cpu))
+                .collect();
+            let is_quiet = |(pid, cpu): (&i32, &Duration)| {
+                let before = used.get(pid);
+                before.is_some_and(|before| cpu.saturating_sub(*before) < IDLE_CPU)
+                    && process::is_asleep(*pid)
+            };
+            if now.iter().all(is_quiet) {
+                return;
+            }
+            used = now;
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+    }
+
+    /// The first processes of containers that have no probe and haven't run
+    /// for long.
+    fn young(&self, ids: &[ContainerId]) -> Vec<i32> {
+        let table = self.table.borrow();
+        let now = sys::time::now();
+        let lives = ids.iter().filter_map(|id| table.get(id));
+        lives
+            .filter(|live| live.record.probe.is_none())
+            .filter_map(|live| match &live.state {
+                ContainerState::Running { process, since }
+                    if now.duration_since(*since) < SETTLED_AGE =>
+                {
+                    Some(process.pid)
+                }
+                _ => None,
+            })
+            .collect()
     }
 
     fn judge(&self, ids: &[ContainerId], op: &AwaitGate) -> Verdict {

@@ -73,6 +73,8 @@ pub(crate) struct Host {
     pub known_bridges: RefCell<BTreeSet<String>>,
     /// Clients that are told warnings.
     pub listeners: RefCell<Vec<Listener>>,
+    /// Clients that show what hooks write.
+    pub hook_viewers: RefCell<Vec<Listener>>,
     /// Bridges that nobody needs any more; removed together when there is time.
     pub doomed_bridges: RefCell<Vec<String>>,
     /// Waits for the end of the process that the project lives for.
@@ -111,6 +113,7 @@ impl Host {
             forwarding: Mutex::new(()),
             known_bridges: RefCell::new(BTreeSet::new()),
             listeners: RefCell::new(Vec::new()),
+            hook_viewers: RefCell::new(Vec::new()),
             doomed_bridges: RefCell::new(Vec::new()),
             lease: RefCell::new(None),
             idle: Notify::new(),

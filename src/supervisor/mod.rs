@@ -26,6 +26,7 @@ mod files;
 mod gates;
 mod health;
 mod held_root;
+mod hook_output;
 mod host;
 mod journal;
 mod lease;

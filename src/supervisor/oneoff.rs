@@ -69,13 +69,15 @@ impl Host {
         run: &control::Run,
         conversation: &mut Conversation,
     ) -> Result<ContainerId, Error> {
-        self.adopt_project_for_run(&run.project)?;
+        let mut project = run.project.clone();
+        self.pin_mounts(&mut project)?;
+        self.adopt_project_for_run(&project)?;
         if run.throw_away {
             self.store.mark_throw_away()?;
         }
         let observed = self.observe().await?;
-        let images = self.resolve_images(&run.project)?;
-        let plan = plan::run(&run.project, &observed, &images, &run.options)?;
+        let images = self.resolve_images(&project)?;
+        let plan = plan::run(&project, &observed, &images, &run.options)?;
         let streams = match run.streams {
             control::Streams::Pipes => {
                 Streams::Pipes(std::mem::take(&mut conversation.descriptors))
@@ -84,7 +86,7 @@ impl Host {
             control::Streams::Detached => Streams::Logged,
         };
         let scope = self.scope_for_run(
-            Rc::new(run.project.clone()),
+            Rc::new(project),
             run.use_aliases,
             streams,
             conversation.gone.clone(),
@@ -296,19 +298,25 @@ impl Host {
     }
 
     /// Runs the `post_start` hooks of a service, in order.
-    pub(crate) async fn run_post_start(&self, record: &ContainerRecord) -> Result<(), Error> {
+    pub(crate) async fn run_post_start(
+        self: &Rc<Self>,
+        record: &ContainerRecord,
+    ) -> Result<(), Error> {
         self.run_hooks(record, "post_start", &record.service.post_start)
             .await
     }
 
     /// Runs the `pre_stop` hooks of a service, in order.
-    pub(crate) async fn run_pre_stop(&self, record: &ContainerRecord) -> Result<(), Error> {
+    pub(crate) async fn run_pre_stop(
+        self: &Rc<Self>,
+        record: &ContainerRecord,
+    ) -> Result<(), Error> {
         self.run_hooks(record, "pre_stop", &record.service.pre_stop)
             .await
     }
 
     async fn run_hooks(
-        &self,
+        self: &Rc<Self>,
         record: &ContainerRecord,
         kind: &'static str,
         hooks: &[Hook],
@@ -331,10 +339,18 @@ impl Host {
                 record.id.short(),
                 sys::time::unix_nanoseconds()
             );
+            let mut output = self.hook_output(record)?;
+            let (stdio, descriptors) = match &mut output {
+                Some(output) => (Stdio::Pipes, output.take_theirs()),
+                None => (Stdio::Null, Vec::new()),
+            };
             let running = self
-                .exec(record, spawn, &settings, Stdio::Null, Vec::new())
+                .exec(record, spawn, &settings, stdio, descriptors)
                 .await?;
             let outcome = running.wait().await;
+            if let Some(output) = output {
+                output.finish().await;
+            }
             if !outcome.is_success() {
                 return Err(Error::Hook {
                     hook: kind,

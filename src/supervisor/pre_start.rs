@@ -5,6 +5,7 @@
 //! that what a crash left is found again.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,9 @@ use crate::supervisor::scope::make;
 use crate::supervisor::start::Streams;
 use crate::sys;
 
+/// How often what a hook wrote is looked for.
+const LOOK_PERIOD: Duration = Duration::from_millis(200);
+
 impl Host {
     /// Runs the `pre_start` commands of a container's service in their order.
     ///
@@ -37,7 +41,9 @@ impl Host {
         self.remove_hook_leftovers(&record).await?;
         for (index, hook) in (1..).zip(&record.service.pre_start) {
             let container = self.create_hook(project, &record, index, hook).await?;
-            let ended = self.run_hook_container(&container, cancelled).await;
+            let ended = self
+                .run_hook_container(&record, &container, cancelled)
+                .await;
             let evidence = match &ended {
                 Ok(Some(outcome)) if !outcome.is_success() => {
                     let lines = tail(&self.store.log_path(&container)).into_iter();
@@ -70,17 +76,25 @@ impl Host {
     /// was cancelled meanwhile.
     async fn run_hook_container(
         self: &Rc<Self>,
+        record: &ContainerRecord,
         id: &ContainerId,
         cancelled: &CancellationToken,
     ) -> Result<Option<crate::model::Outcome>, Error> {
         let mut changes = self.table.borrow().subscribe([id]);
+        let mut log = self.hook_log(record, id);
         self.start(id, Streams::Logged).await?;
         loop {
-            if let Some(outcome) = self.outcome(id) {
+            // The log is complete before an end is seen.
+            let ended = self.outcome(id);
+            if let Some(log) = &mut log {
+                log.show(self);
+            }
+            if let Some(outcome) = ended {
                 return Ok(Some(outcome));
             }
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return Err(Error::Cancelled) },
+                () = tokio::time::sleep(LOOK_PERIOD), if log.is_some() => {}
                 () = cancelled.cancelled() => return Ok(None),
             }
         }

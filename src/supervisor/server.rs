@@ -120,6 +120,11 @@ pub(crate) struct Conversation {
 pub(crate) struct Listener(mpsc::WeakUnboundedSender<(ServerFrame, Vec<OwnedFd>)>);
 
 impl Listener {
+    /// Whether it is still there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
     /// Tells it; false when it has gone.
     pub(crate) fn tell(&self, event: &Event) -> bool {
         let frame = ServerFrame::Event(event.clone());
@@ -135,7 +140,8 @@ impl Conversation {
         Listener(self.frames.downgrade())
     }
 
-    /// Shows the client an event. Their number is bounded by the plan's size.
+    /// Shows the client an event. Their number is bounded by the plan's size and
+    /// the limit of each hook's output.
     pub(crate) fn event(&self, event: Event) {
         self.frame(ServerFrame::Event(event), Vec::new());
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::model::ContainerId;
 use crate::protocol::control::{ContainerAction, OneContainer};
 use crate::supervisor::Error;
 use crate::supervisor::host::Host;
@@ -33,11 +34,13 @@ impl Host {
                 self.stop(id, timeout).await?;
                 self.start(id, Streams::Logged).await?;
             }
+            ContainerAction::Pause => {
+                self.running_one(id)?;
+                self.pause_by_user(id).await?;
+            }
+            ContainerAction::Unpause => self.unpause_by_user(id).await?,
             ContainerAction::Kill { signal } => {
-                if !self.is_running(id) {
-                    let name = self.record(id)?.name.to_string();
-                    return Err(Error::NotRunning { name });
-                }
+                self.running_one(id)?;
                 self.kill_by_user(id, signal).await?;
             }
             ContainerAction::Remove { force, volumes } => {
@@ -47,5 +50,13 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    fn running_one(&self, id: &ContainerId) -> Result<(), Error> {
+        if self.is_running(id) {
+            return Ok(());
+        }
+        let name = self.record(id)?.name.to_string();
+        Err(Error::NotRunning { name })
     }
 }

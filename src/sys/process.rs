@@ -59,6 +59,13 @@ pub fn is_alive(process: &ProcessIdentity) -> bool {
         && boot_id().is_ok_and(|boot| boot == process.boot_id)
 }
 
+/// Whether a process's first thread waits for something that it asked for: it
+/// neither runs, nor wants to, nor reads from a disk.
+#[must_use]
+pub fn is_asleep(pid: i32) -> bool {
+    stat(pid).is_ok_and(|stat| stat.is_asleep)
+}
+
 /// Whether a process's first thread is waiting for signals at this moment, in
 /// sigtimedwait(2) or one of its kin (proc_pid_syscall(5)). True when it can't
 /// be told: then it might be.
@@ -135,6 +142,7 @@ pub fn zombie_outcome(process: &ProcessIdentity) -> Option<Outcome> {
 /// What we use of `/proc/PID/stat`.
 struct Stat {
     is_dead: bool,
+    is_asleep: bool,
     start_ticks: u64,
     exit_status: i32,
 }
@@ -163,6 +171,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let field = |number: usize| fields.get(number - 3).copied();
     Some(Stat {
         is_dead: matches!(field(3)?, "Z" | "X" | "x"),
+        is_asleep: field(3)? == "S",
         start_ticks: field(22)?.parse().ok()?,
         exit_status: field(52).and_then(|text| text.parse().ok()).unwrap_or(0),
     })

@@ -32,7 +32,10 @@ pub fn one_off_aliases(id: &ContainerId) -> Vec<String> {
 pub fn container_name(project: &ProjectName, service: &Service, number: u32) -> String {
     match &service.container_name {
         Some(name) => name.to_string(),
-        None => format!("{project}-{}-{number}", service.name),
+        None => {
+            let (name, between) = (&service.name, service.separator.as_str());
+            format!("{project}{between}{name}{between}{number}")
+        }
     }
 }
 

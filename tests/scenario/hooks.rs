@@ -1,8 +1,8 @@
 //! `pre_start`, `post_start` and `pre_stop`.
 
 use crate::support::{
-    Scenario, background, exits, fails, inside, interrupt, join, prints, prints_exactly, rcompose,
-    says, scenario, shell, shell_says, state,
+    Scenario, background, eventually, exits, fails, inside, interrupt, join, prints,
+    prints_exactly, rcompose, says, scenario, shell, shell_says, state,
 };
 
 /// The lines that the hooks wrote into the volume.
@@ -181,4 +181,45 @@ services:
             );
         },
     );
+}
+
+#[test]
+fn their_output_is_shown() {
+    scenario("an attached up shows what hooks write", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  web:
+    image: busybox:local
+    command: [sh, -c, 'echo serving; exec sleep 1000']
+    stop_signal: SIGKILL
+    pre_start: [{command: [sh, -c, 'echo before the start']}]
+    post_start: [{command: [sh, -c, 'echo after the start; echo to stderr >&2; sleep 1000 &']}]
+    pre_stop: [{command: [sh, -c, 'echo before the stop']}]
+",
+        );
+        s.step(
+            "up",
+            background("up", shell("exec $RCOMPOSE up >out 2>err")),
+            [eventually(shell_says("grep -c 'to stderr' out", "1"))],
+        );
+        s.step("Ctrl-C", interrupt("up"), []);
+        s.step("it ends", join("up"), [exits(130)]);
+        s.step(
+            "each behind the container's name",
+            shell("cat out"),
+            [
+                prints("web-1 ->  | before the start"),
+                prints("web-1 ->  | after the start"),
+                prints("web-1 ->  | to stderr"),
+                prints("web-1 ->  | before the stop"),
+            ],
+        );
+        s.step(
+            "a detached one shows nothing",
+            rcompose("up -d --force-recreate -t 0"),
+            [exits(0), prints_exactly("")],
+        );
+    });
 }

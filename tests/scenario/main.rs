@@ -57,3 +57,4 @@ mod verbs;
 #[cfg(test)]
 mod volumes;
 mod watch;
+mod yardstick;

@@ -292,3 +292,75 @@ fn a_project_s_containers_are_containers_too() {
         );
     });
 }
+
+#[test]
+fn a_container_has_the_rest_of_docker_s_verbs() {
+    scenario("attach, commit, cp, export, pause, top by name", |s| {
+        s.load_busybox();
+        s.step(
+            "a container",
+            rcompose("container run -d -i --name box busybox:local sh -c 'read line; echo got $line; sleep 1000'"),
+            [exits(0)],
+        );
+        s.step(
+            "attach",
+            shell("echo word | timeout -s INT 1 $RCOMPOSE container attach --sig-proxy=false box || true"),
+            [prints("got word")],
+        );
+        s.step(
+            "top",
+            rcompose("container top box"),
+            [exits(0), prints("UID"), prints("sleep 1000")],
+        );
+        s.step(
+            "pause",
+            rcompose("container pause box"),
+            [
+                exits(0),
+                prints("box"),
+                shell_says(
+                    "$RCOMPOSE container ls --format '{{.Status}}' | grep -c Paused",
+                    "1",
+                ),
+            ],
+        );
+        s.step(
+            "again",
+            rcompose("container pause box"),
+            [exits(1), says("already paused")],
+        );
+        s.step(
+            "unpause",
+            rcompose("container unpause box"),
+            [
+                exits(0),
+                shell_says(
+                    "$RCOMPOSE container ls --format '{{.Status}}' | grep -c Paused || true",
+                    "0",
+                ),
+            ],
+        );
+        s.file("file", "content");
+        s.step(
+            "cp in and out",
+            shell("$RCOMPOSE container cp file box:/tmp/there 2>/dev/null; $RCOMPOSE container cp box:/tmp/there back 2>/dev/null; cat back"),
+            [exits(0), prints_exactly("content")],
+        );
+        s.step(
+            "commit",
+            shell("$RCOMPOSE container commit -m kept box kept:1 2>/dev/null; $RCOMPOSE container run --rm kept:1 cat /tmp/there"),
+            [exits(0), prints("content")],
+        );
+        s.step(
+            "export",
+            shell("$RCOMPOSE container export box 2>/dev/null | tar -xO tmp/there"),
+            [exits(0), prints_exactly("content")],
+        );
+        s.step(
+            "what isn't there",
+            rcompose("container top nope"),
+            [exits(1), says("No such container: nope")],
+        );
+        s.step("rm", rcompose("container rm -f box"), [exits(0)]);
+    });
+}

@@ -291,6 +291,46 @@ services:
 }
 
 #[test]
+fn an_external_network_by_a_variable() {
+    scenario("a rebuild works in a project that needs its .env", |s| {
+        s.load_busybox();
+        s.file(".env", "NET=outside\n");
+        s.file("web/Dockerfile", "FROM busybox:local\nCOPY text /text\n");
+        s.file("web/text", "one");
+        s.compose(
+            "
+services:
+  web:
+    build: ./web
+    command: [sleep, '1000']
+    stop_signal: SIGKILL
+    networks: [net]
+    develop: {watch: [{path: ./web, action: rebuild}]}
+networks: {net: {name: '${NET}', external: true}}
+",
+        );
+        s.step("a network", rcompose("network create outside"), [exits(0)]);
+        s.step(
+            "watch",
+            background("watch", shell("exec $RCOMPOSE watch >out 2>err")),
+            [eventually(shell_says("cat out", "Watch enabled"))],
+        );
+        s.step(
+            "an edit",
+            shell("echo two >web/text"),
+            [eventually(inside("web", "cat /text", "two"))],
+        );
+        s.step("Ctrl-C", interrupt("watch"), []);
+        s.step("it ends", join("watch"), [exits(130)]);
+        s.step(
+            "the end",
+            shell("$RCOMPOSE down -t 0; $RCOMPOSE network rm outside"),
+            [exits(0)],
+        );
+    });
+}
+
+#[test]
 fn up_watches_too() {
     scenario(
         "up --watch marks its lines and outlives what it restarts",

@@ -145,7 +145,11 @@ fn told(failures: &[Failure]) -> Option<anyhow::Error> {
     }
     let (last, before) = own.split_last()?;
     for failure in before {
-        output::error(&error_of(failure), None);
+        let error = error_of(failure);
+        // Some have told all that there is to tell.
+        if !error.is::<Silent>() {
+            output::error(&error, None);
+        }
     }
     Some(error_of(last))
 }

@@ -49,14 +49,23 @@ impl Args {
     /// Attaches until the container ends or the user detaches; the exit code
     /// is the container's.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let detach = self.detach_keys(context)?;
         let name = context.project_name()?;
         let container = target::running(context, &name, &self.service, self.index)?;
+        self.run_on(context, &container)
+    }
+
+    /// The same with a container of any project.
+    pub(crate) fn run_on(
+        &self,
+        context: &Context,
+        container: &ObservedContainer,
+    ) -> anyhow::Result<Exit> {
+        let detach = self.detach_keys(context)?;
         if context.settings.dry_run {
             return Ok(Exit::SUCCESS);
         }
-        let client = session::client(context, &name)?;
-        session::block_on(self.attached(&client, &container, detach))
+        let client = session::client(context, &container.record.project)?;
+        session::block_on(self.attached(&client, container, detach))
     }
 
     fn detach_keys(&self, context: &Context) -> anyhow::Result<DetachKeys> {

@@ -42,6 +42,17 @@ pub(crate) struct Args {
 impl Args {
     /// Commits it and prints the image's id.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let project = context.project_name()?;
+        let container = target::any(context, &project, &self.service, self.index)?;
+        self.run_on(context, &container)
+    }
+
+    /// The same with a container of any project.
+    pub(crate) fn run_on(
+        &self,
+        context: &Context,
+        container: &ObservedContainer,
+    ) -> anyhow::Result<Exit> {
         let text = |error: oci::Error| failure(error);
         let name: Option<Reference> = self
             .name
@@ -55,26 +66,24 @@ impl Args {
             .map(|change| change.parse())
             .collect::<Result<_, _>>()
             .map_err(text)?;
-        let project = context.project_name()?;
-        let container = target::any(context, &project, &self.service, self.index)?;
         let progress = Progress::start(&context.settings, context.terminal, "commit");
-        progress.event(&event(&container, Status::Committing));
+        progress.event(&event(container, Status::Committing));
         if context.settings.dry_run {
-            progress.event(&event(&container, Status::Committed));
+            progress.event(&event(container, Status::Committed));
             progress.finish();
             return Ok(Exit::SUCCESS);
         }
         let is_running = matches!(container.state, ContainerState::Running { .. });
         let freezes = self.pause && is_running;
         if freezes {
-            self.freeze(context, &container, Command::Pause)?;
+            self.freeze(context, container, Command::Pause)?;
         }
-        let made = self.commit(context, &container, changes, name);
+        let made = self.commit(context, container, changes, name);
         if freezes {
-            self.freeze(context, &container, Command::Unpause)?;
+            self.freeze(context, container, Command::Unpause)?;
         }
         if made.is_ok() {
-            progress.event(&event(&container, Status::Committed));
+            progress.event(&event(container, Status::Committed));
         }
         progress.finish();
         output::print(&format!("{}\n", made?))?;

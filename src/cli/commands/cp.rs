@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{self, progress::Progress};
-use crate::cli::{session, target};
+use crate::cli::{named, session, target};
 use crate::engine::files::{self, Files, Owner};
 use crate::event::{self, Event, ResourceKind, Status};
 use crate::model::ObservedContainer;
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// SERVICE:PATH, a path of this host, or - for a tar archive on stdout
     #[arg(value_name = "DESTINATION", allow_hyphen_values = true)]
     pub(crate) destination: String,
+    /// Whether the words before the colons name containers, not services.
+    #[arg(skip)]
+    pub(crate) of_any_project: bool,
 }
 
 /// One end of a copy as typed.
@@ -106,6 +109,9 @@ impl Args {
         context: &Context,
         service: &str,
     ) -> anyhow::Result<Vec<ObservedContainer>> {
+        if self.of_any_project {
+            return Ok(vec![named::find(context.store()?, service)?]);
+        }
         let name = context.project_name()?;
         if self.index > 0 {
             return Ok(vec![target::any(context, &name, service, self.index)?]);

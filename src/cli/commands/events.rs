@@ -56,7 +56,7 @@ impl Args {
                     }
                 }
                 Event::Warning(text) => output::notice(&text),
-                Event::Progress(_) | Event::Layer(_) => {}
+                Event::Progress(_) | Event::Layer(_) | Event::Hook(_) => {}
             };
             let follow = async {
                 loop {

@@ -28,6 +28,15 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let name = context.project_name()?;
         let container = target::any(context, &name, &self.service, self.index)?;
+        self.run_on(context, &container)
+    }
+
+    /// The same with a container of any project.
+    pub(crate) fn run_on(
+        &self,
+        context: &Context,
+        container: &ObservedContainer,
+    ) -> anyhow::Result<Exit> {
         let output = self.output.as_deref().filter(|output| !output.is_empty());
         if output.is_none() && context.terminal.stdout {
             return Err(
@@ -37,12 +46,12 @@ impl Args {
             );
         }
         let progress = Progress::start(&context.settings, context.terminal, "export");
-        let tell = |status| progress.event(&event(&container, status));
+        let tell = |status| progress.event(&event(container, status));
         tell(Status::Exporting);
         let result = if context.settings.dry_run {
             Ok(())
         } else {
-            write(context, &container, output)
+            write(context, container, output)
         };
         if result.is_ok() {
             tell(Status::Exported);

@@ -156,8 +156,7 @@ impl Listing<'_> {
             now.insert(id.clone(), is_up(container));
             if let (true, ContainerState::Exited { outcome, .. }) = (was_up, &container.state) {
                 let words = format!("exited with code {}", outcome.exit_code());
-                let service = container.record.service_name().as_str();
-                follower.status(service, &records::short_name(container), &words)?;
+                follower.status(&records::short_name(container), &words)?;
             }
         }
         Ok(now)

@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, session};
 use crate::engine::observe;
+use crate::image;
 use crate::model::{ImageSource, Project};
 use crate::plan::{self, Cause, ImageIds, Node, Plan, UpOptions};
 
@@ -60,8 +61,9 @@ impl Args {
             }
         };
         let options = self.options(context)?;
-        let project = context.load_project(&self.services)?;
+        let mut project = context.load_project(&self.services)?;
         let root = context.store()?;
+        image::pin_mounts(root, &mut project)?;
         let observation = observe::observe(root, &project.name, Some(&project))?;
         for damaged in &observation.damaged {
             output::notice(&format!("warning: {damaged}"));

@@ -58,6 +58,20 @@ impl Args {
     }
 }
 
+/// The processes of one container as a table, in docker's columns.
+pub(crate) fn of_container(
+    context: &Context,
+    container: &ObservedContainer,
+) -> anyhow::Result<String> {
+    let host = Host::look(context.moment())?;
+    let headings: Vec<&str> = HEADINGS.iter().skip(2).copied().collect();
+    let mut table = Table::new(Layout::TOP, &headings);
+    for process in host.processes_of(container) {
+        table.row(host.cells(&process));
+    }
+    Ok(table.text())
+}
+
 /// The host's side of the table, read once.
 struct Host {
     pids: Vec<i32>,

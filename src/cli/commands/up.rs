@@ -306,6 +306,8 @@ async fn attached(
     let following = Following {
         project: project.name.clone(),
         services: settings.services,
+        counted: (!settings.stopped.is_empty())
+            .then(|| settings.stopped.iter().map(ToString::to_string).collect()),
         dress: settings.dress,
         abort: settings.abort,
         began: sys::time::now(),
@@ -354,19 +356,25 @@ impl Work<'_> {
         let mut interrupts = Interrupts::listen()?;
         let mut files = Files::of(self, project.clone(), words.clone());
         let mut menu = Menu::closed();
-        let mut work: LocalBoxFuture<'_, anyhow::Result<()>> = session::carry(
-            self.context,
-            &name,
-            Some(project),
-            Command::Up(options),
-            "up",
-        )
-        .boxed_local();
+        let (hooks, mut lines) = mpsc::unbounded_channel();
+        let carry = |project, command, title| {
+            let hooks = Some(hooks.clone());
+            session::carry_showing(self.context, &name, project, command, title, hooks)
+                .boxed_local()
+        };
+        let mut work: LocalBoxFuture<'_, anyhow::Result<()>> =
+            carry(Some(project), Command::Up(options), "up");
         let mut is_busy = true;
         let mut is_up = false;
         loop {
             tokio::select! {
+                biased;
+                Some(line) = lines.recv() => words.send(Word::Hook(line)).await?,
                 result = &mut work, if is_busy => {
+                    // A failure comes after the words that explain it.
+                    while let Ok(line) = lines.try_recv() {
+                        words.send(Word::Hook(line)).await?;
+                    }
                     is_busy = false;
                     result?;
                     words.send(Word::Settled).await?;
@@ -398,7 +406,7 @@ impl Work<'_> {
                     menu = Menu::closed();
                     // Dropping what is under way withdraws it.
                     let (command, title) = self.command(order);
-                    work = session::carry(self.context, &name, None, command, title).boxed_local();
+                    work = carry(None, command, title);
                     is_busy = true;
                     is_up = true;
                 }

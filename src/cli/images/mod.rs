@@ -31,6 +31,9 @@ use crate::model::{ImageSource, Mount, Project, PullPolicy, Service, ServiceName
 use crate::oci::{Platform, Reference};
 use crate::store::Root;
 
+/// Digits of an image's id that people write.
+const SHORT_ID: usize = 12;
+
 /// What a command line says about the images of its project.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Choice {
@@ -180,7 +183,15 @@ fn needs(
             continue;
         }
         for (text, source) in references(service) {
+            if is_there_by_id(root, &text)? {
+                continue;
+            }
             let reference = parse(&text)?;
+            let (name, source) = match built(project, &reference) {
+                // What is mounted may be what another service builds.
+                Some((builder, source)) => (builder, source),
+                None => (*name, source),
+            };
             let platform = platform(service)?;
             let presence = presence(root, &reference, platform.as_ref())?;
             let step = decide::step(source, choice.pull.as_ref(), choice.build, &presence);
@@ -192,10 +203,37 @@ fn needs(
                 services: Vec::new(),
             });
             need.step = need.step.max(step);
-            need.services.push((*name).clone());
+            if !need.services.contains(name) {
+                need.services.push(name.clone());
+            }
         }
     }
     Ok(needs)
+}
+
+/// Whether a text is an image's id, or the beginning of one: nothing could be
+/// pulled or built by it.
+fn is_there_by_id(root: &Root, text: &str) -> anyhow::Result<bool> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    if hex.len() < SHORT_ID || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(false);
+    }
+    let found = image::resolve(root, text).map_err(transfer::failure)?;
+    Ok(found.is_some_and(|found| found.name.is_none()))
+}
+
+/// The service that builds an image, and how.
+fn built<'p>(
+    project: &'p Project,
+    reference: &Reference,
+) -> Option<(&'p ServiceName, &'p ImageSource)> {
+    project.services.iter().find_map(|(name, service)| {
+        let ImageSource::Build { tag, .. } = &service.image else {
+            return None;
+        };
+        let is_same = tag.parse::<Reference>().is_ok_and(|tag| tag == *reference);
+        is_same.then_some((name, &service.image))
+    })
 }
 
 /// The images of a service: its own, and those that it mounts.

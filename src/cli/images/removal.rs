@@ -59,10 +59,10 @@ fn of_project(project: &Project, services: &[String], which: Which) -> Vec<Strin
         if !services.is_empty() && !services.contains(&name.to_string()) {
             continue;
         }
-        let own = format!("{}-{name}", project.name);
+        let own = ["-", "_"].map(|between| format!("{}{between}{name}", project.name));
         let goes = match &service.image {
             ImageSource::Provider { .. } => false,
-            ImageSource::Build { tag, .. } => which == Which::All || *tag == own,
+            ImageSource::Build { tag, .. } => which == Which::All || own.contains(tag),
             ImageSource::Pull { .. } => which == Which::All,
         };
         let image = service.image.reference().to_owned();

@@ -99,8 +99,8 @@ impl<W: Write> Printer<W> {
     /// Adds a container. Names are the service and its number; all lines that
     /// follow are padded to the longest name.
     pub(crate) fn source(&mut self, service: &str, name: &str) -> Source {
-        if let Some(known) = self.sources.iter().position(|source| source.text == name) {
-            return Source(known);
+        if let Some(known) = self.known(name) {
+            return known;
         }
         let (index, _) = self.services.insert_full(service.to_owned(), ());
         let color = COLORS
@@ -121,6 +121,12 @@ impl<W: Write> Printer<W> {
             held: [Vec::new(), Vec::new()],
         });
         Source(self.sources.len() - 1)
+    }
+
+    /// A container that was added.
+    pub(crate) fn known(&self, name: &str) -> Option<Source> {
+        let found = self.sources.iter().position(|source| source.text == name);
+        found.map(Source)
     }
 
     /// Prints a piece of a container's output, which ends with a newline

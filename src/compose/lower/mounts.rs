@@ -62,6 +62,7 @@ impl Lower<'_> {
                 subpath: node
                     .get("image")
                     .and_then(|image| read::text(image, "subpath")),
+                image_id: None,
             }),
             "volume" => self.volume_mount(node, target, read_only),
             kind => {

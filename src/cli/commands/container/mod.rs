@@ -1,12 +1,17 @@
 //! `container`: containers of every project, in the docker client's words.
 
+mod attach;
+mod commit;
+mod cp;
 mod exec;
+mod export;
 pub(crate) mod inspect;
 mod logs;
 mod ls;
 pub(crate) mod prune;
 mod run;
 mod stats;
+mod top;
 pub(crate) mod verbs;
 mod wait;
 
@@ -25,8 +30,16 @@ pub(crate) struct Args {
 /// What to do with containers.
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
+    /// Attach local standard input, output, and error streams to a running container
+    Attach(attach::Args),
+    /// Create a new image from a container's changes
+    Commit(commit::Args),
+    /// Copy files/folders between a container and the local filesystem
+    Cp(cp::Args),
     /// Execute a command in a running container
     Exec(exec::Args),
+    /// Export a container's filesystem as a tar archive
+    Export(export::Args),
     /// Display detailed information on one or more containers
     Inspect(inspect::Args),
     /// Kill one or more running containers
@@ -36,6 +49,8 @@ enum Command {
     /// List containers
     #[command(visible_aliases = ["list", "ps"])]
     Ls(ls::Args),
+    /// Pause all processes within one or more containers
+    Pause(verbs::PauseArgs),
     /// List port mappings or a specific mapping for the container
     Port(verbs::PortArgs),
     /// Remove all stopped containers
@@ -53,6 +68,10 @@ enum Command {
     Stats(stats::Args),
     /// Stop one or more running containers
     Stop(verbs::StopArgs),
+    /// Display the running processes of a container
+    Top(top::Args),
+    /// Unpause all processes within one or more containers
+    Unpause(verbs::PauseArgs),
     /// Block until one or more containers stop, then print their exit codes
     Wait(wait::Args),
 }
@@ -61,11 +80,16 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
+            Command::Attach(args) => args.run(context),
+            Command::Commit(args) => args.run(context),
+            Command::Cp(args) => args.run(context),
             Command::Exec(args) => args.run(context),
+            Command::Export(args) => args.run(context),
             Command::Inspect(args) => args.run(context),
             Command::Kill(args) => args.run(context),
             Command::Logs(args) => args.run(context),
             Command::Ls(args) => args.run(context),
+            Command::Pause(args) => args.pause(context),
             Command::Port(args) => args.run(context),
             Command::Prune(args) => args.run(context),
             Command::Restart(args) => args.run(context),
@@ -74,6 +98,8 @@ impl Args {
             Command::Start(args) => args.run(context),
             Command::Stats(args) => args.run(context),
             Command::Stop(args) => args.run(context),
+            Command::Top(args) => args.run(context),
+            Command::Unpause(args) => args.unpause(context),
             Command::Wait(args) => args.run(context),
         }
     }

@@ -112,6 +112,28 @@ impl RestartArgs {
     }
 }
 
+/// Flags of `container pause` and `unpause`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct PauseArgs {
+    /// The containers, by name or id
+    #[arg(value_name = "CONTAINER", required = true)]
+    containers: Vec<String>,
+}
+
+impl PauseArgs {
+    /// Freezes them.
+    pub(crate) fn pause(self, context: &Context) -> anyhow::Result<Exit> {
+        act_on_each(context, &self.containers, &|_| Some(ContainerAction::Pause))
+    }
+
+    /// Lets them go on.
+    pub(crate) fn unpause(self, context: &Context) -> anyhow::Result<Exit> {
+        act_on_each(context, &self.containers, &|_| {
+            Some(ContainerAction::Unpause)
+        })
+    }
+}
+
 /// Flags of `container kill`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct KillArgs {

@@ -53,7 +53,7 @@ pub(super) fn line(event: &Event, dry_run: bool) -> Option<String> {
             total: 0,
             percent: 0,
         },
-        Event::Project(_) => return None,
+        Event::Project(_) | Event::Hook(_) => return None,
     };
     serde_json::to_string(&line).ok()
 }

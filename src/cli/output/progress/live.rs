@@ -80,7 +80,7 @@ impl Artist {
             Event::Progress(progress) => self.board.take(progress, self.began.elapsed()),
             Event::Layer(layer) => self.board.take_layer(layer),
             Event::Warning(text) => self.redraw(&format!("warning: {text}\n")),
-            Event::Project(_) => {}
+            Event::Project(_) | Event::Hook(_) => {}
         }
     }
 

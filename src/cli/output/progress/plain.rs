@@ -28,7 +28,7 @@ impl Plain {
                 .of_layer(layer)
                 .map(|words| format!("{prefix} {} {words}", layer.layer)),
             Event::Warning(text) => Some(format!("warning: {text}")),
-            Event::Project(_) => None,
+            Event::Project(_) | Event::Hook(_) => None,
         }
     }
 
