@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::registry::{end, serve};
 use crate::support::{
     answers, background, eventually, exits, inside, join, kill, kill_some, look, prints, processes,
-    rcompose, scenario, shell, shell_says,
+    rcompose, scenario, scenario_needing, shell, shell_says,
 };
 
 /// Who may be killed, by words of its arguments.
@@ -303,5 +304,96 @@ networks:
             rcompose("network rm shared"),
             [exits(0)],
         );
+    });
+}
+
+/// Who may be killed among the commands that change the store.
+const STORE_VICTIMS: [&[&str]; 4] = [
+    &["rcompose", "image", "pull"],
+    &["rcompose", "image", "load"],
+    &["rcompose", "image", "rm"],
+    &["rcompose", "image", "prune"],
+];
+
+#[test]
+fn the_store_heals_whoever_is_killed() {
+    const TOOLS: &[&str] = &["docker-registry", "curl"];
+    let intent = "pulls, loads, removals and pruning at once, with kills";
+    scenario_needing(TOOLS, intent, |s| {
+        serve(
+            s,
+            "http: {addr: 127.0.0.1:5000}",
+            "http://127.0.0.1:5000/v2/",
+        );
+        s.compose("services: {two: {image: 'localhost:5000/large:2', build: {context: ., dockerfile_inline: \"FROM localhost:5000/large:1\\nCOPY compose.yaml /\\n\"}}}");
+        s.step(
+            "two images that share a layer, in a registry and in an archive",
+            shell(
+                "mkdir r; head -c 30000000 /dev/urandom >r/noise; tar -C r -c . | \"$RCOMPOSE\" image import - localhost:5000/large:1; rm -r r
+                 \"$RCOMPOSE\" build -q
+                 for tag in 1 2; do \"$RCOMPOSE\" image push -q localhost:5000/large:$tag; done
+                 \"$RCOMPOSE\" image save -o large.tar localhost:5000/large:1 localhost:5000/large:2
+                 \"$RCOMPOSE\" image rm -f localhost:5000/large:1 localhost:5000/large:2; \"$RCOMPOSE\" builder prune -af",
+            ),
+            [exits(0)],
+        );
+        let mut dice = Dice::new();
+        for round in 1..=rounds(6) {
+            let commands = [
+                (
+                    "pull",
+                    "exec \"$RCOMPOSE\" image pull -q localhost:5000/large:1",
+                ),
+                (
+                    "pull-2",
+                    "exec \"$RCOMPOSE\" image pull -q localhost:5000/large:2",
+                ),
+                ("load", "cat large.tar | \"$RCOMPOSE\" image load -q"),
+                ("load-2", "exec \"$RCOMPOSE\" image load -q -i large.tar"),
+                (
+                    "rm",
+                    "exec \"$RCOMPOSE\" image rm -f localhost:5000/large:1",
+                ),
+                ("prune", "exec \"$RCOMPOSE\" image prune -f"),
+            ];
+            for (name, script) in commands {
+                s.step(
+                    &format!("{name}, {round}"),
+                    background(name, shell(script)),
+                    [],
+                );
+                thread::sleep(dice.milliseconds(100));
+            }
+            for _ in 0..=dice.below(3) {
+                let victim = STORE_VICTIMS[dice.below(STORE_VICTIMS.len())];
+                s.step(&format!("kill -9 of {victim:?}"), kill_some(victim), []);
+                thread::sleep(dice.milliseconds(200));
+            }
+            for (name, _) in commands {
+                s.step(&format!("the end of {name}"), join(name), []);
+            }
+            s.step(
+                "whatever is listed is whole",
+                shell(
+                    "for id in $(\"$RCOMPOSE\" image ls -q --no-trunc); do \"$RCOMPOSE\" image save \"$id\" >/dev/null; done",
+                ),
+                [exits(0)],
+            );
+        }
+        s.step(
+            "both can be had",
+            shell(
+                "for tag in 1 2; do \"$RCOMPOSE\" image pull -q localhost:5000/large:$tag; done; \"$RCOMPOSE\" image save localhost:5000/large:2 | wc -c",
+            ),
+            [exits(0), prints("\n30")],
+        );
+        s.step(
+            "and go without a trace",
+            shell(
+                "\"$RCOMPOSE\" image prune -af; cd \"$RCOMPOSE_ROOT/state\"; find layers partial ingest blobs/sha256 -mindepth 1 -maxdepth 1 ! -name '.*' | wc -l",
+            ),
+            [exits(0), prints("\n0")],
+        );
+        end(s);
     });
 }
