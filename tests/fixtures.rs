@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rcompose::compose::{self, ReadError, Request, Source};
 use rcompose::diagnostic::Severity;
+use serde_json::Value;
 
 /// The folder that every fixture believes to be in.
 const HOME: &str = "/fixture";
@@ -187,6 +188,49 @@ fn what_is_printed_loads_to_the_same() {
             .expect("a tree that YAML can hold");
         assert_eq!(printed, text, "{}", folder.display());
     }
+}
+
+/// Whether a document has a value at a row's path, where `*` is any key and
+/// `[]` any item.
+fn holds(document: &Value, path: &str) -> bool {
+    let (step, rest) = match path.split_once('.') {
+        Some((step, rest)) => (step, Some(rest)),
+        None => (path, None),
+    };
+    let goes_on = |child: &Value| rest.is_none_or(|rest| holds(child, rest));
+    match (step, document) {
+        ("[]", Value::Array(items)) => items.iter().any(goes_on),
+        ("*", Value::Object(map)) => map.values().any(goes_on),
+        (key, Value::Object(map)) => map.get(key).is_some_and(goes_on),
+        _ => false,
+    }
+}
+
+#[test]
+fn every_attribute_has_a_fixture() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-fixtures");
+    let mut folders = Vec::new();
+    find(&root, &mut folders);
+    // What can't be read so is wrong on purpose, or has tags.
+    let documents: Vec<Value> = folders
+        .iter()
+        .flat_map(|folder| ["compose.yaml", "expect.yaml"].map(|name| folder.join(name)))
+        .filter_map(|file| serde_yaml::from_str(&fs::read_to_string(file).ok()?).ok())
+        .collect();
+    let page = compose::support_page();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let rows: Vec<&str> = rows
+        .filter_map(|line| Some(line.split_once('`')?.0))
+        .collect();
+    assert!(rows.len() > 300, "only {} rows on the page", rows.len());
+    let missing: Vec<&str> = rows
+        .into_iter()
+        .filter(|row| !documents.iter().any(|document| holds(document, row)))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "attributes without a fixture: {missing:#?}"
+    );
 }
 
 #[test]

@@ -107,6 +107,10 @@ impl<'a> Loader<'a> {
     pub(crate) fn merge_files(&mut self, set: &FileSet<'_>) -> Option<Node> {
         let schema = attribute::root();
         let mut merged = Node::map(Place::NOWHERE);
+        let between = match self.templates() {
+            Templates::Filled => Templates::Between,
+            templates => templates,
+        };
         for file in set.files {
             let Some(documents) = self.take_documents(file) else {
                 continue;
@@ -141,6 +145,8 @@ impl<'a> Loader<'a> {
                 self.keep_layer("", &document);
                 extends::apply(self, &mut document, &name, set.folder);
                 include::apply(self, &mut document, file, set);
+                // A later file meets the long form of what came before.
+                canonical::canonicalize(&mut merged, schema, between, &mut self.problems);
                 merge::merge(
                     &mut merged,
                     document,
@@ -283,6 +289,9 @@ impl<'a> Loader<'a> {
 
     /// Values for `KEY` without one, from the environment of its own files.
     fn resolve_environment(&mut self, root: &mut Node) {
+        if !self.interpolates {
+            return;
+        }
         let Some(services) = root.get_mut("services").and_then(Node::as_map_mut) else {
             return;
         };

@@ -78,7 +78,14 @@ impl Walk<'_> {
         match &mut node.value {
             Value::Text(text) => *text = self.path(text, base),
             Value::List(items) => items.iter_mut().for_each(|item| self.texts(item, base)),
-            Value::Map(map) => map.values_mut().for_each(|item| self.texts(item, base)),
+            Value::Map(map) => {
+                // The `=` is gone where pairs are a mapping.
+                let base = match base {
+                    Base::AfterEquals => Base::MaybeUnix,
+                    base => base,
+                };
+                map.values_mut().for_each(|item| self.texts(item, base));
+            }
             _ => {}
         }
     }

@@ -2,7 +2,9 @@
 //! bounded time and memory, with an exit code and words.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use crate::engine::{Done, Engine, done};
@@ -12,6 +14,9 @@ const SECONDS_MAX: u32 = 60;
 
 /// Address space in KiB.
 const MEMORY_MAX: u32 = 3 << 20;
+
+/// A user without any rights.
+const NOBODY: u32 = 65_534;
 
 /// Runs a command under the limits.
 fn limited(engine: &Engine, words: &[&str]) -> Done {
@@ -247,5 +252,49 @@ fn what_is_no_file_is_refused() {
         let done = limited(&engine, &["-f", name, "config", "-q"]);
         assert_eq!(done.code, Some(1), "{name}");
         assert!(done.err.contains(words), "{name}: {}", done.err);
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_refused() {
+    // Root may read everything: a copy of the program runs as nobody.
+    let engine = Engine::new();
+    let here = engine.dir.path().join("here");
+    let program = engine.dir.path().join("rcompose");
+    fs::copy(env!("CARGO_BIN_EXE_rcompose"), &program).unwrap();
+    fs::set_permissions(engine.dir.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(here.join("closed")).unwrap();
+    let text = "services: {a: {image: x}}\n";
+    for name in ["open.yaml", "secret.yaml", "closed/compose.yaml"] {
+        fs::write(here.join(name), text).unwrap();
+    }
+    fs::write(
+        here.join("refers.yaml"),
+        "services: {a: {image: x, env_file: secret.env}}\n",
+    )
+    .unwrap();
+    fs::write(here.join("secret.env"), "A=1\n").unwrap();
+    for name in ["secret.yaml", "secret.env", "closed"] {
+        fs::set_permissions(here.join(name), Permissions::from_mode(0)).unwrap();
+    }
+    let as_nobody = |name: &str| {
+        let plain = engine.command(&["-f", name, "config", "-q"]);
+        let mut command = Command::new(&program);
+        command
+            .args(plain.get_args())
+            .env_clear()
+            .current_dir(&here);
+        done(command.env("PATH", "/usr/bin:/bin").uid(NOBODY).gid(NOBODY))
+    };
+    let fine = as_nobody("open.yaml");
+    assert_eq!(fine.code, Some(0), "{}", fine.err);
+    for name in ["secret.yaml", "closed/compose.yaml", "refers.yaml"] {
+        let refused = as_nobody(name);
+        assert_eq!(refused.code, Some(1), "{name}: {}", refused.err);
+        assert!(
+            refused.err.contains("permission denied"),
+            "{name}: {}",
+            refused.err
+        );
     }
 }

@@ -33,7 +33,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     texts("services.*.build.cache_from").note("type=local"),
     texts("services.*.build.cache_to").note("type=local"),
     boolean("services.*.build.no_cache"),
-    text_or_texts("services.*.build.no_cache_filter"),
+    text_or_texts("services.*.build.no_cache_filter").short(Short::LateTexts),
     pairs("services.*.build.additional_contexts")
         .short(Short::Labels)
         .base(Base::Context),

@@ -160,6 +160,8 @@ pub(crate) enum Short {
     MultiOptions,
     /// Text becomes a list of one.
     Texts,
+    /// The same, once nothing else is to come.
+    LateTexts,
     /// Text is split into words as a shell does.
     Command,
     /// Text becomes `CMD-SHELL`.

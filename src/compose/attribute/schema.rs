@@ -10,9 +10,12 @@ use crate::compose::attribute::{Attribute, hooks, rows};
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
     attribute: Option<&'static Attribute>,
-    children: HashMap<&'static str, Arc<Schema>, BuildHasherDefault<Fnv>>,
-    /// Children in the table's order.
-    order: Vec<&'static str>,
+    /// Keys with rows of their own, in the table's order.
+    keys: Vec<&'static str>,
+    /// What they lead to.
+    children: Vec<Arc<Schema>>,
+    /// Where each key stands in both.
+    ranks: HashMap<&'static str, usize, BuildHasherDefault<Mix>>,
     any: Option<Box<Schema>>,
     item: Option<Box<Schema>>,
 }
@@ -39,8 +42,18 @@ impl Schema {
 
     /// What a key leads to: its own row, else the row for any key.
     pub(crate) fn key(&self, key: &str) -> Option<&Schema> {
-        let own = self.children.get(key).map(Arc::as_ref);
+        let own = self.rank(key).and_then(|rank| self.child(rank));
         own.or(self.any.as_deref())
+    }
+
+    /// The number of a key with a row of its own, in the table's order.
+    pub(crate) fn rank(&self, key: &str) -> Option<usize> {
+        self.ranks.get(key).copied()
+    }
+
+    /// What the key of a number leads to.
+    pub(crate) fn child(&self, rank: usize) -> Option<&Schema> {
+        self.children.get(rank).map(Arc::as_ref)
     }
 
     /// What an item leads to.
@@ -55,12 +68,12 @@ impl Schema {
 
     /// The keys with rows of their own, in the table's order.
     pub(crate) fn keys(&self) -> &[&'static str] {
-        &self.order
+        &self.keys
     }
 
     /// Whether a key has a row of its own.
     pub(crate) fn has_key(&self, key: &str) -> bool {
-        self.children.contains_key(key)
+        self.ranks.contains_key(key)
     }
 
     /// What a dotted path with `*` and `[]` leads to.
@@ -78,64 +91,77 @@ impl Schema {
                 "*" => schema.any.get_or_insert_default(),
                 "[]" => schema.item.get_or_insert_default(),
                 key => {
-                    if !schema.children.contains_key(key) {
-                        schema.order.push(key);
-                    }
-                    let child = schema.children.entry(key).or_default();
-                    Arc::get_mut(child).expect("nothing is shared before every row is added")
+                    let rank = schema.rank(key).unwrap_or_else(|| schema.push(key));
+                    let child = schema.children.get_mut(rank).and_then(Arc::get_mut);
+                    child.expect("nothing is shared before every row is added")
                 }
             };
         }
         schema.attribute = Some(attribute);
     }
 
+    /// Adds a key and gives its number.
+    fn push(&mut self, key: &'static str) -> usize {
+        let rank = self.keys.len();
+        self.keys.push(key);
+        self.children.push(Arc::default());
+        self.ranks.insert(key, rank);
+        rank
+    }
+
+    /// The child of a key, while nothing is shared.
+    fn own_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let rank = self.rank(key)?;
+        self.children.get_mut(rank).and_then(Arc::get_mut)
+    }
+
     /// Gives a `pre_start` hook the attributes of a service that it may have,
     /// before its own.
     fn share_with_hooks(&mut self) {
-        let services = self.children.get_mut("services").and_then(Arc::get_mut);
+        let services = self.own_mut("services");
         let Some(service) = services.and_then(|services| services.any.as_deref_mut()) else {
             return;
         };
-        let shared = |key: &&&'static str| !hooks::NOT_IN_PRE_START.contains(*key);
-        let order: Vec<_> = service.order.iter().filter(shared).copied().collect();
-        let mut children = Vec::with_capacity(order.len());
-        for key in &order {
-            children.extend(
-                service
-                    .children
-                    .get(key)
-                    .map(|child| (*key, Arc::clone(child))),
-            );
-        }
-        let hooks = service.children.get_mut("pre_start").and_then(Arc::get_mut);
-        if let Some(hook) = hooks.and_then(|hooks| hooks.item.as_deref_mut()) {
-            let own = std::mem::replace(&mut hook.order, order);
-            hook.order.extend(own);
-            hook.children.extend(children);
+        let pairs = service.keys.iter().copied().zip(service.children.iter());
+        let shared: Vec<_> = pairs
+            .filter(|(key, _)| !hooks::NOT_IN_PRE_START.contains(key))
+            .map(|(key, child)| (key, Arc::clone(child)))
+            .collect();
+        let hooks = service.own_mut("pre_start");
+        let Some(hook) = hooks.and_then(|hooks| hooks.item.as_deref_mut()) else {
+            return;
+        };
+        let own_keys = std::mem::take(&mut hook.keys);
+        let own = own_keys.into_iter().zip(std::mem::take(&mut hook.children));
+        for (key, child) in shared.into_iter().chain(own) {
+            hook.ranks.insert(key, hook.keys.len());
+            hook.keys.push(key);
+            hook.children.push(child);
         }
     }
 }
 
-/// A hash of keys that only we choose: the table's. Cheaper than one that
+/// A hash for keys that only we choose: the table's. Cheaper than one that
 /// withstands hostile keys.
-#[derive(Debug)]
-struct Fnv(u64);
+#[derive(Debug, Default)]
+struct Mix(u64);
 
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
+impl Hasher for Mix {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            let mixed = self.0.rotate_left(5) ^ u64::from_le_bytes(word);
+            self.0 = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
+        // The table looks at the upper and the lower bits.
+        self.0 ^= self.0 >> 32;
     }
 }
 

@@ -170,6 +170,7 @@ pub(crate) static ROWS: &[Attribute] = &[
         .merge(Merge::Sequence)
         .unique(Unique::Key),
     text_or_texts("services.*.dns_search")
+        .short(Short::LateTexts)
         .merge(Merge::Sequence)
         .unique(Unique::Key),
     text("services.*.domainname"),
@@ -324,6 +325,7 @@ pub(crate) static ROWS: &[Attribute] = &[
         .warned("has no effect, since there is no quota on root file systems"),
     labels("services.*.sysctls"),
     text_or_texts("services.*.tmpfs")
+        .short(Short::LateTexts)
         .merge(Merge::Sequence)
         .unique(Unique::Key),
     boolean("services.*.tty"),

@@ -1,6 +1,6 @@
 //! The walk that converts each node by its row's `short` column.
 
-use crate::compose::attribute::{Schema, Short};
+use crate::compose::attribute::{Base, Schema, Short};
 use crate::compose::canonical::{port, volume};
 use crate::compose::merge;
 use crate::compose::node::{Entry, Map, Node, Value};
@@ -15,6 +15,9 @@ pub(crate) enum Templates {
     Filled,
     /// Variables stand in the text: what can't be parsed stays as it is.
     Kept,
+    /// They have, and another file follows: what the reference settles last
+    /// keeps its form, since the next file is compared with it.
+    Between,
 }
 
 /// Brings a merged tree into its long form.
@@ -79,14 +82,20 @@ impl Walk<'_> {
             | Short::Strings
             | Short::Ulimit => {}
             // The reference settles pairs only once their values are known.
-            Short::Pairs | Short::Labels | Short::Options if self.templates == Templates::Kept => {}
+            Short::Pairs
+            | Short::Labels
+            | Short::Options
+            | Short::MultiOptions
+            | Short::LateTexts
+                if self.templates != Templates::Filled && !is_contexts(schema) => {}
+            Short::Ssh if self.templates == Templates::Kept => pairs(node),
             Short::Pairs => pairs(node),
             Short::Labels | Short::Options => {
                 pairs(node);
                 fill_nulls(node);
             }
             Short::MultiOptions => multi_options(node),
-            Short::Texts | Short::EnvFiles | Short::Include => list_of_one(node),
+            Short::Texts | Short::LateTexts | Short::EnvFiles | Short::Include => list_of_one(node),
             Short::Stringly => stringly(node),
             Short::Build => merge::context_form(node),
             Short::DependsOn => {
@@ -198,9 +207,6 @@ impl Walk<'_> {
                 {
                     item.set("target", Node::text(source, place));
                 }
-                if item.get("permissions").is_none() {
-                    item.set("permissions", Node::text("rwm", place));
-                }
                 continue;
             };
             let parts: Vec<&str> = text.split(':').collect();
@@ -304,6 +310,12 @@ fn stringly(node: &mut Node) {
         Value::List(items) => items.iter_mut().for_each(text_of_scalar),
         _ => text_of_scalar(node),
     }
+}
+
+/// Whether these are a build's contexts, whose paths are needed early.
+fn is_contexts(schema: &Schema) -> bool {
+    let row = schema.attribute();
+    row.is_some_and(|row| row.base == Base::Context)
 }
 
 /// Items that are text become mappings with the text under a key.

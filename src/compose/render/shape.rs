@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::compose::attribute::{self, Attribute, Kind, Print, Schema};
-use crate::compose::node::{Node, Value};
+use crate::compose::node::{Map, Node, Value};
 use crate::compose::render::printed::{Object, Printed};
 use crate::compose::yaml::scalar;
 
@@ -47,15 +47,16 @@ const AFTER_CONTAINER: &[&str] = &[
     "tty",
 ];
 
-/// A service's keys in the order of printing.
-static SERVICE_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let keys = attribute::root().at(SERVICE).map(Schema::keys);
+/// The numbers of a service's keys in the order of printing.
+static SERVICE_RANKS: LazyLock<Vec<usize>> = LazyLock::new(|| {
+    let Some(schema) = attribute::root().at(SERVICE) else {
+        return Vec::new();
+    };
     let is_moved = |key: &&str| BEFORE_CONTAINER.contains(key) || AFTER_CONTAINER.contains(key);
-    let container = keys.unwrap_or_default().iter().copied();
-    let container = container.filter(|key| !is_moved(key));
-    let before = BEFORE_CONTAINER.iter().copied();
-    let after = AFTER_CONTAINER.iter().copied();
-    before.chain(container).chain(after).collect()
+    let container = schema.keys().iter().filter(|key| !is_moved(key));
+    let keys = BEFORE_CONTAINER.iter().chain(container);
+    let keys = keys.chain(AFTER_CONTAINER);
+    keys.filter_map(|key| schema.rank(key)).collect()
 });
 
 /// A whole project.
@@ -86,7 +87,8 @@ pub(crate) fn project(root: &Node, format: Format) -> Printed<'_> {
 pub(crate) fn service(node: &Node) -> Printed<'_> {
     let mut out = Object::new();
     if let Some(schema) = attribute::root().at(SERVICE) {
-        fields(Some(node), schema, schema.keys(), Format::Json, &mut out);
+        let ranks = 0..schema.keys().len();
+        fields(Some(node), schema, ranks, Format::Json, &mut out);
     }
     Printed::Object(out)
 }
@@ -208,12 +210,12 @@ fn child_value<'a>(node: &'a Node, schema: &'static Schema, format: Format) -> P
 fn section<'a>(node: Option<&'a Node>, schema: &'static Schema, format: Format) -> Printed<'a> {
     let mut out = Object::new();
     let is_service = schema.attribute().is_some_and(|row| row.path == SERVICE);
-    let keys = if is_service {
-        &SERVICE_KEYS
+    if is_service {
+        let ranks = SERVICE_RANKS.iter().copied();
+        fields(node, schema, ranks, format, &mut out);
     } else {
-        schema.keys()
-    };
-    fields(node, schema, keys, format, &mut out);
+        fields(node, schema, 0..schema.keys().len(), format, &mut out);
+    }
     if let Some(node) = node
         && format == Format::Yaml
     {
@@ -222,18 +224,26 @@ fn section<'a>(node: Option<&'a Node>, schema: &'static Schema, format: Format) 
     Printed::Object(out)
 }
 
+/// Adds the fields of the keys with these numbers, in this order.
 fn fields<'a>(
     node: Option<&'a Node>,
     schema: &'static Schema,
-    keys: &[&'static str],
+    ranks: impl Iterator<Item = usize>,
     format: Format,
     out: &mut Object<'a>,
 ) {
-    for key in keys {
-        let Some(below) = schema.key(key) else {
+    let keys = schema.keys();
+    let mut present: Vec<Option<&Node>> = vec![None; keys.len()];
+    for (key, child) in node.and_then(Node::as_map).into_iter().flat_map(Map::iter) {
+        if let Some(slot) = schema.rank(key).and_then(|rank| present.get_mut(rank)) {
+            *slot = Some(child);
+        }
+    }
+    for rank in ranks {
+        let (Some(key), Some(below)) = (keys.get(rank), schema.child(rank)) else {
             continue;
         };
-        let child = node.and_then(|node| node.get(key));
+        let child = present.get(rank).copied().flatten();
         if let Some(value) = field(child, below, format) {
             out.push((printed_key(key, below, format), value));
         }
