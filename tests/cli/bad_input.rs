@@ -275,7 +275,7 @@ fn what_may_not_be_read_is_refused() {
     .unwrap();
     fs::write(here.join("secret.env"), "A=1\n").unwrap();
     for name in ["secret.yaml", "secret.env", "closed"] {
-        fs::set_permissions(here.join(name), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(here.join(name), Permissions::from_mode(0o000)).unwrap();
     }
     let as_nobody = |name: &str| {
         let plain = engine.command(&["-f", name, "config", "-q"]);
