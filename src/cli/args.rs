@@ -42,7 +42,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long)]
     pub(crate) compatibility: bool,
     /// Execute command in dry run mode
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) dry_run: bool,
     /// Specify an alternate environment file
     #[arg(long = "env-file", value_name = "FILE")]
@@ -51,7 +51,7 @@ pub(crate) struct GlobalArgs {
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) files: Vec<String>,
     /// Never touch the network: images must be there
-    #[arg(long, global = true, env = "RCOMPOSE_OFFLINE", value_parser = crate::cli::parse::go_bool(), num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(long, global = true, display_order = 901, env = "RCOMPOSE_OFFLINE", value_parser = crate::cli::flags::go_bool(), num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     pub(crate) offline: bool,
     /// Control max parallelism, -1 for unlimited
     #[arg(long, value_name = "N")]

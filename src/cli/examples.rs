@@ -205,10 +205,8 @@ fn below(mut command: clap::Command, words: &str) -> clap::Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-    use crate::cli::args::Root;
+    use crate::cli::parse::whole;
 
     fn visit(command: &clap::Command, words: &str, lacking: &mut Vec<String>) {
         for child in command
@@ -226,7 +224,7 @@ mod tests {
     #[test]
     fn every_command_has_an_example() {
         let mut lacking = Vec::new();
-        visit(&Root::command(), "", &mut lacking);
+        visit(&whole(), "", &mut lacking);
         assert!(
             lacking.is_empty(),
             "no example in cli/examples.rs: {lacking:?}"

@@ -18,6 +18,7 @@ mod environment;
 mod examples;
 mod exit;
 mod filters;
+mod flags;
 mod follow;
 mod images;
 mod menu;

@@ -6,15 +6,14 @@
 
 use std::ffi::OsString;
 
-use clap::builder::{TypedValueParser as _, ValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::args::Root;
 use crate::cli::examples;
 use crate::cli::exit::Failure;
+use crate::cli::flags::{go_flag, shown_flag};
 use crate::cli::output;
-use crate::cli::settings::GoBool;
 use crate::diagnostic::nearest;
 
 /// A command line that makes sense.
@@ -31,11 +30,8 @@ pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<Parsed> {
     if let Some(path) = help_words(args) {
         return Ok(Parsed::Text(help(&path)?));
     }
-    let is_typed = |name: &str| args.iter().any(|word| word == name);
-    let mut command = relaxed(Root::command(), &is_typed);
+    let mut command = Root::command().args_override_self(true).mut_args(go_flag);
     let result = command.try_get_matches_from_mut(args);
-    // Some thousand flags: taking them apart would cost more than the parse.
-    std::mem::forget(command);
     let root = result.and_then(|mut matches| Root::from_arg_matches_mut(&mut matches));
     match root {
         Ok(root) => Ok(Parsed::Command(Box::new(root))),
@@ -43,10 +39,19 @@ pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<Parsed> {
     }
 }
 
+/// Every command with all that it takes, for who looks at more than one.
+pub(crate) fn whole() -> clap::Command {
+    fn shown(command: clap::Command) -> clap::Command {
+        command.mut_args(shown_flag).mut_subcommands(shown)
+    }
+    let mut root = Root::command();
+    root.build();
+    shown(root)
+}
+
 /// The help of a command, by the words that lead to it.
 pub(crate) fn help(path: &[String]) -> anyhow::Result<String> {
-    let mut root = examples::add(Root::command()).help_template(TEMPLATE);
-    root.build();
+    let mut root = examples::add(whole()).help_template(TEMPLATE);
     let mut command = &mut root;
     for word in path {
         command = command
@@ -63,41 +68,6 @@ pub(crate) fn help(path: &[String]) -> anyhow::Result<String> {
 
 const TEMPLATE: &str = "{usage-heading} {usage}\n\n{about}\n\n{all-args}{after-help}\n";
 
-/// Gives every flag the manners of Go's pflag. Commands that nobody typed are
-/// left as they are: most of all flags.
-fn relaxed(command: clap::Command, is_typed: &dyn Fn(&str) -> bool) -> clap::Command {
-    command
-        .args_override_self(true)
-        .mut_args(|arg| match arg.get_action() {
-            ArgAction::SetTrue => arg
-                .action(ArgAction::Set)
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
-                .default_value("false")
-                .value_parser(go_bool()),
-            ArgAction::Set | ArgAction::Append if !arg.is_positional() => {
-                arg.allow_hyphen_values(true)
-            }
-            _ => arg,
-        })
-        .mut_subcommands(|child| {
-            if is_typed(child.get_name()) || child.get_all_aliases().any(is_typed) {
-                relaxed(child, is_typed)
-            } else {
-                child
-            }
-        })
-}
-
-/// Reads a boolean as Go does.
-pub(crate) fn go_bool() -> ValueParser {
-    ValueParser::new(
-        clap::builder::StringValueParser::new()
-            .try_map(|text| text.parse::<GoBool>().map(|value| value.0)),
-    )
-}
-
 /// The words after `help`, when that is what was asked for.
 fn help_words(args: &[OsString]) -> Option<Vec<String>> {
     let words: Vec<String> = args
@@ -111,7 +81,7 @@ fn help_words(args: &[OsString]) -> Option<Vec<String>> {
 /// The subcommands that an argv leads through, flags and their values left out.
 fn command_words(args: &[OsString]) -> Vec<String> {
     let mut path = Vec::new();
-    let root = Root::command();
+    let root = whole();
     let mut command = &root;
     let mut words = args.iter().skip(1).map(|word| word.to_string_lossy());
     while let Some(word) = words.next() {
@@ -234,7 +204,7 @@ fn unknown_command(words: &[String]) -> Failure {
 /// The command that the last of these words may stand for, below the others.
 fn near_command(words: &[String]) -> Option<String> {
     let (word, path) = words.split_last()?;
-    let root = Root::command();
+    let root = whole();
     let mut command = &root;
     for word in path {
         command = command.find_subcommand(word)?;
@@ -280,5 +250,38 @@ fn invalid_list(error: &clap::Error) -> &[String] {
     match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::Strings(texts)) => texts,
         _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_command_that_is_asked_for_is_spelled_out() {
+        let root = Root::command();
+        let mut commands = root.get_subcommands();
+        assert!(commands.all(|command| command.get_arguments().next().is_none()));
+        let whole = whole();
+        let up = whole.find_subcommand("up").unwrap();
+        assert!(up.get_arguments().count() > 20);
+    }
+
+    #[test]
+    fn every_flag_has_the_manners_of_go() {
+        let parsed = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            match parse(&words) {
+                Ok(Parsed::Command(root)) => format!("{:?}", root.command.unwrap()),
+                other => format!("{other:?}"),
+            }
+        };
+        assert!(parsed("rcompose up --wait=false -d").contains("detach: true"));
+        assert!(parsed("rcompose --dry-run=0 up -d=F").contains("detach: false"));
+        let twice = parsed("rcompose logs --tail 5 --tail -1");
+        assert!(twice.contains("-1") && !twice.contains('5'), "{twice}");
+        // In the commands of a noun too.
+        let volumes = parsed("rcompose volume ls --quiet=false --quiet");
+        assert!(volumes.contains("quiet: true"), "{volumes}");
     }
 }

@@ -3,24 +3,21 @@
 
 use std::fmt::Write as _;
 
-use clap::CommandFactory as _;
-
-use crate::cli::args::Root;
 use crate::cli::examples;
+use crate::cli::parse::whole;
 
 const HEAD: &str = "\
 # The command line
 
 Generated from the program; `UPDATE_EXPECT=1 cargo test --lib cli::reference` rewrites it.
 
-Flags of the first table stand before the command. Every command takes `--dry-run` and `--help`;
+Flags of the first table stand before the command. Every command takes `--dry-run`, `--offline` and `--help`;
 `--flag=false` works for every flag that is on or off.
 
 ";
 
 fn page() -> String {
-    let mut root = Root::command();
-    root.build();
+    let root = whole();
     let mut page = HEAD.to_owned();
     section(&mut page, &root, "rcompose");
     commands(&mut page, &root, "rcompose");
@@ -66,7 +63,8 @@ fn section(page: &mut String, command: &clap::Command, words: &str) {
 }
 
 fn is_everywhere(arg: &clap::Arg, words: &str) -> bool {
-    arg.get_id() == "help" || (arg.get_id() == "dry_run" && words != "rcompose")
+    let id = arg.get_id().as_str();
+    id == "help" || (matches!(id, "dry_run" | "offline") && words != "rcompose")
 }
 
 fn row(arg: &clap::Arg) -> String {
@@ -120,5 +118,5 @@ fn the_page_is_what_the_program_says() {
 
 #[test]
 fn the_definition_holds_together() {
-    Root::command().debug_assert();
+    whole().debug_assert();
 }

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_stdin: bool,
     /// Proxy all received signals to the process
-    #[arg(long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
     pub(crate) sig_proxy: bool,
     /// Service
     #[arg(value_name = "SERVICE")]

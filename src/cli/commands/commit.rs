@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(short = 'm', long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
     /// Pause the service's containers during commit
-    #[arg(short = 'p', long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(short = 'p', long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
     pub(crate) pause: bool,
     /// Service
     #[arg(value_name = "SERVICE")]

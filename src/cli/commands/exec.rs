@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) index: u32,
     /// Keep STDIN open even if not attached
-    #[arg(short = 'i', long, hide = true, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(short = 'i', long, hide = true, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
     pub(crate) interactive: bool,
     /// Allocate a pseudo-TTY
     #[arg(short = 't', long, hide = true)]

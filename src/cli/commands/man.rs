@@ -2,12 +2,10 @@
 
 use std::io;
 
-use clap::CommandFactory as _;
-
-use crate::cli::args::Root;
 use crate::cli::examples;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
+use crate::cli::parse::whole;
 
 /// Flags of `man`.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,8 +43,7 @@ pub(crate) struct Page {
 
 /// The pages of every command.
 pub(crate) fn pages() -> io::Result<Vec<Page>> {
-    let mut root = examples::add(Root::command());
-    root.build();
+    let root = examples::add(whole());
     let mut pages = Vec::new();
     add(&root, "rcompose", &mut pages)?;
     Ok(pages)

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_trunc: bool,
     /// Include orphaned services (not declared by project)
-    #[arg(long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = crate::cli::parse::go_bool())]
+    #[arg(long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = crate::cli::flags::go_bool())]
     orphans: bool,
     /// Only display IDs
     #[arg(short = 'q', long)]

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) env_from_file: Vec<String>,
     /// Keep STDIN open even if not attached
-    #[arg(short = 'i', long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(short = 'i', long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
     pub(crate) interactive: bool,
     /// Add or override a label
     #[arg(short = 'l', long = "label", value_name = "NAME=VALUE")]

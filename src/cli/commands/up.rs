@@ -76,7 +76,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "no_recreate")]
     pub(crate) force_recreate: bool,
     /// Enable interactive shortcuts when running attached. Incompatible with --detach.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
     pub(crate) menu: Option<bool>,
     /// Do not attach (stream logs) to the specified services
     #[arg(long, value_name = "SERVICE")]

@@ -10,10 +10,9 @@ mod names;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
-use clap::CommandFactory as _;
-
-use crate::cli::args::{GlobalArgs, Root};
+use crate::cli::args::GlobalArgs;
 use crate::cli::environment::Environment;
+use crate::cli::parse::whole;
 
 /// The shell may not fall back to files.
 const NO_FILES: u8 = 4;
@@ -89,8 +88,7 @@ struct Place {
 impl Place {
     /// Reads the words before the one that is being typed.
     fn find(words: &[String]) -> Self {
-        let mut root = Root::command();
-        root.build();
+        let root = whole();
         let mut place = Self {
             command: root,
             flag: None,

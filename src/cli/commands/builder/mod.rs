@@ -8,6 +8,7 @@ use clap::Subcommand;
 use crate::build::{self, Usage, UsageKind};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
+use crate::cli::flags::Flags;
 
 /// Flags of `builder`.
 #[derive(Debug, Clone, clap::Args)]
@@ -18,20 +19,21 @@ pub(crate) struct Args {
 
 /// What to do with what builds keep.
 #[derive(Debug, Clone, Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Show what the build cache holds
     #[command(visible_alias = "du")]
-    Df(df::Args),
+    Df(Flags<df::Args>),
     /// Remove build cache
-    Prune(prune::Args),
+    Prune(Flags<prune::Args>),
 }
 
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
-            Command::Df(args) => args.run(context),
-            Command::Prune(args) => args.run(context),
+            Command::Df(args) => args.0.run(context),
+            Command::Prune(args) => args.0.run(context),
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_stdin: bool,
     /// Proxy all received signals to the process
-    #[arg(long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
     sig_proxy: bool,
     /// The container, by name or id
     #[arg(value_name = "CONTAINER")]

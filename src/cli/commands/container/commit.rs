@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(short = 'm', long, value_name = "TEXT")]
     message: Option<String>,
     /// Pause container during commit
-    #[arg(short = 'p', long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::parse::go_bool())]
+    #[arg(short = 'p', long, default_value = "true", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
     pause: bool,
     /// The container, by name or id
     #[arg(value_name = "CONTAINER")]

@@ -10,6 +10,7 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::flags::Flags;
 
 /// Flags of `docker`.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,22 +21,23 @@ pub(crate) struct Args {
 
 /// What the client has.
 #[derive(Debug, Clone, Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Get real time events of every container
-    Events(events::Args),
+    Events(Flags<events::Args>),
     /// Return low-level information on containers, images, networks and volumes
-    Inspect(inspect::Args),
+    Inspect(Flags<inspect::Args>),
     /// Show the version information
-    Version(version::Args),
+    Version(Flags<version::Args>),
 }
 
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
-            Command::Events(args) => args.run(context),
-            Command::Inspect(args) => args.run(context),
-            Command::Version(args) => args.run(),
+            Command::Events(args) => args.0.run(context),
+            Command::Inspect(args) => args.0.run(context),
+            Command::Version(args) => args.0.run(),
         }
     }
 }

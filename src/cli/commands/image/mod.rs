@@ -18,6 +18,7 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
+use crate::cli::flags::Flags;
 use crate::image;
 use crate::oci::Digest;
 use crate::store::Root;
@@ -31,35 +32,36 @@ pub(crate) struct Args {
 
 /// What to do with images.
 #[derive(Debug, Clone, Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Build an image from a Dockerfile
-    Build(Box<build::Args>),
+    Build(Flags<Box<build::Args>>),
     /// Export an image's merged root file system as a tar archive
-    Export(export::Args),
+    Export(Flags<export::Args>),
     /// Show the history of an image
-    History(history::Args),
+    History(Flags<history::Args>),
     /// Import the contents from a tarball to create a filesystem image
-    Import(import::Args),
+    Import(Flags<import::Args>),
     /// Display detailed information on one or more images
-    Inspect(inspect::Args),
+    Inspect(Flags<inspect::Args>),
     /// Load an image from a tar archive or STDIN
-    Load(load::Args),
+    Load(Flags<load::Args>),
     /// List images
     #[command(visible_alias = "list")]
-    Ls(ls::Args),
+    Ls(Flags<ls::Args>),
     /// Remove unused images
-    Prune(prune::Args),
+    Prune(Flags<prune::Args>),
     /// Download an image from a registry
-    Pull(pull::Args),
+    Pull(Flags<pull::Args>),
     /// Upload an image to a registry
-    Push(push::Args),
+    Push(Flags<push::Args>),
     /// Remove one or more images
     #[command(visible_alias = "remove")]
-    Rm(rm::Args),
+    Rm(Flags<rm::Args>),
     /// Save one or more images to a tar archive (streamed to STDOUT by default)
-    Save(save::Args),
+    Save(Flags<save::Args>),
     /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
-    Tag(tag::Args),
+    Tag(Flags<tag::Args>),
 }
 
 impl Args {
@@ -82,19 +84,19 @@ impl Args {
             | Command::Save(_) => {}
         }
         match self.command {
-            Command::Build(args) => args.run(context),
-            Command::Export(args) => args.run(context),
-            Command::History(args) => args.run(context),
-            Command::Import(args) => args.run(context),
-            Command::Inspect(args) => args.run(context),
-            Command::Load(args) => args.run(context),
-            Command::Ls(args) => args.run(context),
-            Command::Prune(args) => args.run(context),
-            Command::Pull(args) => args.run(context),
-            Command::Push(args) => args.run(context),
-            Command::Rm(args) => args.run(context),
-            Command::Save(args) => args.run(context),
-            Command::Tag(args) => args.run(context),
+            Command::Build(args) => args.0.run(context),
+            Command::Export(args) => args.0.run(context),
+            Command::History(args) => args.0.run(context),
+            Command::Import(args) => args.0.run(context),
+            Command::Inspect(args) => args.0.run(context),
+            Command::Load(args) => args.0.run(context),
+            Command::Ls(args) => args.0.run(context),
+            Command::Prune(args) => args.0.run(context),
+            Command::Pull(args) => args.0.run(context),
+            Command::Push(args) => args.0.run(context),
+            Command::Rm(args) => args.0.run(context),
+            Command::Save(args) => args.0.run(context),
+            Command::Tag(args) => args.0.run(context),
         }
     }
 }

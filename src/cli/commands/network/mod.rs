@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
+use crate::cli::flags::Flags;
 use crate::cli::output;
 use crate::engine::networks;
 use crate::store::{NetworkRecord, NetworkStore, Root};
@@ -24,33 +25,34 @@ pub(crate) struct Args {
 
 /// What to do with networks.
 #[derive(Debug, Clone, Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Create a network
-    Create(create::Args),
+    Create(Flags<create::Args>),
     /// Display detailed information on one or more networks
     #[command(
         after_help = "Example:\n  rcompose network inspect -f '{{range .Containers}}{{.Name}} {{end}}' shared"
     )]
-    Inspect(inspect::Args),
+    Inspect(Flags<inspect::Args>),
     /// List networks
     #[command(visible_alias = "list")]
-    Ls(ls::Args),
+    Ls(Flags<ls::Args>),
     /// Remove all unused networks
-    Prune(rm::PruneArgs),
+    Prune(Flags<rm::PruneArgs>),
     /// Remove one or more networks
     #[command(visible_alias = "remove")]
-    Rm(rm::Args),
+    Rm(Flags<rm::Args>),
 }
 
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
-            Command::Create(args) => args.run(context),
-            Command::Inspect(args) => args.run(context),
-            Command::Ls(args) => args.run(context),
-            Command::Prune(args) => args.run(context),
-            Command::Rm(args) => args.run(context),
+            Command::Create(args) => args.0.run(context),
+            Command::Inspect(args) => args.0.run(context),
+            Command::Ls(args) => args.0.run(context),
+            Command::Prune(args) => args.0.run(context),
+            Command::Rm(args) => args.0.run(context),
         }
     }
 }

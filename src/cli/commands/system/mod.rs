@@ -10,6 +10,7 @@ use clap::Subcommand;
 use crate::cli::commands::gc;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::flags::Flags;
 
 /// Flags of `system`.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,34 +21,35 @@ pub(crate) struct Args {
 
 /// What to do with the engine.
 #[derive(Debug, Clone, Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Show disk usage
-    Df(df::Args),
+    Df(Flags<df::Args>),
     /// Have `restart: always` and `unless-stopped` hold over a reboot no longer
-    Disable(boot::DisableArgs),
+    Disable(Flags<boot::DisableArgs>),
     /// Have `restart: always` and `unless-stopped` hold over a reboot (a systemd unit)
-    Enable(boot::EnableArgs),
+    Enable(Flags<boot::EnableArgs>),
     /// Remove what crashes left
-    Gc(gc::Args),
+    Gc(Flags<gc::Args>),
     /// Display engine-wide information
-    Info(info::Args),
+    Info(Flags<info::Args>),
     /// Remove unused data
-    Prune(prune::Args),
+    Prune(Flags<prune::Args>),
     /// Start what a reboot stopped, as restart policies say
-    Resume(boot::ResumeArgs),
+    Resume(Flags<boot::ResumeArgs>),
 }
 
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
-            Command::Df(args) => args.run(context),
-            Command::Disable(args) => args.run(context),
-            Command::Enable(args) => args.run(context),
-            Command::Gc(args) => args.run(context),
-            Command::Info(args) => args.run(context),
-            Command::Prune(args) => args.run(context),
-            Command::Resume(args) => args.run(context),
+            Command::Df(args) => args.0.run(context),
+            Command::Disable(args) => args.0.run(context),
+            Command::Enable(args) => args.0.run(context),
+            Command::Gc(args) => args.0.run(context),
+            Command::Info(args) => args.0.run(context),
+            Command::Prune(args) => args.0.run(context),
+            Command::Resume(args) => args.0.run(context),
         }
     }
 }

@@ -12,6 +12,7 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
+use crate::cli::flags::Flags;
 use crate::cli::records;
 use crate::model::ObservedContainer;
 use crate::store::Root;
@@ -25,30 +26,31 @@ pub(crate) struct Args {
 
 /// What to do with volumes.
 #[derive(Debug, Clone, Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Create a volume
-    Create(create::Args),
+    Create(Flags<create::Args>),
     /// Display detailed information on one or more volumes
-    Inspect(inspect::Args),
+    Inspect(Flags<inspect::Args>),
     /// List volumes
     #[command(visible_alias = "list")]
-    Ls(ls::Args),
+    Ls(Flags<ls::Args>),
     /// Remove unused local volumes
-    Prune(prune::Args),
+    Prune(Flags<prune::Args>),
     /// Remove one or more volumes
     #[command(visible_alias = "remove")]
-    Rm(rm::Args),
+    Rm(Flags<rm::Args>),
 }
 
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
-            Command::Create(args) => args.run(context),
-            Command::Inspect(args) => args.run(context),
-            Command::Ls(args) => args.run(context),
-            Command::Prune(args) => args.run(context),
-            Command::Rm(args) => args.run(context),
+            Command::Create(args) => args.0.run(context),
+            Command::Inspect(args) => args.0.run(context),
+            Command::Ls(args) => args.0.run(context),
+            Command::Prune(args) => args.0.run(context),
+            Command::Rm(args) => args.0.run(context),
         }
     }
 }
