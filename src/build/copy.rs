@@ -145,11 +145,12 @@ impl Copying<'_> {
             return Err(Error::SeveralToOne(self.copy.dest.clone()));
         }
         let (uid, gid) = self.owner.unwrap_or((0, 0));
-        let made = Ownership {
-            uid,
-            gid,
-            mode: FOLDER_MODE,
+        // Folders on the way are what the flags say, too.
+        let mode = match &self.copy.mode {
+            Some(change) => change.apply(FOLDER_MODE, true),
+            None => FOLDER_MODE,
         };
+        let made = Ownership { uid, gid, mode };
         if becomes_folder || things.iter().any(Thing::is_folder) {
             return Ok(Target::Into(self.overlay.make_folder(dest, made)?));
         }

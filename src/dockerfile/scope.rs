@@ -4,7 +4,7 @@
 //! ARG in a stage takes over. What a stage sees is the environment of its
 //! image first, then its arguments.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::dockerfile::expand::{self, Rules, Variables};
 use crate::dockerfile::instruction::ArgWord;
@@ -145,12 +145,20 @@ pub(crate) struct Scope {
     pub(crate) env: IndexMap<String, String>,
     /// Arguments in scope, in the order of their first ARG.
     pub(crate) args: IndexMap<String, Option<String>>,
+    /// Arguments that got a value after the environment had one of the same
+    /// name: of ENV and ARG the later one counts. Stages upon this one begin
+    /// with its environment again.
+    later: IndexSet<String>,
 }
 
 impl Variables for Scope {
     fn get(&self, name: &str) -> Option<&str> {
         let arg = || self.args.get(name)?.as_deref();
-        self.env.get(name).map(String::as_str).or_else(arg)
+        let env = || self.env.get(name).map(String::as_str);
+        match self.later.contains(name) {
+            true => arg().or_else(env),
+            false => env().or_else(arg),
+        }
     }
 }
 
@@ -164,6 +172,33 @@ impl Scope {
         Self {
             env: env.iter().map(pair).collect(),
             args: IndexMap::new(),
+            later: IndexSet::new(),
+        }
+    }
+
+    /// What a stage upon this one sees.
+    pub(crate) fn inherited(&self) -> Self {
+        Self {
+            later: IndexSet::new(),
+            ..self.clone()
+        }
+    }
+
+    /// ENV.
+    pub(crate) fn set_env(&mut self, pairs: Vec<(String, String)>) {
+        for (name, value) in pairs {
+            self.later.shift_remove(&name);
+            self.env.insert(name, value);
+        }
+    }
+
+    /// ARG; one without a value hides nothing.
+    pub(crate) fn set_args(&mut self, args: Vec<(String, Option<String>)>) {
+        for (name, value) in args {
+            if value.is_some() && self.env.contains_key(&name) {
+                self.later.insert(name.clone());
+            }
+            self.args.insert(name, value);
         }
     }
 
@@ -194,7 +229,7 @@ impl Scope {
         let mut all = self.env.clone();
         for (name, value) in &self.args {
             if let Some(value) = value
-                && !all.contains_key(name)
+                && (self.later.contains(name) || !all.contains_key(name))
             {
                 all.insert(name.clone(), value.clone());
             }
@@ -210,5 +245,33 @@ impl Scope {
     /// Every name, for finding the one that was meant.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.env.keys().chain(self.args.keys()).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_env_and_arg_the_later_one_counts() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut scope = Scope::of(&["A=env".to_owned(), "B=env".to_owned()]);
+        scope.set_args(vec![
+            ("A".to_owned(), Some("arg".to_owned())),
+            ("B".to_owned(), None),
+            ("C".to_owned(), Some("arg".to_owned())),
+        ]);
+        assert_eq!(
+            ["A", "B", "C"].map(|name| scope.get(name)),
+            [Some("arg"), Some("env"), Some("arg")]
+        );
+        assert_eq!(scope.environment()["A"], "arg");
+        assert_eq!(scope.config_env(), ["A=env", "B=env"]);
+        assert_eq!(scope.inherited().get("A"), Some("env"));
+        scope.set_env(vec![pair("A", "again"), pair("C", "env")]);
+        assert_eq!(
+            ["A", "C"].map(|name| scope.get(name)),
+            [Some("again"), Some("env")]
+        );
     }
 }

@@ -152,6 +152,7 @@ impl<'a> Solver<'a> {
                 self.spend(bytes + state.scope.bytes(), None);
                 state.config.run.on_build.clear();
                 state.is_cmd_own = false;
+                state.scope = state.scope.inherited();
                 return Some(state);
             }
             Origin::Base(key) => {

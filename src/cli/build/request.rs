@@ -97,6 +97,7 @@ fn of_service(
     let mut options = Options::new(Platform::host());
     options.platform = platform;
     fill_options(&mut options, context, &section, wishes)?;
+    label(&mut options, project, name);
     let folder = &project.working_dir;
     let files = source::context(&section.context, folder)?;
     let mut contexts = IndexMap::new();
@@ -145,6 +146,18 @@ fn dockerfile(
             name: "dockerfile_inline".into(),
         },
         None => source::dockerfile(section.dockerfile.as_deref(), files, base, here),
+    }
+}
+
+/// What Compose writes into every image that it builds.
+fn label(options: &mut Options, project: &Project, service: &ServiceName) {
+    for (key, value) in [
+        ("project", project.name.to_string()),
+        ("service", service.to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+    ] {
+        let name = format!("com.docker.compose.{key}");
+        options.labels.insert(name, value);
     }
 }
 

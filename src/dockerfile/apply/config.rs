@@ -29,7 +29,7 @@ impl Solver<'_> {
         let text = set.iter().fold("ENV".to_owned(), |text, (name, value)| {
             format!("{text} {name}={value}")
         });
-        state.scope.env.extend(set);
+        state.scope.set_env(set);
         note(state, text, None);
     }
 
@@ -72,7 +72,7 @@ impl Solver<'_> {
             }
             set.push((name, value));
         }
-        state.scope.args.extend(set);
+        state.scope.set_args(set);
         note(state, text, None);
     }
 
@@ -99,6 +99,7 @@ impl Solver<'_> {
         all.extend(added.iter().cloned());
         all.sort_unstable();
         state.config.run.exposed_ports = all.into_iter().collect();
+        added.sort_unstable();
         note(state, format!("EXPOSE [{}]", added.join(" ")), None);
     }
 

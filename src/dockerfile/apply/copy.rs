@@ -62,7 +62,7 @@ impl Solver<'_> {
             excludes,
         });
         let step = self.push(stage, source, op, state);
-        apply::note(state, created_by, Some(step));
+        apply::note(state, created_by + apply::STEP_MARK, Some(step));
     }
 
     fn copied_from(&mut self, stage: usize, line: &CopyLine) -> Option<TreeSource> {

@@ -93,7 +93,11 @@ impl Solver<'_> {
             user: state.config.run.user.clone(),
         });
         let step = self.push(stage, source, op, state);
-        note(state, format!("WORKDIR {whole}"), Some(step));
+        note(
+            state,
+            format!("WORKDIR {}", path::clean(&whole)),
+            Some(step),
+        );
     }
 
     fn advise_json(
@@ -176,10 +180,13 @@ fn shell(state: &State) -> Vec<String> {
     }
 }
 
+/// What the history of RUN, COPY and ADD ends with.
+const STEP_MARK: &str = " # buildkit";
+
 /// Writes an instruction into the image's history.
 fn note(state: &mut State, text: String, step: Option<StepId>) {
     state.history.push(HistoryEntry {
-        created_by: text + " # buildkit",
+        created_by: text,
         step,
     });
 }

@@ -57,7 +57,7 @@ impl Solver<'_> {
         });
         let step = self.push(stage, source, op, state);
         let created_by = history(&argv, state);
-        apply::note(state, created_by, Some(step));
+        apply::note(state, created_by + apply::STEP_MARK, Some(step));
     }
 
     fn network(&mut self, line: &RunLine) -> RunNetwork {
