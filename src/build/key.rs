@@ -12,7 +12,7 @@ use crate::dockerfile::{
 use crate::oci::{Algorithm, Digest, Hasher, Platform};
 
 /// Changes when a step of the same key would come to something else.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What a step reads besides the layers that it stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -67,7 +67,9 @@ pub(crate) fn resolve(
     for name in groups {
         supplementary.push(find_group(name, group)?);
     }
-    let mut unique = Vec::new();
+    // The group itself is among them, as with docker: a program that changes its
+    // own group must not come by rights that files deny to this one.
+    let mut unique = vec![gid];
     for gid in supplementary {
         if !unique.contains(&gid) {
             unique.push(gid);
@@ -179,7 +181,9 @@ short:x
         Identity {
             uid,
             gid,
-            groups: groups.to_vec(),
+            groups: std::iter::once(gid)
+                .chain(groups.iter().copied().filter(|group| *group != gid))
+                .collect(),
             home: home.to_owned(),
         }
     }
@@ -244,9 +248,9 @@ short:x
     #[test]
     fn added_groups_are_looked_up_and_counted_once() {
         let found = resolve_all("postgres", &["wheel", "101", "777"]).unwrap();
-        assert_eq!(found.groups, [101, 102, 10, 777]);
+        assert_eq!(found.groups, [71, 101, 102, 10, 777]);
         let found = resolve_all("1:1", &["tls"]).unwrap();
-        assert_eq!(found.groups, [102]);
+        assert_eq!(found.groups, [1, 102]);
     }
 
     #[test]
@@ -281,7 +285,7 @@ short:x
         ) {
             let found = resolve(&format!("{uid}:{gid}"), &[], &passwd, &group).unwrap();
             prop_assert_eq!(found.gid, gid);
-            prop_assert!(found.groups.is_empty());
+            prop_assert_eq!(found.groups, vec![gid]);
         }
 
         #[test]

@@ -62,10 +62,8 @@ impl Solver<'_> {
                 note(state, format!("SHELL [{}]", argv.join(" ")), None);
                 state.config.run.shell = Some(argv.clone());
             }
-            Kind::OnBuild(trigger) => {
-                note(state, format!("ONBUILD {}", trigger.text), None);
-                state.config.run.on_build.push(trigger.text.clone());
-            }
+            // The history doesn't tell of it, as with docker.
+            Kind::OnBuild(trigger) => state.config.run.on_build.push(trigger.text.clone()),
             Kind::Maintainer(name) => {
                 note(state, format!("MAINTAINER {name}"), None);
                 state.config.author = Some(name.clone());
