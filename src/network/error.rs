@@ -137,6 +137,12 @@ impl Error {
             || matches!(self, Self::NoLink { .. })
     }
 
+    /// Whether a thing of this name is there already.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.kind() == Some(io::ErrorKind::AlreadyExists)
+    }
+
     fn kind(&self) -> Option<io::ErrorKind> {
         self.io().map(io::Error::kind)
     }

@@ -79,41 +79,88 @@ pub(super) struct ForeignChain {
 /// A socket to tell and ask the kernel about nftables, in the network
 /// namespace of the thread that opened it.
 #[derive(Debug)]
-pub(super) struct Nftables(Socket);
+pub(super) struct Nftables {
+    /// None only while it is dropped.
+    socket: Option<Socket>,
+    /// Whether it removed something.
+    has_removed: bool,
+}
+
+/// Closing a netfilter socket waits until the kernel is rid of everything that
+/// was removed: some ten milliseconds, for which nobody has to wait.
+impl Drop for Nftables {
+    fn drop(&mut self) {
+        let socket = self.socket.take();
+        if self.has_removed {
+            // Where there can be no thread, the closure and its socket are
+            // dropped here.
+            let closing = std::thread::Builder::new().name("nftables-close".to_owned());
+            drop(closing.spawn(move || drop(socket)));
+        }
+    }
+}
 
 impl Nftables {
     pub(super) fn open() -> Result<Self, Error> {
-        Socket::open(Netlink::Netfilter)
-            .map(Self)
-            .map_err(|source| Error::Kernel {
-                subject: "opening of a netfilter socket".to_owned(),
-                text: None,
-                source,
-            })
+        let socket = Socket::open(Netlink::Netfilter).map_err(|source| Error::Kernel {
+            subject: "opening of a netfilter socket".to_owned(),
+            text: None,
+            source,
+        })?;
+        Ok(Self {
+            socket: Some(socket),
+            has_removed: false,
+        })
+    }
+
+    fn send(&mut self, batch: Batch) -> Result<(), Error> {
+        batch.send(self.socket())
+    }
+
+    fn socket(&mut self) -> &mut Socket {
+        self.socket.as_mut().expect("it is taken only by drop")
     }
 
     /// Puts a table in the place of the one of its name, if there is one, in
     /// one transaction: no packet sees less than either.
     pub(super) fn replace(&mut self, table: &Table) -> Result<(), Error> {
-        let mut batch = begin();
-        // Deleting what isn't there is an error; making what is there isn't.
-        push_table(&mut batch, NEW_TABLE, &table.name, "");
-        push_table(&mut batch, DELETE_TABLE, &table.name, "");
-        push_table(&mut batch, NEW_TABLE, &table.name, &table.note);
-        for chain in &table.chains {
-            push_chain(&mut batch, &table.name, chain);
-            for rule in &chain.rules {
-                let chain = chain.place.name();
-                let subject = format!("rule in {chain} of firewall table {}", table.name);
-                let place = Location {
-                    family: BOTH,
-                    table: &table.name,
-                    chain,
-                };
-                push_rule(&mut batch, subject, &place, flag::APPEND, None, rule);
+        if !self.has_table(&table.name)? {
+            let mut batch = begin();
+            push_table(
+                &mut batch,
+                NEW_TABLE,
+                flag::EXCLUSIVE,
+                &table.name,
+                &table.note,
+            );
+            push_chains(&mut batch, table);
+            match self.send(end(batch)) {
+                // Somebody else made it just now.
+                Err(error) if error.is_taken() => {}
+                result => return result,
             }
         }
-        end(batch).send(&mut self.0)
+        let mut batch = begin();
+        // Deleting what isn't there is an error; making what is there isn't.
+        push_table(&mut batch, NEW_TABLE, 0, &table.name, "");
+        push_table(&mut batch, DELETE_TABLE, 0, &table.name, "");
+        push_table(&mut batch, NEW_TABLE, 0, &table.name, &table.note);
+        push_chains(&mut batch, table);
+        self.has_removed = true;
+        self.send(end(batch))
+    }
+
+    fn has_table(&mut self, name: &str) -> Result<bool, Error> {
+        let mut batch = Batch::new();
+        let subject = format!("firewall table {name}");
+        batch.push(subject, GET_TABLE, flag::ACK, &header(BOTH, 0), |table| {
+            table.text(TABLE_NAME, name);
+        });
+        match batch.query(self.socket()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_gone() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes tables, all or none.
@@ -123,9 +170,10 @@ impl Nftables {
         }
         let mut batch = begin();
         for name in names {
-            push_table(&mut batch, DELETE_TABLE, name, "");
+            push_table(&mut batch, DELETE_TABLE, 0, name, "");
         }
-        end(batch).send(&mut self.0)
+        self.has_removed = true;
+        self.send(end(batch))
     }
 
     /// Our family's tables, name and note.
@@ -133,7 +181,7 @@ impl Nftables {
         let mut batch = Batch::new();
         let subject = "list of firewall tables";
         batch.push(subject, GET_TABLE, flag::DUMP, &header(BOTH, 0), |_| {});
-        let found = batch.query(&mut self.0)?;
+        let found = batch.query(self.socket())?;
         Ok(found
             .iter()
             .filter_map(|(_, body)| {
@@ -150,7 +198,7 @@ impl Nftables {
         let mut batch = Batch::new();
         let subject = "list of firewall chains";
         batch.push(subject, GET_CHAIN, flag::DUMP, &header(0, 0), |_| {});
-        let found = batch.query(&mut self.0)?;
+        let found = batch.query(self.socket())?;
         Ok(found
             .iter()
             .filter_map(|(_, body)| read_drop(body))
@@ -171,7 +219,7 @@ impl Nftables {
                 message.text(CHAIN_NAME, chain.chain);
             },
         );
-        match batch.query(&mut self.0) {
+        match batch.query(self.socket()) {
             Ok(_) => Ok(true),
             Err(error) if error.is_gone() => Ok(false),
             Err(error) => Err(error),
@@ -195,7 +243,7 @@ impl Nftables {
             let subject = format!("rule in firewall chain {}", chain.chain);
             push_rule(&mut batch, subject, &place, 0, Some(comment), rule);
         }
-        end(batch).send(&mut self.0)
+        self.send(end(batch))
     }
 
     /// Removes the rules with this comment from a chain that others made.
@@ -216,7 +264,7 @@ impl Nftables {
         );
         let mut batch = begin();
         let mut is_needed = false;
-        for (_, body) in list.query(&mut self.0)? {
+        for (_, body) in list.query(self.socket())? {
             let rule = body.get(4..).unwrap_or_default();
             let Some(handle) = find(rule, RULE_HANDLE) else {
                 continue;
@@ -238,7 +286,8 @@ impl Nftables {
             );
         }
         if is_needed {
-            end(batch).send(&mut self.0)?;
+            self.has_removed = true;
+            self.send(end(batch))?;
         }
         Ok(())
     }
@@ -290,8 +339,9 @@ fn end(mut batch: Batch) -> Batch {
     batch
 }
 
-fn push_table(batch: &mut Batch, kind: u16, name: &str, note: &str) {
-    let flags = flag::ACK | if kind == NEW_TABLE { flag::CREATE } else { 0 };
+fn push_table(batch: &mut Batch, kind: u16, more: u16, name: &str, note: &str) {
+    let create = if kind == NEW_TABLE { flag::CREATE } else { 0 };
+    let flags = flag::ACK | create | more;
     let subject = format!("firewall table {name}");
     batch.push(subject, kind, flags, &header(BOTH, 0), |table| {
         table.text(TABLE_NAME, name);
@@ -299,6 +349,22 @@ fn push_table(batch: &mut Batch, kind: u16, name: &str, note: &str) {
             table.bytes(TABLE_NOTE, note.as_bytes());
         }
     });
+}
+
+fn push_chains(batch: &mut Batch, table: &Table) {
+    for chain in &table.chains {
+        push_chain(batch, &table.name, chain);
+        for rule in &chain.rules {
+            let chain = chain.place.name();
+            let subject = format!("rule in {chain} of firewall table {}", table.name);
+            let place = Location {
+                family: BOTH,
+                table: &table.name,
+                chain,
+            };
+            push_rule(batch, subject, &place, flag::APPEND, None, rule);
+        }
+    }
 }
 
 fn push_chain(batch: &mut Batch, table: &str, chain: &Chain) {
