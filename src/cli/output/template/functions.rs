@@ -47,6 +47,7 @@ functions! {
     Printf = "printf";
     Len = "len";
     Index = "index";
+    Slice = "slice";
     Eq = "eq";
     Ne = "ne";
     Lt = "lt";
@@ -98,6 +99,7 @@ pub(super) fn call(function: Function, values: &[Value]) -> Result<Value, Error>
         }
         (Function::Len, [value]) => Value::from(length(value).ok_or_else(wrong)?),
         (Function::Index, [value, keys @ ..]) => index(value, keys)?,
+        (Function::Slice, [value, bounds @ ..]) if bounds.len() < 3 => slice(value, bounds)?,
         (Function::Eq, [value, others @ ..]) if !others.is_empty() => {
             Value::Bool(others.iter().any(|other| same(value, other)))
         }
@@ -205,6 +207,35 @@ fn length(value: &Value) -> Option<usize> {
         Value::Array(elements) => Some(elements.len()),
         Value::Object(map) => Some(map.len()),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// Part of a text or list, from the first bound to before the second.
+fn slice(value: &Value, bounds: &[Value]) -> Result<Value, Error> {
+    let wrong = || Error("wrong arguments for slice".to_owned());
+    let out_of_range = || Error("slice: index out of range".to_owned());
+    let bound = |at: usize| {
+        bounds
+            .get(at)
+            .map(|bound| size(bound).ok_or_else(wrong))
+            .transpose()
+    };
+    let from = bound(0)?.unwrap_or(0);
+    let to = bound(1)?;
+    match value {
+        Value::String(text) => {
+            let part = text
+                .get(from..to.unwrap_or(text.len()))
+                .ok_or_else(out_of_range)?;
+            Ok(Value::String(part.to_owned()))
+        }
+        Value::Array(items) => {
+            let part = items
+                .get(from..to.unwrap_or(items.len()))
+                .ok_or_else(out_of_range)?;
+            Ok(Value::Array(part.to_vec()))
+        }
+        _ => Err(wrong()),
     }
 }
 

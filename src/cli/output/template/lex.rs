@@ -18,6 +18,14 @@ pub(super) enum Word {
     Dot,
     /// `$` alone.
     Dollar,
+    /// A variable, without its `$`.
+    Variable(String),
+    /// `:=`.
+    Declare,
+    /// `=`.
+    Assign,
+    /// `,`, which stands between variables.
+    Comma,
     /// A field, without its dot; it follows what stands before it directly
     /// when `joined`.
     Field {
@@ -118,7 +126,10 @@ fn words(text: &str) -> Result<Vec<Word>, Error> {
             '|' => (Word::Pipe, 1),
             '(' => (Word::Open, 1),
             ')' => (Word::Close, 1),
-            '$' => (Word::Dollar, 1),
+            '$' => variable(rest),
+            ':' if rest.starts_with(":=") => (Word::Declare, 2),
+            '=' => (Word::Assign, 1),
+            ',' => (Word::Comma, 1),
             '"' | '`' => string(rest)?,
             '.' => dot(rest, joined),
             c if c.is_ascii_digit() || c == '-' || c == '+' => number(rest)?,
@@ -128,7 +139,10 @@ fn words(text: &str) -> Result<Vec<Word>, Error> {
             }
             c => return Err(Error(format!("unexpected {c:?} in command"))),
         };
-        joined = matches!(word, Word::Dollar | Word::Field { .. } | Word::Close);
+        joined = matches!(
+            word,
+            Word::Dollar | Word::Variable(_) | Word::Field { .. } | Word::Close
+        );
         words.push(word);
         rest = rest.get(length..).unwrap_or_default();
     }
@@ -140,6 +154,13 @@ fn identifier(text: &str) -> &str {
         .find(|c: char| !c.is_alphanumeric() && c != '_')
         .unwrap_or(text.len());
     text.get(..end).unwrap_or_default()
+}
+
+fn variable(text: &str) -> (Word, usize) {
+    match identifier(text.get(1..).unwrap_or_default()) {
+        "" => (Word::Dollar, 1),
+        name => (Word::Variable(name.to_owned()), name.len() + 1),
+    }
 }
 
 fn dot(text: &str, joined: bool) -> (Word, usize) {

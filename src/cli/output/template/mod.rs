@@ -1,8 +1,8 @@
 //! The Go templates of `--format`, as far as docker's users write them.
 //!
-//! Fields, pipelines, `if`, `range`, `with`, variables of none, docker's
-//! functions (`json`, `join`, `upper`, …) and Go's (`printf`, `eq`, `index`,
-//! …). Not: `define`, `block`, assignments, method calls beyond `.Label`.
+//! Fields, pipelines, `if`, `range`, `with`, variables, docker's functions
+//! (`json`, `join`, `upper`, …) and Go's (`printf`, `eq`, `index`, …). Not:
+//! `define`, `block`, `break`, method calls beyond `.Label`.
 
 mod eval;
 mod functions;
@@ -35,7 +35,7 @@ impl Template {
     /// Fills it with one value.
     pub(crate) fn render(&self, data: &Value) -> Result<String, Error> {
         let mut out = String::new();
-        eval::run(&self.nodes, data, data, &mut out)?;
+        eval::run(&self.nodes, data, &mut eval::Scope::new(data), &mut out)?;
         Ok(out)
     }
 }
@@ -127,6 +127,65 @@ mod tests {
             ),
             "|shop-web-1|true"
         );
+    }
+
+    #[test]
+    fn variables() {
+        let data = json!({"Networks": {"b": {"IP": "2"}, "a": {"IP": "1"}}, "List": ["x", "y"], "Name": "n"});
+        assert_eq!(
+            render(
+                "{{range $k, $v := .Networks}}{{$k}}={{$v.IP}} {{end}}",
+                &data
+            ),
+            "a=1 b=2 "
+        );
+        assert_eq!(
+            render("{{range $i, $e := .List}}{{$i}}{{$e}}{{end}}", &data),
+            "0x1y"
+        );
+        assert_eq!(
+            render("{{range $e := .List}}{{$e}}{{.}}{{end}}", &data),
+            "xxyy"
+        );
+        assert_eq!(
+            render("{{$n := .Name}}{{range .List}}{{$n}}{{.}}{{end}}", &data),
+            "nxny"
+        );
+        assert_eq!(
+            render("{{$n := 1}}{{range .List}}{{$n = .}}{{end}}{{$n}}", &data),
+            "y"
+        );
+        assert_eq!(
+            render("{{with $n := .Name}}{{$n}}{{$.Name}}{{end}}", &data),
+            "nn"
+        );
+        for (bad, words) in [
+            ("{{$no}}", "undefined variable \"$no\""),
+            (
+                "{{if .Name}}{{$x := 1}}{{end}}{{$x}}",
+                "undefined variable \"$x\"",
+            ),
+            (
+                "{{range $a, $b, $c := .List}}{{end}}",
+                "too many declarations",
+            ),
+            ("{{$a, := 1}}", "unexpected"),
+        ] {
+            let result = Template::parse(bad).and_then(|template| template.render(&data));
+            assert!(result.unwrap_err().to_string().contains(words), "{bad}");
+        }
+    }
+
+    #[test]
+    fn parts_of_texts_and_lists() {
+        let data = json!({"ID": "0123456789", "List": ["x", "y", "z"]});
+        assert_eq!(
+            render("{{slice .ID 0 4}} {{slice .ID 8}}", &data),
+            "0123 89"
+        );
+        assert_eq!(render("{{json (slice .List 1)}}", &data), r#"["y","z"]"#);
+        let bad = Template::parse("{{slice .ID 4 99}}").unwrap();
+        assert!(bad.render(&data).is_err());
     }
 
     #[test]

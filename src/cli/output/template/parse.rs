@@ -16,8 +16,19 @@ pub(super) enum Node {
     Text(String),
     /// A value to print.
     Print(Pipeline),
+    /// `$name := value`, or with `=` for one that is there.
+    Set {
+        /// The variable.
+        name: String,
+        /// Whether it is a further one.
+        declares: bool,
+        /// Its value.
+        value: Pipeline,
+    },
     /// `if` with its branches in order.
     If {
+        /// A variable for the condition's value.
+        name: Option<String>,
         /// The condition.
         condition: Pipeline,
         /// When it holds.
@@ -27,6 +38,8 @@ pub(super) enum Node {
     },
     /// `with`: the dot becomes the value when that isn't empty.
     With {
+        /// A variable for the value.
+        name: Option<String>,
         /// The value.
         value: Pipeline,
         /// With it.
@@ -36,6 +49,10 @@ pub(super) enum Node {
     },
     /// `range`: the body for each element.
     Range {
+        /// A variable for the keys, or the numbers.
+        key: Option<String>,
+        /// A variable for the elements.
+        element: Option<String>,
         /// The list or map.
         over: Pipeline,
         /// For each.
@@ -65,15 +82,26 @@ pub(super) enum Command {
 pub(super) enum Operand {
     /// A constant.
     Constant(Value),
-    /// Fields of the dot or of the whole data.
+    /// Fields of something.
     Path {
-        /// Whether it begins at `$`.
-        from_root: bool,
+        /// Of what.
+        from: Base,
         /// The fields' names.
         fields: Vec<String>,
     },
     /// A pipeline in brackets, and fields of its result.
     Bracket(Pipeline, Vec<String>),
+}
+
+/// Where a path begins.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Base {
+    /// The dot.
+    Dot,
+    /// The whole data.
+    Root,
+    /// A variable.
+    Variable(String),
 }
 
 /// Builds the tree.
@@ -126,7 +154,7 @@ impl<'a> Parser<'a> {
                 "define" | "block" | "template" | "break" | "continue" => {
                     return Err(Error(format!("{{{{{first}}}}} is not supported")));
                 }
-                _ => nodes.push(Node::Print(pipeline(words)?)),
+                _ => nodes.push(print_or_set(words)?),
             }
         }
         Ok((nodes, Stop::Eof))
@@ -134,6 +162,11 @@ impl<'a> Parser<'a> {
 
     /// What follows `if`, `with` or `range`, up to its `end`.
     fn branches(&mut self, keyword: &str, head: &[Word], depth: usize) -> Result<Node, Error> {
+        let (mut names, head) = declared(head)?;
+        if names.len() > usize::from(keyword == "range") + 1 {
+            return Err(Error(format!("too many declarations in {keyword}")));
+        }
+        let last = names.pop();
         let head = pipeline(head)?;
         let (then, end) = self.block(depth)?;
         let otherwise = match end {
@@ -153,22 +186,58 @@ impl<'a> Parser<'a> {
         };
         Ok(match keyword {
             "if" => Node::If {
+                name: last,
                 condition: head,
                 then,
                 otherwise,
             },
             "with" => Node::With {
+                name: last,
                 value: head,
                 then,
                 otherwise,
             },
             _ => Node::Range {
+                key: names.pop(),
+                element: last,
                 over: head,
                 body: then,
                 otherwise,
             },
         })
     }
+}
+
+/// A value to print, or one for a variable.
+fn print_or_set(words: &[Word]) -> Result<Node, Error> {
+    let (name, declares, value) = match words {
+        [Word::Variable(name), Word::Declare, value @ ..] => (name, true, value),
+        [Word::Variable(name), Word::Assign, value @ ..] => (name, false, value),
+        _ => return Ok(Node::Print(pipeline(words)?)),
+    };
+    Ok(Node::Set {
+        name: name.clone(),
+        declares,
+        value: pipeline(value)?,
+    })
+}
+
+/// The variables that a block declares, and the words of their value.
+fn declared(words: &[Word]) -> Result<(Vec<String>, &[Word]), Error> {
+    let Some(at) = words.iter().position(|word| *word == Word::Declare) else {
+        return Ok((Vec::new(), words));
+    };
+    let (names, value) = words.split_at(at);
+    let names = names
+        .split(|word| *word == Word::Comma)
+        .map(|name| match name {
+            [Word::Variable(name)] => Ok(name.clone()),
+            _ => Err(Error("unexpected words before :=".to_owned())),
+        });
+    Ok((
+        names.collect::<Result<_, _>>()?,
+        value.get(1..).unwrap_or_default(),
+    ))
 }
 
 fn pipeline(words: &[Word]) -> Result<Pipeline, Error> {
@@ -240,18 +309,22 @@ fn operand(words: &mut Words<'_>, depth: usize) -> Result<Operand, Error> {
             ))
         })?),
         Word::Dot => Operand::Path {
-            from_root: false,
+            from: Base::Dot,
             fields: fields(words),
         },
         Word::Dollar => Operand::Path {
-            from_root: true,
+            from: Base::Root,
+            fields: fields(words),
+        },
+        Word::Variable(name) => Operand::Path {
+            from: Base::Variable(name.clone()),
             fields: fields(words),
         },
         Word::Field { name, .. } => {
             let mut path = vec![name.clone()];
             path.extend(fields(words));
             Operand::Path {
-                from_root: false,
+                from: Base::Dot,
                 fields: path,
             }
         }
@@ -262,7 +335,9 @@ fn operand(words: &mut Words<'_>, depth: usize) -> Result<Operand, Error> {
                 _ => return Err(Error("unclosed left paren".to_owned())),
             }
         }
-        Word::Pipe | Word::Close => return Err(Error("unexpected word in operand".to_owned())),
+        Word::Pipe | Word::Close | Word::Declare | Word::Assign | Word::Comma => {
+            return Err(Error("unexpected word in operand".to_owned()));
+        }
     })
 }
 
