@@ -23,6 +23,7 @@ mod environment;
 #[cfg(test)]
 mod example;
 #[cfg(test)]
+mod hardship;
 mod harness;
 #[cfg(test)]
 mod health;
