@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::archive::{self, Found, Overlay, Ownership};
 use crate::build::select::{self, Source, What};
 use crate::build::tree::Leaf;
-use crate::dockerfile::{Copy, Ignore, Owner};
+use crate::dockerfile::{Copy, Ignore, Mode, Owner};
 use crate::runtime::user;
 use crate::sys::tree::{FileTime, Kind, Stat};
 
@@ -145,10 +145,11 @@ impl Copying<'_> {
             return Err(Error::SeveralToOne(self.copy.dest.clone()));
         }
         let (uid, gid) = self.owner.unwrap_or((0, 0));
-        // Folders on the way are what the flags say, too.
+        // Folders on the way have the mode that a number says; a change in
+        // words is one of what a source has.
         let mode = match &self.copy.mode {
-            Some(change) => change.apply(FOLDER_MODE, true),
-            None => FOLDER_MODE,
+            Some(Mode::Octal(bits)) => *bits,
+            Some(Mode::Symbolic(_)) | None => FOLDER_MODE,
         };
         let made = Ownership { uid, gid, mode };
         if becomes_folder || things.iter().any(Thing::is_folder) {

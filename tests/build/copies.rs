@@ -93,6 +93,20 @@ pub(crate) fn owners_and_modes_can_be_given() {
     assert_eq!(copied(&bench, from_stage), ["m 3:4 644"]);
 }
 
+pub(crate) fn folders_on_the_way_have_the_mode_that_is_given() {
+    let bench = context();
+    std::fs::remove_dir_all(&bench.context).unwrap();
+    bench.write("one/f", "1");
+    assert_eq!(
+        copied(&bench, "COPY --chmod=640 one/f /new/"),
+        ["new 0:0 640", "new/f 0:0 640"]
+    );
+    assert_eq!(
+        copied(&bench, "COPY --chown=3:4 --chmod=u=rwx,go= one /own"),
+        ["own 3:4 755", "own/f 3:4 700"]
+    );
+}
+
 pub(crate) fn missing_sources_are_told() {
     let bench = context();
     bench.write(".dockerignore", "*.txt\n!b.txt\n");

@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         copies, without "": {
             destinations_are_docker_s,
             owners_and_modes_can_be_given,
+            folders_on_the_way_have_the_mode_that_is_given,
             missing_sources_are_told,
             links_lead_inside_and_are_kept,
             a_linked_layer_survives_its_base,
