@@ -149,6 +149,19 @@ struct Puller<'a> {
     listener: Listener<'a>,
 }
 
+impl Puller<'_> {
+    /// Tells what happens to a layer to all images that have it.
+    fn tell(&self, images: &[usize], digest: &Digest, step: LayerStep) {
+        for image in images {
+            (self.listener)(PullEvent::Layer {
+                image: *image,
+                digest,
+                step,
+            });
+        }
+    }
+}
+
 /// When the registry was last asked about a name; None when it never was.
 ///
 /// # Errors

@@ -201,7 +201,21 @@ fn images_share_their_layers() {
     }
     let server = serve(&shelf);
     let both = [wanted(&server, "app:a"), wanted(&server, "app:b")];
-    let results = pull(&root, &client(), &both, &|_| {});
+    let done = Mutex::new([0, 0]);
+    let listener = |event: PullEvent<'_>| {
+        let PullEvent::Layer { image, step, .. } = event else {
+            return;
+        };
+        if step == LayerStep::Done {
+            done.lock().unwrap()[image] += 1;
+        }
+    };
+    let results = pull(&root, &client(), &both, &listener);
+    assert_eq!(
+        done.into_inner().unwrap(),
+        [3, 3],
+        "each image hears of all of its layers"
+    );
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let blobs = server.log().iter().filter(|r| is_blob(r)).count();
     assert_eq!(blobs, 2 + 2 + 2, "two configs, two shared layers, two own");

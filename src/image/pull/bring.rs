@@ -63,27 +63,26 @@ impl Puller<'_> {
         Ok(round.finish())
     }
 
-    /// Tells which layers come and which are there; gives the image that each
-    /// job is told of.
-    fn tell_begin(&self, planned: &[(usize, Planned)], jobs: &[Job<Descriptor>]) -> Vec<usize> {
-        let mut owners = vec![0; jobs.len()];
-        let mut is_told = vec![false; jobs.len()];
+    /// Tells which layers come and which are there; gives the images that each
+    /// job is told of: all that have the layer, each once.
+    fn tell_begin(
+        &self,
+        planned: &[(usize, Planned)],
+        jobs: &[Job<Descriptor>],
+    ) -> Vec<Vec<usize>> {
+        let mut owners: Vec<Vec<usize>> = vec![Vec::new(); jobs.len()];
         for (place, planned) in planned {
             let chain = chain_ids(&planned.image.config.rootfs.diff_ids);
             for (chain_id, layer) in chain.iter().zip(&planned.image.layers) {
                 let job = jobs.iter().position(|job| job.chain_id == *chain_id);
-                let fresh = job.and_then(|job| is_told.get_mut(job));
-                let step = match fresh {
-                    Some(told) if !*told => {
-                        *told = true;
-                        if let Some(owner) = job.and_then(|job| owners.get_mut(job)) {
-                            *owner = *place;
-                        }
+                let step = match job.and_then(|job| owners.get_mut(job)) {
+                    Some(told) if told.contains(place) => continue,
+                    Some(told) => {
+                        told.push(*place);
                         LayerStep::Begun {
                             total_bytes: layer.place.size,
                         }
                     }
-                    Some(_) => continue,
                     None => LayerStep::Existing,
                 };
                 (self.listener)(PullEvent::Layer {
@@ -93,12 +92,8 @@ impl Puller<'_> {
                 });
             }
         }
-        for (owner, job) in owners.iter().zip(jobs).skip(LAYERS_AT_ONCE) {
-            (self.listener)(PullEvent::Layer {
-                image: *owner,
-                digest: &job.layer.place.digest,
-                step: LayerStep::Waiting,
-            });
+        for (owners, job) in owners.iter().zip(jobs).skip(LAYERS_AT_ONCE) {
+            self.tell(owners, &job.layer.place.digest, LayerStep::Waiting);
         }
         owners
     }
@@ -110,8 +105,8 @@ struct Round<'a> {
     ingest: &'a Ingest,
     planned: &'a [(usize, Planned)],
     jobs: &'a [Job<Descriptor>],
-    /// The image that each job is told of.
-    owners: &'a [usize],
+    /// The images that each job is told of.
+    owners: &'a [Vec<usize>],
     partials: &'a [Mutex<Option<Partial>>],
     work: Mutex<Work>,
     results: Mutex<HashMap<usize, Result<Pulled, Error>>>,
@@ -180,19 +175,19 @@ impl Round<'_> {
 
     fn layer(&self, number: usize, job: &Job<Descriptor>) -> Result<Unpacked, Error> {
         let descriptor = &job.layer.place;
-        let owner = self.owners.get(number).copied().unwrap_or_default();
-        // The image that it is told of has it; any that has it would do.
+        let owners = self.owners.get(number).map_or(&[][..], Vec::as_slice);
+        // Any image that has it would do.
         let remote = self
             .planned
             .iter()
-            .find(|(place, _)| *place == owner)
+            .find(|(place, _)| owners.contains(place))
             .map(|(_, planned)| &planned.remote)
             .ok_or_else(|| Error::NotFound(descriptor.digest.to_string()))?;
         let mut partial = Partial::open(self.puller.root, descriptor)?;
         let kept = partial.as_ref().map_or(0, Partial::length);
         let mut tell = Teller {
             puller: self.puller,
-            image: owner,
+            images: owners,
             descriptor,
             done: 0,
             told_at: None,
@@ -220,11 +215,9 @@ impl Round<'_> {
             partial.remove();
         }
         if result.is_ok() {
-            (self.puller.listener)(PullEvent::Layer {
-                image: self.owners.get(number).copied().unwrap_or_default(),
-                digest: &job.layer.place.digest,
-                step: LayerStep::Done,
-            });
+            let owners = self.owners.get(number).map_or(&[][..], Vec::as_slice);
+            let digest = &job.layer.place.digest;
+            self.puller.tell(owners, digest, LayerStep::Done);
         }
         if let Some(state) = lock(&self.work).jobs.get_mut(number) {
             *state = match result {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::archive;
 use crate::image::Error;
 use crate::image::partial::Partial;
-use crate::image::pull::{LayerStep, PullEvent, Puller};
+use crate::image::pull::{LayerStep, Puller};
 use crate::oci::Descriptor;
 use crate::registry;
 
@@ -38,7 +38,8 @@ pub(super) fn from_download(error: Error, kept: u64) -> Error {
 /// Tells how far a download is, not too often.
 pub(super) struct Teller<'a> {
     pub(super) puller: &'a Puller<'a>,
-    pub(super) image: usize,
+    /// The images that are told.
+    pub(super) images: &'a [usize],
     pub(super) descriptor: &'a Descriptor,
     pub(super) done: u64,
     pub(super) told_at: Option<Instant>,
@@ -65,11 +66,7 @@ impl Teller<'_> {
     }
 
     fn tell(&self, step: LayerStep) {
-        (self.puller.listener)(PullEvent::Layer {
-            image: self.image,
-            digest: &self.descriptor.digest,
-            step,
-        });
+        self.puller.tell(self.images, &self.descriptor.digest, step);
     }
 }
 

@@ -12,10 +12,10 @@ use crate::view::units;
 const STEP: u64 = 10;
 
 /// Knows how far each layer was when it was last told of, so that a slow line
-/// makes no log of thousands of lines.
+/// makes no log of thousands of lines. Images that share a layer tell it once.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
-    told: Mutex<HashMap<(String, String), u64>>,
+    told: Mutex<HashMap<String, u64>>,
 }
 
 impl Plain {
@@ -40,7 +40,7 @@ impl Plain {
         let (done, total) = layer.amount.unwrap_or_default();
         let step = percent(done, total) / STEP;
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = told.insert((layer.image.clone(), layer.layer.clone()), step);
+        let last = told.insert(layer.layer.clone(), step);
         let is_worth_it = last != Some(step) && done > 0;
         is_worth_it.then(|| format!("{word} {}", units::human_size(done)))
     }
