@@ -107,10 +107,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn merge_files(&mut self, set: &FileSet<'_>) -> Option<Node> {
         let schema = attribute::root();
         let mut merged = Node::map(Place::NOWHERE);
-        let between = match self.templates() {
-            Templates::Filled => Templates::Between,
-            templates => templates,
-        };
+        let between = self.templates_between();
         for file in set.files {
             let Some(documents) = self.take_documents(file) else {
                 continue;
@@ -230,7 +227,8 @@ impl<'a> Loader<'a> {
         let mut faults = Problems::default();
         check::check(&mut root.clone(), schema, "", &mut faults);
         if !faults.has_errors() {
-            canonical::canonicalize(&mut root, schema, self.templates(), &mut self.problems);
+            let between = self.templates_between();
+            canonical::canonicalize(&mut root, schema, between, &mut self.problems);
         }
         self.resolve_paths(&mut root, schema, folder);
         if let Some(found) = root
@@ -274,6 +272,14 @@ impl<'a> Loader<'a> {
             Templates::Filled
         } else {
             Templates::Kept
+        }
+    }
+
+    /// The same for what another file or service is merged onto.
+    fn templates_between(&self) -> Templates {
+        match self.templates() {
+            Templates::Filled => Templates::Between,
+            templates => templates,
         }
     }
 
