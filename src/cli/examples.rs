@@ -151,6 +151,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("system info", "rcompose system info --format json"),
     ("system prune", "rcompose system prune --volumes"),
     ("system resume", "rcompose system resume"),
+    ("system suspend", "rcompose system suspend"),
     ("test", "rcompose test -- pytest -x tests/integration"),
     ("top", "rcompose top web"),
     ("unpause", "rcompose unpause web"),

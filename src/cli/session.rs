@@ -121,17 +121,20 @@ pub(crate) fn silently(
     command: Command,
 ) -> anyhow::Result<()> {
     let client = client(context, name)?;
-    block_on(async {
-        let (_keep, mut signals) = mpsc::channel(1);
-        let request = Request::Apply(Box::new(Apply {
-            project: None,
-            command,
-            parallel: None,
-            shows_hooks: false,
-        }));
-        let done = client.send(request, &[], &mut |_| {}, &mut signals).await;
-        done.map(|_| ()).map_err(describe)
-    })
+    block_on(quietly(&client, command))
+}
+
+/// The same for who has a runtime, and perhaps several projects.
+pub(crate) async fn quietly(client: &Client, command: Command) -> anyhow::Result<()> {
+    let (_keep, mut signals) = mpsc::channel(1);
+    let request = Request::Apply(Box::new(Apply {
+        project: None,
+        command,
+        parallel: None,
+        shows_hooks: false,
+    }));
+    let done = client.send(request, &[], &mut |_| {}, &mut signals).await;
+    done.map(|_| ()).map_err(describe)
 }
 
 /// Draws an event; warnings go above the progress.
@@ -315,6 +318,7 @@ fn nothing_there(command: &Command, name: &ProjectName) -> anyhow::Result<()> {
             .into()),
         },
         Command::Stop(_)
+        | Command::Suspend(_)
         | Command::Kill(_)
         | Command::Restart(_)
         | Command::Pause(_)
@@ -357,7 +361,7 @@ pub(crate) fn dry_run(
         }
         Command::Down(options) => plan::down(&subject, options),
         Command::Start(options) => plan::start(&subject, options),
-        Command::Stop(options) => plan::stop(&subject, options),
+        Command::Stop(options) | Command::Suspend(options) => plan::stop(&subject, options),
         Command::Restart(options) => plan::restart(&subject, options),
         Command::Kill(options) => plan::kill(&subject, options),
         Command::Remove(options) => plan::rm(&subject, options),

@@ -105,6 +105,8 @@ pub enum Command {
     Start(StartOptions),
     /// `stop`.
     Stop(StopOptions),
+    /// `stop` before the machine goes down: what ran is still wanted after it.
+    Suspend(StopOptions),
     /// `restart`.
     Restart(RestartOptions),
     /// `kill`.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::engine::{execute, observe};
 use crate::event::Event;
-use crate::model::{ImageSource, Observed, Project};
+use crate::model::{ContainerId, ImageSource, Intent, Observed, Project};
 use crate::plan::{self, ImageIds, Plan, Subject};
 use crate::protocol::control::{Apply, Command};
 use crate::supervisor::Error;
@@ -40,12 +40,28 @@ impl Host {
             self.hook_viewers.borrow_mut().push(conversation.listener());
         }
         let plan = self.plan(desired, &apply.command).await?;
-        self.carry_out(&plan, conversation, apply.parallel).await?;
+        let wanted = match &apply.command {
+            Command::Suspend(_) => self.wanted(),
+            _ => Vec::new(),
+        };
+        let done = self.carry_out(&plan, conversation, apply.parallel).await;
+        for id in &wanted {
+            self.record_intent(id, Intent::Running);
+        }
+        done?;
         if is_down && self.table.borrow().iter().next().is_none() {
             self.end_project(removes_volumes).await?;
         }
         drop(turn);
         Ok(())
+    }
+
+    /// The containers that nobody stopped.
+    fn wanted(&self) -> Vec<ContainerId> {
+        let table = self.table.borrow();
+        let records = table.iter().map(|live| &live.record);
+        let wanted = records.filter(|record| record.intent == Intent::Running);
+        wanted.map(|record| record.id.clone()).collect()
     }
 
     /// The last step of taking a project down, when no container is left.
@@ -149,7 +165,7 @@ impl Host {
             }
             Command::Down(options) => plan::down(&subject, options)?,
             Command::Start(options) => plan::start(&subject, options)?,
-            Command::Stop(options) => plan::stop(&subject, options)?,
+            Command::Stop(options) | Command::Suspend(options) => plan::stop(&subject, options)?,
             Command::Restart(options) => plan::restart(&subject, options)?,
             Command::Kill(options) => plan::kill(&subject, options)?,
             Command::Remove(options) => plan::rm(&subject, options)?,

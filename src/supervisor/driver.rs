@@ -205,7 +205,8 @@ impl Host {
         }
     }
 
-    fn record_intent(&self, id: &ContainerId, intent: Intent) {
+    /// Writes down whether a container is to run.
+    pub(crate) fn record_intent(&self, id: &ContainerId, intent: Intent) {
         if let Err(error) = self.change_record(id, |record| record.intent = intent) {
             self.warn(&format!(
                 "the wish for container {} was not written: {error}",

@@ -278,7 +278,33 @@ services:
             shell(
                 "\"$RCOMPOSE\" system enable --units units && cat units/multi-user.target.wants/*",
             ),
-            [exits(0), prints("system resume"), prints("RCOMPOSE_ROOT=")],
+            [
+                exits(0),
+                prints("system resume"),
+                prints("system suspend"),
+                prints("RCOMPOSE_ROOT="),
+            ],
+        );
+        s.step(
+            "the machine is shut down and comes up in order",
+            rcompose("system suspend"),
+            [
+                exits(0),
+                state("always", "exited"),
+                state("kept", "exited"),
+                state("never", "exited"),
+            ],
+        );
+        s.step(
+            "it comes up",
+            rcompose("system resume"),
+            [
+                exits(0),
+                state("always", "running"),
+                state("kept", "running"),
+                state("stopped", "exited"),
+                state("never", "exited"),
+            ],
         );
         s.step(
             "the power goes",

@@ -1,7 +1,9 @@
-//! `system enable`, `disable` and `resume`: restart policies over a reboot.
+//! `system enable`, `disable`, `resume` and `suspend`: restart policies over a
+//! reboot.
 //!
 //! Nobody of ours lives through a reboot, so the host's own service manager
-//! calls `system resume` once. Only files are written; no program is run.
+//! calls `system resume` once, and `system suspend` before the machine goes
+//! down. `enable` and `disable` only write files; no program is run.
 
 use std::fs;
 use std::io;
@@ -12,10 +14,11 @@ use anyhow::Context as _;
 use crate::cli::commands::container::verbs::act;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
-use crate::cli::{output, records};
+use crate::cli::{output, records, session};
 use crate::graph::Graph;
 use crate::model::{ContainerState, Intent, ObservedContainer, RestartPolicy};
-use crate::protocol::control::ContainerAction;
+use crate::plan::StopOptions;
+use crate::protocol::control::{Command, ContainerAction};
 
 const UNIT: &str = "rcompose-resume.service";
 const UNITS: &str = "/etc/systemd/system";
@@ -48,7 +51,8 @@ impl EnableArgs {
             anyhow::Error::new(error).context(failure)
         })?;
         output::print(&format!(
-            "Written {}: restart policies hold from the next boot on.\n",
+            "Written {}: restart policies hold from the next boot on.\n\
+             To have containers stopped in order before that one too: systemctl daemon-reload && systemctl start {UNIT}\n",
             path.display()
         ))?;
         Ok(Exit::SUCCESS)
@@ -84,7 +88,8 @@ impl DisableArgs {
 }
 
 /// The unit's text. What it starts leaves the unit's control group by itself;
-/// nothing is to be killed when the unit is stopped.
+/// when the unit is stopped, as at the end of an orderly shutdown, containers
+/// get their stop signals and grace periods.
 fn unit(binary: &Path, root: Option<&str>) -> Result<String, Failure> {
     let quoted = |text: &str| {
         // `%` begins a specifier, `$` a variable; control characters end a line.
@@ -118,6 +123,7 @@ fn unit(binary: &Path, root: Option<&str>) -> Result<String, Failure> {
          RemainAfterExit=yes\n\
          KillMode=process\n\
          {environment}ExecStart={command} system resume\n\
+         ExecStop={command} system suspend\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n"
@@ -162,6 +168,50 @@ impl ResumeArgs {
             }
         }
         Ok(exit)
+    }
+}
+
+/// Flags of `system suspend`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SuspendArgs {}
+
+impl SuspendArgs {
+    /// Stops them, all projects at once; they are wanted as before.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let root = context.store()?;
+        let mut projects = Vec::new();
+        for project in root.projects()? {
+            let containers = records::containers(root, &project)?;
+            if containers
+                .iter()
+                .any(|container| container.state.is_running())
+            {
+                projects.push((session::client(context, &project)?, project));
+            }
+        }
+        if context.settings.dry_run {
+            for (_, project) in projects {
+                output::print(&format!("{project}\n"))?;
+            }
+            return Ok(Exit::SUCCESS);
+        }
+        session::block_on(async {
+            let stops = projects.iter().map(|(client, project)| async move {
+                let command = Command::Suspend(StopOptions::default());
+                (project, session::quietly(client, command).await)
+            });
+            let mut exit = Exit::SUCCESS;
+            for (project, result) in futures_util::future::join_all(stops).await {
+                match result {
+                    Ok(()) => output::print(&format!("{project}\n"))?,
+                    Err(error) => {
+                        output::error(&error.context(format!("stop of project {project}")), None);
+                        exit = Exit::FAILURE;
+                    }
+                }
+            }
+            Ok(exit)
+        })
     }
 }
 

@@ -37,6 +37,8 @@ enum Command {
     Prune(Flags<prune::Args>),
     /// Start what a reboot stopped, as restart policies say
     Resume(Flags<boot::ResumeArgs>),
+    /// Stop all containers for the time of a reboot, each as `stop` does
+    Suspend(Flags<boot::SuspendArgs>),
 }
 
 impl Args {
@@ -50,6 +52,7 @@ impl Args {
             Command::Info(args) => args.0.run(context),
             Command::Prune(args) => args.0.run(context),
             Command::Resume(args) => args.0.run(context),
+            Command::Suspend(args) => args.0.run(context),
         }
     }
 }
