@@ -56,7 +56,8 @@ pub(crate) fn a_full_disk_blocks_nobody_else() {
     // An attempt that finds no room stands there until it is cut off again.
     eventually("whole lines alone", || {
         let saved = std::fs::read_to_string(&log).unwrap();
-        saved.ends_with("}\n").then_some(())
+        // None at all where the first attempt was more than the disk holds.
+        (saved.is_empty() || saved.ends_with("}\n")).then_some(())
     });
     let flags = rustix::mount::MountFlags::empty();
     rustix::mount::mount_remount(&folder, flags, c"size=16m").unwrap();
