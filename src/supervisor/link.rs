@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::keeper;
 use crate::protocol::keeper::{Message, ReplyBody, RequestBody, SpawnId, SpawnState, VERSION};
+use crate::supervisor::failure;
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -208,11 +209,18 @@ impl Link {
     pub(crate) async fn serve(self) -> Result<(), keeper::Error> {
         loop {
             let error = self.carry().await;
-            if !matches!(error, keeper::Error::Gone) {
+            let next = if matches!(error, keeper::Error::Gone) {
+                tracing::warn!("the keeper is gone; starting another");
+                self.0.client.borrow_mut().revive()
+            } else {
+                Err(error)
+            };
+            if let Err(error) = next {
+                tracing::warn!(causes = ?failure::chain(&error), "there is no keeper any more");
+                // Whoever waits for an answer waits in vain.
+                self.0.waiting.borrow_mut().clear();
                 return Err(error);
             }
-            tracing::warn!("the keeper is gone; starting another");
-            self.0.client.borrow_mut().revive()?;
         }
     }
 

@@ -127,7 +127,8 @@ async fn until_idle(host: &Rc<Host>) {
             () = &mut first_client, if is_awaited => is_awaited = false,
         }
         let is_active = host.table.borrow().is_active() || host.is_leased();
-        if !is_active && !host.has_clients() && (host.had_clients() || !is_awaited) {
+        let is_over = host.had_clients() || host.is_leaving.get() || !is_awaited;
+        if !is_active && !host.has_clients() && is_over {
             host.put_away().await;
             host.forget_if_bare();
             return;

@@ -101,7 +101,12 @@ fn no_privileges() {
         s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n");
         s.step(
             "another user",
-            shell("chmod 755 . ..; setpriv --reuid=65534 --regid=65534 --clear-groups env RCOMPOSE_ROOT=/tmp/nobody-$$ \"$RCOMPOSE\" up -d"),
+            // In a folder that everybody may enter, wherever the project lies.
+            shell(
+                "public=$(mktemp -d); chmod 755 $public; cp \"$RCOMPOSE\" compose.yaml $public; cd $public; code=0
+                 setpriv --reuid=65534 --regid=65534 --clear-groups env RCOMPOSE_ROOT=/tmp/nobody-$$ \"./${RCOMPOSE##*/}\" up -d || code=$?
+                 rm -r $public; exit $code",
+            ),
             [fails(), says("only root"), says("run it as root")],
         );
     });

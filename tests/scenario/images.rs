@@ -65,19 +65,10 @@ fn a_hostile_config_stays_inside() {
         s.step(
             "an image with such a config",
             shell(
-                "mkdir -p a/l; tar -C a -xf \"$BUSYBOX_ARCHIVE\"; config=$(ls a/*.json | grep -v manifest | head -n 1)
-                 python3 - a \"$config\" <<'END'
-import hashlib, json, os, sys
-folder, path = sys.argv[1:]
-config = json.load(open(path))
-config.setdefault('config', {}).update(WorkingDir='../../../../made-by-workdir', Volumes={'/../../../../made-by-volume': {}})
-text = json.dumps(config).encode()
-name = hashlib.sha256(text).hexdigest() + '.json'
-open(os.path.join(folder, name), 'wb').write(text)
-manifest = json.load(open(os.path.join(folder, 'manifest.json')))
-manifest[0].update(Config=name, RepoTags=['hostile:1'])
-json.dump(manifest, open(os.path.join(folder, 'manifest.json'), 'w'))
-END
+                "mkdir a; tar -C a -xf \"$BUSYBOX_ARCHIVE\"; cd a; config=$(ls *.json | grep -v manifest)
+                 hostile='\"WorkingDir\":\"../../../../made-by-workdir\",\"Volumes\":{\"/../../../../made-by-volume\":{}}'
+                 sed \"s|\\\"config\\\": *{|&$hostile,|\" \"$config\" >hostile; name=$(sha256sum hostile | cut -d ' ' -f 1).json; mv hostile $name
+                 grep -q made-by-volume $name; sed -i \"s/$config/$name/; s/busybox:local/hostile:1/\" manifest.json; cd ..
                  tar -C a -c . | \"$RCOMPOSE\" image load",
             ),
             [exits(0), prints("Loaded image: hostile:1")],
