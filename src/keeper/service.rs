@@ -250,7 +250,13 @@ impl Service {
         if self.leaving.is_some() {
             return;
         }
-        if self.orders.mode == Mode::Tethered {
+        // A project whose folder is gone is down: nobody can ask for what is
+        // left of it, and the next supervisor would find nothing to adopt.
+        let is_over = match &self.orders.mode {
+            Mode::Tethered => true,
+            Mode::Respawn { state_dir, .. } => !state_dir.exists(),
+        };
+        if is_over {
             self.kill_all();
             return;
         }

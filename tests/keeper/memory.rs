@@ -19,8 +19,9 @@ use crate::support::container::bind;
 /// Processes started while the spy looks, at least; `RCOMPOSE_TEST_ROUNDS`
 /// times more.
 const STARTS: u32 = 150;
-/// Processes that the spy has to meet, at least.
-const MET_MIN: usize = 20;
+/// Processes that the spy has to meet, at least: some that are started while
+/// it looks. An emulated machine shows it few.
+const MET_MIN: usize = 5;
 /// CAP_SYS_PTRACE (capability.h).
 const SYS_PTRACE: u64 = 1 << 19;
 /// More of one mapping is not read.
