@@ -31,9 +31,11 @@ pub fn remove(path: &str) -> Result<(), Error> {
         });
         let above = folder.ancestors().skip(1);
         for above in above.take(Path::new(path).components().count().saturating_sub(1)) {
-            // Fails where another group is left, as it should.
-            if fs::remove_dir(above).is_err() {
-                break;
+            match fs::remove_dir(above) {
+                // Another group is left there, as it should be.
+                Err(error) if error.kind() != ErrorKind::NotFound => break,
+                // Who removed it at the same time may have stopped there.
+                Ok(()) | Err(_) => {}
             }
         }
         first = first.and(removed);
