@@ -260,6 +260,7 @@ impl Service {
             self.kill_all();
             return;
         }
+        self.abandon_starting();
         if let Some(binary) = self.replacement.take() {
             self.binary = binary;
             self.start_supervisor();

@@ -480,16 +480,22 @@ impl Service {
 
     /// Kills everything that was spawned here.
     pub(crate) fn kill_spawns(&mut self) {
-        let spawns: Vec<SpawnId> = self.spawns.keys().cloned().collect();
-        for spawn in spawns {
-            if let Some((_, birth)) = self.take_starting(&spawn) {
-                self.abandon(birth.starting);
-            }
-        }
+        self.abandon_starting();
         for spawned in self.spawns.values() {
             if let Phase::Running { pidfd, .. } = &spawned.phase {
                 // One that has ended is as well.
                 let _ = pidfd::send_signal(pidfd, 9);
+            }
+        }
+    }
+
+    /// Kills what is being started. Once the supervisor that asked is gone,
+    /// nobody waits for it, and nobody knows of it.
+    pub(crate) fn abandon_starting(&mut self) {
+        let spawns: Vec<SpawnId> = self.spawns.keys().cloned().collect();
+        for spawn in spawns {
+            if let Some((_, birth)) = self.take_starting(&spawn) {
+                self.abandon(birth.starting);
             }
         }
     }

@@ -6,14 +6,21 @@ use std::time::Duration;
 use crate::engine::observe;
 use crate::lifecycle::container::{Container, Event, Phase};
 use crate::lifecycle::restart::Backoff;
-use crate::model::{ContainerId, ContainerRecord, ContainerState, Intent, Outcome};
+use crate::lifecycle::stop::SIGKILL;
+use crate::model::{
+    ContainerId, ContainerRecord, ContainerState, Intent, Outcome, ProcessIdentity,
+};
 use crate::protocol::keeper::{Adopt, ReplyBody, RequestBody, SpawnId, SpawnState};
 use crate::supervisor::Error;
 use crate::supervisor::driver::now;
-use crate::supervisor::host::Host;
+use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::live::Live;
-use crate::supervisor::logging;
+use crate::supervisor::{logging, start};
 use crate::{snapshot, sys};
+
+/// How often and how long the end of a killed process is waited for.
+const END_TURNS_MAX: u32 = 2_500;
+const END_TURN: Duration = Duration::from_millis(2);
 
 impl Host {
     /// Reads the project, its containers and the keeper's spawns, and goes on
@@ -33,6 +40,7 @@ impl Host {
         for record in found.records {
             self.enter(record);
         }
+        self.end_unrecorded(&spawns).await;
         // Before anybody is answered: lookups are waiting at the sockets.
         self.refresh_zone();
         let ids: Vec<ContainerId> = self
@@ -50,6 +58,26 @@ impl Host {
         self.adopt_lease();
         self.idle.notify_one();
         Ok(())
+    }
+
+    /// Ends containers that the keeper started and the earlier supervisor did
+    /// not live to write down. Nobody was told that they run, and nobody knows
+    /// their addresses; whoever wants them starts them again.
+    async fn end_unrecorded(&self, spawns: &[(SpawnId, SpawnState)]) {
+        for (spawn, state) in spawns {
+            let is_recorded = self.table.borrow().by_spawn(spawn).is_some();
+            let SpawnState::Running { process } = state else {
+                continue;
+            };
+            if is_recorded || !start::is_containers(spawn) {
+                continue;
+            }
+            tracing::warn!(spawn, "its start was not recorded: it is ended");
+            let process = process.clone();
+            if !blocking(move || end(&process)).await {
+                tracing::warn!(spawn, "it does not end");
+            }
+        }
     }
 
     /// Removes folders of containers that were never finished, or whose
@@ -210,4 +238,17 @@ impl Host {
             other => Err(crate::supervisor::link::Error::Unexpected(format!("{other:?}")).into()),
         }
     }
+}
+
+/// Kills a process and waits for its end; gives whether it came.
+fn end(process: &ProcessIdentity) -> bool {
+    // One that has ended is as well.
+    let _ = sys::process::kill(process, SIGKILL);
+    for _ in 0..END_TURNS_MAX {
+        if !sys::process::is_alive(process) {
+            return true;
+        }
+        std::thread::sleep(END_TURN);
+    }
+    false
 }

@@ -12,7 +12,9 @@ use crate::model::{
     Attachment, Bundle, ContainerId, ContainerRecord, ContainerRuntime, ContainerState,
     EndpointRecord, Mount, Namespace, NamespaceMode, PortBinding, ProcessIdentity, RootFilesystem,
 };
-use crate::protocol::keeper::{DescriptorRole, ReplyBody, RequestBody, Spawn, SpawnFailure, Stdio};
+use crate::protocol::keeper::{
+    DescriptorRole, ReplyBody, RequestBody, Spawn, SpawnFailure, SpawnId, Stdio,
+};
 use crate::snapshot::{self, Snapshot};
 use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
@@ -145,7 +147,7 @@ impl Host {
             source,
         })?;
         self.prepare_cgroup(&record, &bundle).await?;
-        let spawn = format!("{}.{}", record.id.short(), sys::time::unix_nanoseconds());
+        let spawn = spawn_id(id);
         let streams = self.table.borrow_mut().update(id, |live| {
             live.spawn = Some(spawn.clone());
             live.streams.take()
@@ -155,6 +157,7 @@ impl Host {
             .spawn(&record, bundle, spawn.clone(), streams, raised.namespace)
             .await?;
         drop(slot);
+        sys::birth::die_if_told("supervisor:before-record");
         self.hold_root(id, &process);
         let is_restart = self.begin(
             &record,
@@ -410,6 +413,19 @@ impl Host {
     }
 }
 
+/// A new name for a container's first process.
+fn spawn_id(container: &ContainerId) -> SpawnId {
+    format!("{}.{}", container.short(), sys::time::unix_nanoseconds())
+}
+
+/// Whether a spawn is a container's first process; what is executed in one has
+/// the purpose in its name too.
+pub(crate) fn is_containers(spawn: &str) -> bool {
+    spawn
+        .split_once('.')
+        .is_some_and(|(_, rest)| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// The container's host name: its own, or the short id.
 pub(crate) fn hostname(record: &ContainerRecord) -> String {
     record
@@ -441,4 +457,18 @@ pub(crate) fn is_own(mode: &NamespaceMode) -> bool {
         mode,
         NamespaceMode::Private | NamespaceMode::Shareable | NamespaceMode::None
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_process_is_told_by_its_name() {
+        let container: ContainerId = "0123456789ab".repeat(6)[..64].parse().unwrap();
+        assert!(is_containers(&spawn_id(&container)));
+        for name in ["0123.probe.77", "0123.", "0123", "abandoned/7/8"] {
+            assert!(!is_containers(name), "{name}");
+        }
+    }
 }

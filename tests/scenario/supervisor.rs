@@ -22,6 +22,51 @@ services:
 const NO_GAP: &str = "\"$RCOMPOSE\" logs --no-log-prefix web | grep ^line | awk '$2 != NR {print \"gap at\", NR; exit} END {if (NR < 20) print \"few\"}'";
 
 #[test]
+fn the_supervisor_may_die_before_it_records_a_start() {
+    scenario(
+        "a start that nobody recorded is undone and done again",
+        |s| {
+            s.load_busybox();
+            s.compose(
+                "
+services:
+  once:
+    image: busybox:local
+    command: [sh, -c, 'echo ran >>/data/diary; exec sleep 54321']
+    stop_signal: SIGKILL
+    pid: host
+    volumes: ['data:/data']
+volumes:
+  data:
+",
+            );
+            s.step(
+                "up",
+                shell(
+                    "touch die
+                RCOMPOSE_TEST_DIE=supervisor:before-record@$PWD/die \"$RCOMPOSE\" up -d
+                test ! -e die",
+                ),
+                [
+                    exits(0),
+                    processes(&["sleep", "54321"], 1),
+                    processes(&["rcompose", "supervisor", "demo"], 1),
+                ],
+            );
+            s.step(
+                "down",
+                rcompose("down -v"),
+                [
+                    exits(0),
+                    processes(&["sleep", "54321"], 0),
+                    eventually(processes(&["rcompose", "demo"], 0)),
+                ],
+            );
+        },
+    );
+}
+
+#[test]
 fn the_supervisor_may_die() {
     scenario(
         "kill -9 of the supervisor loses nothing, and it comes back",
