@@ -194,12 +194,14 @@ impl Background {
         }
     }
 
+    /// Waits for its end, which has to come soon from now on.
     fn join(mut self) -> Output {
+        let asked = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if self.began.elapsed() > patient(LIMIT) {
+            if asked.elapsed() > patient(LIMIT) {
                 self.child.kill().unwrap();
                 let words = self.words.join(" ");
                 let (stdout, stderr) = (collect(&self.stdout), collect(&self.stderr));

@@ -117,7 +117,7 @@ fn settings(found: &mut BTreeSet<String>) {
     }
 }
 
-/// Folders in any hierarchy whose name carries the engine's id.
+/// Folders in any hierarchy that carry the engine's id, and those below them.
 fn cgroups(root: &Path, found: &mut BTreeSet<String>) {
     let record = fs::read_to_string(root.join("state/engine")).unwrap_or_default();
     let Some(id) = engine_id(&record) else { return };
@@ -127,7 +127,7 @@ fn cgroups(root: &Path, found: &mut BTreeSet<String>) {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
-            if entry.file_name().to_string_lossy().contains(&id) {
+            if entry.path().to_string_lossy().contains(&id) {
                 found.insert(format!("cgroup {}", entry.path().display()));
             }
             if depth < 5 {
