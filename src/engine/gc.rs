@@ -149,11 +149,8 @@ pub fn abandoned(root: &Root) -> Result<Vec<Abandoned>, Error> {
 /// # Errors
 /// When the host can't be searched.
 pub fn find(root: &Root) -> Result<Vec<Leftover>, Error> {
-    let projects: BTreeSet<ProjectName> = root.projects()?.into_iter().collect();
     let mut found = Vec::new();
-    for project in &projects {
-        in_project(root, project, &mut found)?;
-    }
+    let projects = remaining(root, &mut found)?;
     networks_and_bridges(root, &projects, &mut found)?;
     control_groups(root, &projects, &mut found);
     claims(root, &mut found)?;
@@ -219,6 +216,21 @@ fn is_settled(path: &Path) -> bool {
             .duration_since(changed)
             .is_ok_and(|age| age >= SETTLED)
     })
+}
+
+/// Searches the projects; gives those that stay. What belongs to an empty one
+/// is of a project that is gone.
+fn remaining(root: &Root, found: &mut Vec<Leftover>) -> Result<BTreeSet<ProjectName>, Error> {
+    let mut projects: BTreeSet<ProjectName> = root.projects()?.into_iter().collect();
+    for project in &projects {
+        in_project(root, project, found)?;
+    }
+    for leftover in found {
+        if let Leftover::ProjectFolder(project) = leftover {
+            projects.remove(project);
+        }
+    }
+    Ok(projects)
 }
 
 /// Without a pair nobody makes or removes containers.
@@ -438,6 +450,21 @@ mod tests {
         remove(&root, &found[0]).unwrap();
         remove(&root, &found[0]).unwrap();
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn an_empty_project_is_gone_for_what_belongs_to_it() {
+        let (_dir, root) = root();
+        let name: ProjectName = "shop".parse().unwrap();
+        root.project(&name).make().unwrap();
+        let mut found = Vec::new();
+        assert_eq!(
+            remaining(&root, &mut found).unwrap(),
+            BTreeSet::from([name.clone()])
+        );
+        age(root.project(&name).state_dir());
+        assert_eq!(remaining(&root, &mut found).unwrap(), BTreeSet::new());
+        assert_eq!(found, [Leftover::ProjectFolder(name)]);
     }
 
     #[test]
