@@ -7,6 +7,7 @@ use rcompose::runtime::cgroup::{self, Motion};
 use rcompose::sys::cgroup::Hierarchies;
 
 use crate::support::container::{Engine, Running, eventually, run, start};
+use crate::support::isolated;
 
 fn prepare(bundle: &Bundle) -> Vec<cgroup::Warning> {
     cgroup::prepare(&bundle.cgroup, &[], false).unwrap()
@@ -220,4 +221,20 @@ pub(crate) fn a_group_that_is_not_there_is_fine() {
     assert!(!cgroup::oom_killed(path));
     assert_eq!(cgroup::usage(path), cgroup::Usage::default());
     assert!(cgroup::freeze(path, Motion::Frozen).is_err());
+}
+
+/// `cgroup_parent` may name a group that the user made and gave limits.
+pub(crate) fn a_group_of_the_users_own_stays() {
+    let users = format!("users-{}", isolated::groups());
+    let engine = Engine::new();
+    let mut bundle = engine.script("one", "true");
+    bundle.cgroup.path = format!("{users}/one");
+    prepare(&bundle);
+    run(&bundle);
+    cgroup::remove(&bundle.cgroup.path).unwrap();
+    let hosts = Hierarchies::get().unwrap();
+    for mount in hosts.v1.iter().map(|known| &known.mount).chain(&hosts.v2) {
+        assert!(!mount.join(&bundle.cgroup.path).exists());
+        std::fs::remove_dir(mount.join(&users)).expect("the user's group is there");
+    }
 }

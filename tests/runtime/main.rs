@@ -98,6 +98,7 @@ fn main() -> std::process::ExitCode {
             devices_are_limited,
             groups_freeze_and_thaw,
             a_group_that_is_not_there_is_fine,
+            a_group_of_the_users_own_stays,
         }
         groups, without "cgroup_kill": {
             processes_stand_in_their_group,

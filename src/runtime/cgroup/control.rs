@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::runtime::cgroup::{Error, Motion, WAIT, WAIT_TRIES};
+use crate::runtime::cgroup::{Error, Motion, OWN_PREFIX, WAIT, WAIT_TRIES};
 use crate::sys;
 use crate::sys::cgroup::{self as files, Hierarchies};
 use crate::sys::features::Features;
@@ -20,8 +20,8 @@ fn folders(path: &str) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Removes a group and the groups below it, once its last process is gone, and
-/// the folders above it that are empty then. All hierarchies are tried; the
-/// first failure is given.
+/// the folders of ours above it that are empty then. All hierarchies are tried;
+/// the first failure is given.
 pub fn remove(path: &str) -> Result<(), Error> {
     let mut first = Ok(());
     for folder in folders(path)? {
@@ -29,8 +29,7 @@ pub fn remove(path: &str) -> Result<(), Error> {
             path: folder.clone(),
             source,
         });
-        let above = folder.ancestors().skip(1);
-        for above in above.take(Path::new(path).components().count().saturating_sub(1)) {
+        for above in folder.ancestors().skip(1).take(own_folders_above(path)) {
             match fs::remove_dir(above) {
                 // Another group is left there, as it should be.
                 Err(error) if error.kind() != ErrorKind::NotFound => break,
@@ -41,6 +40,16 @@ pub fn remove(path: &str) -> Result<(), Error> {
         first = first.and(removed);
     }
     first
+}
+
+/// How many of the folders above a group are ours to remove: all, or none where
+/// it stands in a group of the user's (`cgroup_parent`), which may have limits.
+fn own_folders_above(path: &str) -> usize {
+    if path.starts_with(OWN_PREFIX) {
+        Path::new(path).components().count().saturating_sub(1)
+    } else {
+        0
+    }
 }
 
 fn remove_tree(folder: &Path) -> io::Result<()> {

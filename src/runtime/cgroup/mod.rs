@@ -111,6 +111,8 @@ pub struct Usage {
     pub pids: Option<u64>,
 }
 
+/// How the name of the topmost group begins when the engine made it up.
+const OWN_PREFIX: &str = "rcompose";
 /// How often and how long a change that the kernel makes in its own time is
 /// waited for.
 const WAIT_TRIES: u32 = 100;
