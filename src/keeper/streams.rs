@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use crate::keeper::card::Log;
@@ -13,11 +13,13 @@ use crate::model::ProcessIdentity;
 use crate::protocol::keeper::{DescriptorRole, LogTarget, SpawnFailure, Stdio};
 use crate::protocol::log_writer::StreamSource;
 use crate::runtime::{ChildStdio, Joins};
-use crate::sys::descriptor;
+use crate::sys::{descriptor, fs, process};
 
 /// Size of a logged terminal until somebody attaches.
 const TERMINAL_ROWS: u16 = 24;
 const TERMINAL_COLUMNS: u16 = 80;
+/// O_NONBLOCK of open(2).
+const NONBLOCKING: i32 = 0o4000;
 
 /// What a process needs besides its program.
 pub(crate) struct Preparation {
@@ -190,21 +192,33 @@ pub(crate) fn reopened_streams(
     let (mut sources, mut items) = (Vec::new(), Vec::new());
     let streams = [(1, StreamSource::Stdout), (2, StreamSource::Stderr)];
     for (number, source) in streams {
-        let path = format!("/proc/{}/fd/{number}", process.pid);
-        let nonblocking = 0o4000;
-        let mut options = File::options();
-        let opened = options.read(true).custom_flags(nonblocking).open(path);
         // Closed by the program, or led elsewhere: nothing to read there.
-        let Ok(stream) = opened.map(OwnedFd::from) else {
+        let Some(stream) = reopened_pipe(process, number)? else {
             continue;
         };
-        if !descriptor::is_pipe(&stream)? {
-            continue;
-        }
         let index = sources.len();
         sources.push(source);
         items.push((shelf::log(spawn, index), stream));
         items.push((shelf::journal(spawn, index), Ledger::create_journal()?));
     }
     Ok((sources, items))
+}
+
+/// What stands behind a descriptor of a process, if it is a pipe. It is looked
+/// at before it is opened: a terminal of the container's would become ours, and
+/// end us when it is hung up.
+fn reopened_pipe(process: &ProcessIdentity, number: u32) -> io::Result<Option<OwnedFd>> {
+    let Ok(place) = fs::place(format!("/proc/{}/fd/{number}", process.pid)) else {
+        return Ok(None);
+    };
+    // The number may be another process's by the time that it was opened.
+    if !process::is_alive(process) || !descriptor::is_pipe(&place)? {
+        return Ok(None);
+    }
+    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let opened = File::options()
+        .read(true)
+        .custom_flags(NONBLOCKING)
+        .open(path);
+    Ok(opened.ok().map(OwnedFd::from))
 }

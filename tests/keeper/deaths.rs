@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use rcompose::keeper::{Launched, launch};
 use rcompose::model::{Bundle, CgroupSpec, Outcome, ProcessIdentity, Resources};
 use rcompose::protocol::keeper::{Adopt, ReplyBody, RequestBody};
 use rcompose::runtime;
-use rcompose::sys::{descriptor, process, random};
+use rcompose::sys::{descriptor, process, pty, random};
 
 use crate::pair::{Pair, eventually, kill, processes};
 use crate::supervisor::{Ask, Tell};
@@ -266,11 +266,8 @@ pub(crate) fn any_of_the_three_may_die() {
     pair.shut_down();
 }
 
-pub(crate) fn all_three_may_die() {
-    let pair = Pair::launch();
-    let counters = Counters::start(&pair, 2);
-    let ended = pair.start("ended", "sleep 0.2; exit 3");
-    counters.await_progress();
+/// Kills all members of a pair.
+fn kill_all_three(pair: &Pair) {
     for pid in pair.await_ready().values() {
         kill(*pid);
     }
@@ -279,6 +276,24 @@ pub(crate) fn all_three_may_die() {
         pair.members().values().for_each(|pid| kill(*pid));
         pair.members().is_empty().then_some(())
     });
+}
+
+/// A request to take over a container that the keeper doesn't know.
+fn adoption(pair: &Pair, name: &str, process: &ProcessIdentity) -> RequestBody {
+    RequestBody::Adopt(Box::new(Adopt {
+        id: name.to_owned(),
+        process: process.clone(),
+        cgroup: pair.engine.bundle(name, &[]).cgroup.path,
+        log: pair.target(name),
+    }))
+}
+
+pub(crate) fn all_three_may_die() {
+    let pair = Pair::launch();
+    let counters = Counters::start(&pair, 2);
+    let ended = pair.start("ended", "sleep 0.2; exit 3");
+    counters.await_progress();
+    kill_all_three(&pair);
     eventually("the end of one", || {
         // As the host's first process does it: then nobody can ask any more.
         let _ = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
@@ -291,14 +306,7 @@ pub(crate) fn all_three_may_die() {
         .iter()
         .chain([(&"ended".to_owned(), &ended)])
     {
-        let adopt = Adopt {
-            id: name.clone(),
-            process: process.clone(),
-            cgroup: pair.engine.bundle(name, &[]).cgroup.path,
-            log: pair.target(name),
-        };
-        let reply = pair.keeper(RequestBody::Adopt(Box::new(adopt)));
-        match reply {
+        match pair.keeper(adoption(&pair, name, process)) {
             ReplyBody::Spawned { .. } => assert_ne!(name, "ended"),
             ReplyBody::Done => assert_eq!(name, "ended"),
             other => panic!("{name}: {other:?}"),
@@ -316,6 +324,37 @@ pub(crate) fn all_three_may_die() {
         assert!(pair.output(name).ends_with('\n'));
     }
     pair.shut_down();
+}
+
+pub(crate) fn a_containers_own_terminal_is_not_taken() {
+    let pair = Pair::launch();
+    let process = pair.start_bundle("own", pair.engine.probe("own", "terminal"));
+    eventually("output that goes to the terminal", || {
+        let output = std::fs::read_link(format!("/proc/{}/fd/1", process.pid)).ok()?;
+        output.starts_with("/dev/pts").then_some(())
+    });
+    kill_all_three(&pair);
+    assert_eq!(launch(&pair.spec).unwrap(), Launched::Ready);
+    let reply = pair.keeper(adoption(&pair, "own", &process));
+    assert!(matches!(reply, ReplyBody::Spawned { .. }), "{reply:?}");
+    let keeper = pair.await_ready()["keeper"];
+    let stat = std::fs::read_to_string(format!("/proc/{keeper}/stat")).unwrap();
+    // tty_nr is the fifth word behind the name (proc_pid_stat(5)).
+    let terminal = stat.rsplit_once(") ").unwrap().1.split(' ').nth(4);
+    assert_eq!(terminal, Some("0"), "{stat}");
+    kill(process.pid);
+    pair.await_exit("own");
+    pair.shut_down();
+}
+
+/// In a container: has a terminal that it made itself as its output.
+pub(crate) fn sit_on_a_terminal() -> u8 {
+    let devpts = File::open("/dev/pts").unwrap();
+    let terminal = pty::open(devpts.as_fd(), 24, 80).unwrap();
+    descriptor::replace_standard(1, terminal.slave.as_fd()).unwrap();
+    loop {
+        std::thread::park();
+    }
 }
 
 pub(crate) fn a_supervisor_that_keeps_failing_is_explained() {

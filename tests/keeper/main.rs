@@ -25,10 +25,16 @@ use std::process::ExitCode;
 
 use support::isolated::Probe;
 
-const PROBES: &[Probe] = &[Probe {
-    name: "spy",
-    body: memory::spy,
-}];
+const PROBES: &[Probe] = &[
+    Probe {
+        name: "spy",
+        body: memory::spy,
+    },
+    Probe {
+        name: "terminal",
+        body: deaths::sit_on_a_terminal,
+    },
+];
 
 fn main() -> ExitCode {
     let word = std::env::args().nth(1).unwrap_or_default();
@@ -73,6 +79,7 @@ fn main() -> ExitCode {
             any_of_the_three_may_die,
             a_supervisor_that_keeps_failing_is_explained,
             all_three_may_die,
+            a_containers_own_terminal_is_not_taken,
         }
         memory, without "": {
             a_spy_learns_nothing,
