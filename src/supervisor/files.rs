@@ -4,7 +4,8 @@
 //! shows in the container, as with Docker. Everything else is a copy in the
 //! run tree with the owner and mode asked for.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,10 @@ use crate::supervisor::Error;
 
 /// Permission bits when the file says nothing.
 const MODE_DEFAULT: u32 = 0o444;
+/// Longest file that is copied.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// O_NONBLOCK of open(2): a FIFO is not waited at.
+const NONBLOCKING: i32 = 0o4000;
 
 /// Folder of a container's copies.
 fn folder(store: &ProjectStore, id: &ContainerId) -> PathBuf {
@@ -97,7 +102,7 @@ fn content(
     mount: &FileMount,
 ) -> Result<Vec<u8>, Error> {
     match &resource.source {
-        FileSource::File(path) => std::fs::read(path).map_err(|source| Error::File {
+        FileSource::File(path) => read(path).map_err(|source| Error::File {
             name: record.name.clone(),
             what,
             key: mount.source.to_string(),
@@ -119,13 +124,31 @@ fn content(
     }
 }
 
+/// Reads a file that is to be copied, without waiting for it.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(NONBLOCKING)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        let reason = "it is not a regular file, and can't be given an owner or a mode";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
+        let reason = format!("it is longer than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
+}
+
 fn copy(folder: &Path, path: &Path, bytes: &[u8], mount: &FileMount) -> io::Result<()> {
-    use std::io::Write as _;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
-    let mut file = std::fs::File::options()
+    let mut file = File::options()
         .write(true)
         .create(true)
         .truncate(true)
@@ -149,4 +172,29 @@ fn copy(folder: &Path, path: &Path, bytes: &[u8], mount: &FileMount) -> io::Resu
     file.set_permissions(std::fs::Permissions::from_mode(
         mount.mode.unwrap_or(MODE_DEFAULT),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_that_end_are_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "secret").unwrap();
+        assert_eq!(read(&path).unwrap(), b"secret");
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for endless in [fifo.as_path(), Path::new("/dev/zero")] {
+            let error = read(endless).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{endless:?}");
+        }
+        let long = File::create(&path).unwrap();
+        long.set_len(FILE_BYTES_MAX).unwrap();
+        assert!(read(&path).is_ok());
+        long.set_len(FILE_BYTES_MAX + 1).unwrap();
+        let error = read(&path).unwrap_err();
+        assert_eq!(error.to_string(), "it is longer than 16 MiB");
+    }
 }
