@@ -38,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// UDP clients at one time; the longest silent one makes room.
 const SESSIONS_MAX: usize = 1024;
 
-/// How long a UDP client may be silent both ways.
+/// How long the container may be silent to a UDP client.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The largest UDP payload.
