@@ -147,14 +147,7 @@ pub fn create(
         container: creation.id.clone(),
         names: Vec::new(),
     };
-    claims
-        .take(creation.name.as_str(), &owner, &|owner| {
-            is_void(root, owner)
-        })
-        .map_err(|source| Error::NameTaken {
-            name: creation.name.to_string(),
-            source,
-        })?;
+    claim_name(root, store, &claims, creation.name.as_str(), &owner)?;
     let mut made = Vec::new();
     let result = mounts(root, creation, &mut made)
         .and_then(|mounts| record(creation, mounts))
@@ -173,7 +166,33 @@ pub fn create(
     result
 }
 
-/// Whether a claim's owner is gone: no record of its container is left.
+/// Claims a container's name and makes its folder. The folder comes first: a
+/// claim whose owner has none is void, and would be somebody else's for the
+/// taking until the container is made.
+fn claim_name(
+    root: &Root,
+    store: &ProjectStore,
+    claims: &store::Claims,
+    name: &str,
+    owner: &Owner,
+) -> Result<(), Error> {
+    let folder = store.container_dir(&owner.container);
+    store::make_private_dir(&folder).map_err(|source| Error::Store {
+        name: name.to_owned(),
+        source,
+    })?;
+    let taken = claims.take(name, owner, &|owner| is_void(root, owner));
+    taken.map_err(|source| {
+        // It is empty yet; what stays of it is swept by `gc`.
+        let _ = std::fs::remove_dir(&folder);
+        Error::NameTaken {
+            name: name.to_owned(),
+            source,
+        }
+    })
+}
+
+/// Whether a claim's owner is gone: its container has no folder.
 #[must_use]
 pub fn is_void(root: &Root, owner: &Owner) -> bool {
     !root
@@ -198,7 +217,6 @@ fn keep(
         name: record.name.to_string(),
         source,
     };
-    store::make_private_dir(&store.container_dir(&record.id)).map_err(failed)?;
     let lowers = snapshot::lowers(root, layers).map_err(layered)?;
     snapshot::prepare(&store.container_dir(&record.id), &lowers).map_err(layered)?;
     store.write_container(record).map_err(failed)
@@ -516,4 +534,33 @@ fn fill(
         volume::copy_up(root, name, &lowers, target).map_err(failed)?;
     }
     volume::data_dir(root, name).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_while_its_container_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("s"), &dir.path().join("r")).unwrap();
+        let claims = store::Claims::new(root.names_dir());
+        let claim = |project: &str| {
+            let owner = Owner {
+                project: project.parse().unwrap(),
+                container: ContainerId::from_random([project.as_bytes()[0]; 32]),
+                names: Vec::new(),
+            };
+            let store = root.project(&owner.project);
+            claim_name(&root, &store, &claims, "db", &owner)?;
+            Ok::<PathBuf, Error>(store.container_dir(&owner.container))
+        };
+        let made = claim("one").unwrap();
+        let refused = claim("two").unwrap_err();
+        assert!(matches!(refused, Error::NameTaken { .. }), "{refused}");
+        let two = root.project(&"two".parse().unwrap());
+        assert_eq!(two.container_ids().unwrap(), [], "nothing is left of it");
+        std::fs::remove_dir(made).unwrap();
+        claim("two").unwrap();
+    }
 }

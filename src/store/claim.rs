@@ -1,8 +1,8 @@
 //! Claims: a shared name or address is taken by whoever makes its file.
 //!
 //! A claim is a file made with O_EXCL in a folder, named after the thing and
-//! filled with its owner. It is void when its owner is gone: the container's
-//! record has vanished. Whoever meets a void claim removes it.
+//! filled with its owner. It is void when its owner is gone: whoever takes
+//! says how that is known. Whoever meets a void claim removes it.
 
 use std::io;
 use std::path::{Path, PathBuf};
