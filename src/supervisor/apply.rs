@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use tokio::sync::MutexGuard;
+
 use crate::engine::{execute, observe};
 use crate::event::Event;
 use crate::model::{ContainerId, ImageSource, Intent, Observed, Project};
@@ -20,13 +22,7 @@ impl Host {
         apply: Apply,
         conversation: &mut Conversation,
     ) -> Result<(), Error> {
-        let turn = tokio::select! {
-            turn = self.turn.lock() => turn,
-            () = conversation.gone.cancelled() => return Err(Error::Cancelled),
-        };
-        if self.is_leaving.get() {
-            return Err(Error::Leaving);
-        }
+        let turn = self.take_turn(conversation).await?;
         let removes_volumes = matches!(&apply.command, Command::Down(options) if options.volumes);
         let is_up = matches!(apply.command, Command::Up(_));
         let is_down =
@@ -54,6 +50,24 @@ impl Host {
         }
         drop(turn);
         Ok(())
+    }
+
+    /// Waits for the turn of a command that changes the project: one at a time.
+    ///
+    /// # Errors
+    /// When its client goes away meanwhile, or the project is down by then.
+    pub(crate) async fn take_turn(
+        &self,
+        conversation: &Conversation,
+    ) -> Result<MutexGuard<'_, ()>, Error> {
+        let turn = tokio::select! {
+            turn = self.turn.lock() => turn,
+            () = conversation.gone.cancelled() => return Err(Error::Cancelled),
+        };
+        if self.is_leaving.get() {
+            return Err(Error::Leaving);
+        }
+        Ok(turn)
     }
 
     /// The containers that nobody stopped.
@@ -201,7 +215,7 @@ impl Host {
         conversation: &Conversation,
         parallel: Option<usize>,
     ) -> Result<(), Error> {
-        self.listeners.borrow_mut().push(conversation.listener());
+        self.listen_to_warnings(conversation.listener());
         for warning in plan.warnings() {
             conversation.event(Event::Warning(warning.clone()));
         }

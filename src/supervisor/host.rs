@@ -6,22 +6,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use tokio::sync::{Mutex, Notify, Semaphore, broadcast, oneshot, watch};
 
 use crate::dns::HostServers;
-use crate::event::{Event, ProjectEvent};
+use crate::event::ProjectEvent;
 use crate::model::{ContainerId, ContainerRecord, Project};
 use crate::protocol::control::Request;
 use crate::protocol::keeper::{SpawnId, SpawnState};
 use crate::store::{LeaseRecord, ProjectStore, Root};
-use crate::supervisor::Error;
 use crate::supervisor::link::Link;
 use crate::supervisor::live::{Table, Task};
 use crate::supervisor::neighbours::Neighbours;
 use crate::supervisor::sandbox::HOST_RESOLV_CONF;
 use crate::supervisor::server::{Conversation, Listener};
-use crate::sys;
+use crate::supervisor::{Error, events};
 use crate::topology::Zone;
 use crate::topology::firewall::Forward;
 
@@ -30,8 +28,6 @@ use crate::topology::firewall::Forward;
 const STARTS_MAX: usize = 4;
 /// How long a runtime record may be behind.
 const WRITE_DELAY: Duration = Duration::from_millis(5);
-/// Project events kept for a slow listener.
-const EVENTS_MAX: usize = 1024;
 
 /// Everything that the supervisor knows, on its one thread.
 #[derive(Debug)]
@@ -101,7 +97,7 @@ impl Host {
             table: RefCell::new(Table::new()),
             project: RefCell::new(None),
             host_servers: Arc::new(HostServers::new(HOST_RESOLV_CONF)),
-            events: broadcast::Sender::new(EVENTS_MAX),
+            events: broadcast::Sender::new(events::EVENTS_MAX),
             zone: watch::Sender::new(Arc::new(Zone::default())),
             neighbours: RefCell::new(Neighbours::new()),
             unwritten: RefCell::new(BTreeSet::new()),
@@ -146,7 +142,10 @@ impl Host {
                 removes_volumes: lease.removes_volumes,
             }),
             Request::Lease(None) => self.end_lease_alone(),
-            Request::Events => self.stream_events(conversation).await,
+            Request::Events => {
+                events::stream(self.events.subscribe(), conversation).await;
+                Ok(())
+            }
             Request::Retire => Ok(()),
         };
         // Whoever asked may look at the records now.
@@ -243,63 +242,6 @@ impl Host {
             self.writes.notified().await;
             tokio::time::sleep(WRITE_DELAY).await;
             self.flush_runtimes();
-        }
-    }
-
-    /// Tells everybody who listens what happened to a container.
-    pub(crate) fn publish(&self, record: &ContainerRecord, action: &str, extra: &[(&str, String)]) {
-        let mut attributes: IndexMap<String, String> = record
-            .labels
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        attributes.insert(
-            "image".to_owned(),
-            record.service.image.reference().to_owned(),
-        );
-        attributes.insert("name".to_owned(), record.name.to_string());
-        attributes.extend(
-            extra
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), value.clone())),
-        );
-        let event = ProjectEvent {
-            time: sys::time::now(),
-            action: action.to_owned(),
-            id: record.id.to_string(),
-            service: record.service_name().to_string(),
-            attributes,
-        };
-        // Nobody may be listening.
-        let _ = self.events.send(event);
-    }
-
-    /// Tells the commands under way, and the log, what a user should know.
-    pub(crate) fn warn(&self, text: &str) {
-        tracing::warn!("{text}");
-        self.tell(&Event::Warning(text.to_owned()));
-    }
-
-    /// Shows an event to every client whose command is under way.
-    pub(crate) fn tell(&self, event: &Event) {
-        self.listeners
-            .borrow_mut()
-            .retain(|listener| listener.tell(event));
-    }
-
-    async fn stream_events(&self, conversation: &mut Conversation) -> Result<(), Error> {
-        let mut events = self.events.subscribe();
-        loop {
-            tokio::select! {
-                () = conversation.gone.cancelled() => return Ok(()),
-                event = events.recv() => match event {
-                    Ok(event) => conversation.event(Event::Project(event)),
-                    Err(broadcast::error::RecvError::Lagged(missed)) => conversation.event(
-                        Event::Warning(format!("{missed} events were missed: the listener is too slow")),
-                    ),
-                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
-                },
-            }
         }
     }
 }

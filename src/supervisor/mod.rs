@@ -21,6 +21,7 @@ mod apply;
 mod attach;
 mod driver;
 mod error;
+mod events;
 mod failure;
 mod files;
 mod gates;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Event;
@@ -22,6 +22,8 @@ use crate::supervisor::{Error, failure};
 
 /// Connections served at once; more wait in the socket's backlog.
 const CONNECTIONS_MAX: usize = 256;
+/// A client's signals that wait to be passed on.
+const SIGNALS_MAX: usize = 16;
 
 /// Accepts connections until the future is dropped.
 pub(crate) async fn serve(host: Rc<Host>, listener: UnixListener) {
@@ -101,11 +103,20 @@ async fn refuse(writer: &Writer, message: &str) -> Result<(), channel::Error> {
     writer.send(&ServerFrame::Failed(failure), &[]).await
 }
 
+/// What waits to be written to a client.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// A frame with its descriptors.
+    Frame(ServerFrame, Vec<OwnedFd>),
+    /// Told when everything before it is written.
+    Mark(oneshot::Sender<()>),
+}
+
 /// What a request being served needs of its connection.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    /// Frames for the client.
-    frames: mpsc::UnboundedSender<(ServerFrame, Vec<OwnedFd>)>,
+    /// What is for the client.
+    outgoing: mpsc::UnboundedSender<Outgoing>,
     /// Cancelled when the client goes away.
     pub gone: CancellationToken,
     /// Signals for the request's process.
@@ -117,7 +128,7 @@ pub(crate) struct Conversation {
 /// Somebody who is told what happens while a command is under way, as long
 /// as it is.
 #[derive(Debug)]
-pub(crate) struct Listener(mpsc::WeakUnboundedSender<(ServerFrame, Vec<OwnedFd>)>);
+pub(crate) struct Listener(mpsc::WeakUnboundedSender<Outgoing>);
 
 impl Listener {
     /// Whether it is still there.
@@ -130,25 +141,59 @@ impl Listener {
         let frame = ServerFrame::Event(event.clone());
         self.0
             .upgrade()
-            .is_some_and(|frames| frames.send((frame, Vec::new())).is_ok())
+            .is_some_and(|outgoing| outgoing.send(Outgoing::Frame(frame, Vec::new())).is_ok())
     }
 }
 
 impl Conversation {
     /// Somebody who is told what happens while this conversation lasts.
     pub(crate) fn listener(&self) -> Listener {
-        Listener(self.frames.downgrade())
+        Listener(self.outgoing.downgrade())
     }
 
     /// Shows the client an event. Their number is bounded by the plan's size and
-    /// the limit of each hook's output.
+    /// the limit of each hook's output; whoever has more waits for
+    /// [`Conversation::written`].
     pub(crate) fn event(&self, event: Event) {
         self.frame(ServerFrame::Event(event), Vec::new());
     }
 
     /// Sends a frame with descriptors. A client that went away misses it.
     pub(crate) fn frame(&self, frame: ServerFrame, descriptors: Vec<OwnedFd>) {
-        let _ = self.frames.send((frame, descriptors));
+        let _ = self.outgoing.send(Outgoing::Frame(frame, descriptors));
+    }
+
+    /// Waits until the client has taken everything, or is gone: for whoever
+    /// has more to send than any plan.
+    pub(crate) async fn written(&self) {
+        let (mark, reached) = oneshot::channel();
+        let _ = self.outgoing.send(Outgoing::Mark(mark));
+        // An error says that nobody writes any more.
+        let _ = reached.await;
+    }
+
+    /// A conversation with what is for its client.
+    fn open(
+        gone: CancellationToken,
+        signals: mpsc::Receiver<i32>,
+        descriptors: Vec<OwnedFd>,
+    ) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+        let (outgoing, receiver) = mpsc::unbounded_channel();
+        let conversation = Self {
+            outgoing,
+            gone,
+            signals,
+            descriptors,
+        };
+        (conversation, receiver)
+    }
+
+    /// One that no socket is behind.
+    #[cfg(test)]
+    pub(crate) fn unconnected(
+        gone: CancellationToken,
+    ) -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+        Self::open(gone, mpsc::channel(1).1, Vec::new())
     }
 }
 
@@ -158,15 +203,10 @@ async fn answer(
     mut reader: Reader,
     writer: Writer,
 ) -> Result<(), channel::Error> {
-    let (frames, mut outgoing) = mpsc::unbounded_channel::<(ServerFrame, Vec<OwnedFd>)>();
-    let (signal_sender, signals) = mpsc::channel(16);
+    let (signal_sender, signals) = mpsc::channel(SIGNALS_MAX);
     let gone = CancellationToken::new();
-    let mut conversation = Conversation {
-        frames,
-        gone: gone.clone(),
-        signals,
-        descriptors: reader.take_descriptors(),
-    };
+    let descriptors = reader.take_descriptors();
+    let (mut conversation, mut outgoing) = Conversation::open(gone.clone(), signals, descriptors);
     let watch = Task::spawn({
         let gone = gone.clone();
         async move {
@@ -180,7 +220,15 @@ async fn answer(
         }
     });
     let write = async {
-        while let Some((frame, descriptors)) = outgoing.recv().await {
+        while let Some(next) = outgoing.recv().await {
+            let (frame, descriptors) = match next {
+                Outgoing::Frame(frame, descriptors) => (frame, descriptors),
+                Outgoing::Mark(reached) => {
+                    // Whoever waited may have been cancelled.
+                    let _ = reached.send(());
+                    continue;
+                }
+            };
             let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
             if let Err(error) = writer.send(&frame, &borrowed).await {
                 gone.cancel();

@@ -16,14 +16,8 @@ impl Host {
         wanted: OneContainer,
         conversation: &Conversation,
     ) -> Result<(), Error> {
-        let turn = tokio::select! {
-            turn = self.turn.lock() => turn,
-            () = conversation.gone.cancelled() => return Err(Error::Cancelled),
-        };
-        if self.is_leaving.get() {
-            return Err(Error::Leaving);
-        }
-        self.listeners.borrow_mut().push(conversation.listener());
+        let turn = self.take_turn(conversation).await?;
+        self.listen_to_warnings(conversation.listener());
         let id = &wanted.container;
         match wanted.action {
             ContainerAction::Start => {
