@@ -13,7 +13,7 @@ use crate::protocol::control::{self, ServerFrame};
 use crate::protocol::keeper::{DescriptorRole, Exec, ReplyBody, RequestBody, SpawnState, Stdio};
 use crate::supervisor::Error;
 use crate::supervisor::host::Host;
-use crate::supervisor::link;
+use crate::supervisor::{failure, link};
 use crate::supervisor::server::Conversation;
 use crate::supervisor::start::Streams;
 use crate::sys;
@@ -36,10 +36,7 @@ impl Host {
         conversation: &mut Conversation,
     ) -> Result<(), Error> {
         let started = {
-            let _turn = self.turn.lock().await;
-            if self.is_leaving.get() {
-                return Err(Error::Leaving);
-            }
+            let _turn = self.take_turn(conversation).await?;
             self.start_one_off(&run, conversation).await
         };
         let is_foreground = !matches!(run.streams, control::Streams::Detached);
@@ -51,8 +48,11 @@ impl Host {
         if run.options.auto_remove
             && (is_foreground || result.is_err())
             && let Some(id) = self.one_off(&run.options.slug)
+            && let Err(error) = self.remove(&id, true, true).await
         {
-            self.remove(&id, true, true).await?;
+            // How the container ended is the answer all the same.
+            let causes = failure::chain(&error).join(": ");
+            self.warn(&format!("container {} stays: {causes}", id.short()));
         }
         // Also after a start that failed; while a container is there it does
         // nothing.
@@ -91,7 +91,7 @@ impl Host {
             streams,
             conversation.gone.clone(),
         );
-        self.listeners.borrow_mut().push(conversation.listener());
+        self.listen_to_warnings(conversation.listener());
         let show = |event| conversation.event(event);
         execute::execute(&plan, &scope, &show, &conversation.gone, None).await?;
         let slug = &run.options.slug;
@@ -244,7 +244,12 @@ impl Host {
             DescriptorRole::Stderr,
         ];
         let (sender, ended) = oneshot::channel();
-        self.waiters.borrow_mut().insert(spawn.clone(), sender);
+        {
+            let mut waiters = self.waiters.borrow_mut();
+            // Of those that were given up before their start was answered.
+            waiters.retain(|_, waiter| !waiter.is_closed());
+            waiters.insert(spawn.clone(), sender);
+        }
         let request = RequestBody::Exec(Box::new(Exec {
             id: spawn.clone(),
             target,
