@@ -137,6 +137,9 @@ impl Host {
     /// Gives a container another name.
     pub(crate) fn rename(&self, id: &ContainerId, to: &ContainerName) -> Result<(), Error> {
         let record = self.record(id)?;
+        if record.name == *to {
+            return Ok(());
+        }
         let claims = Claims::new(self.root.names_dir());
         let owner = Owner {
             project: record.project.clone(),
@@ -144,7 +147,14 @@ impl Host {
             names: Vec::new(),
         };
         claims.take(to.as_str(), &owner, &|owner| is_void(&self.root, owner))?;
-        self.change_record(id, |record| record.name = to.clone())?;
+        if let Err(error) = self.change_record(id, |record| record.name = to.clone()) {
+            // On disk it has its former name, which then is its only one.
+            claims.release(to.as_str(), id)?;
+            self.table
+                .borrow_mut()
+                .update(id, |live| live.record.name = record.name);
+            return Err(error);
+        }
         claims.release(record.name.as_str(), id)?;
         self.refresh_zone();
         self.publish(&record, "rename", &[("oldName", record.name.to_string())]);
