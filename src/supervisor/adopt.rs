@@ -15,7 +15,7 @@ use crate::supervisor::Error;
 use crate::supervisor::driver::now;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::live::Live;
-use crate::supervisor::{logging, start};
+use crate::supervisor::{health, logging, start};
 use crate::{snapshot, sys};
 
 /// How often and how long the end of a killed process is waited for.
@@ -54,6 +54,7 @@ impl Host {
                 tracing::warn!(%error, container = id.short(), "a container was not taken over whole");
             }
         }
+        self.put_away_spawns(spawns).await;
         self.refresh_zone();
         self.adopt_lease();
         self.idle.notify_one();
@@ -76,6 +77,24 @@ impl Host {
             let process = process.clone();
             if !blocking(move || end(&process)).await {
                 tracing::warn!(spawn, "it does not end");
+            }
+        }
+    }
+
+    /// Sees to spawns that the earlier supervisor would have: those that have
+    /// ended are forgotten, and probes are ended, whose limit nobody knows.
+    async fn put_away_spawns(&self, spawns: Vec<(SpawnId, SpawnState)>) {
+        for (spawn, state) in spawns {
+            let request = match state {
+                SpawnState::Exited { .. } => RequestBody::Forget { spawn },
+                SpawnState::Running { .. } if health::is_probe(&spawn) => RequestBody::Signal {
+                    spawn,
+                    signal: SIGKILL,
+                },
+                SpawnState::Running { .. } => continue,
+            };
+            if let Err(error) = self.link.call(request, Vec::new()).await {
+                tracing::debug!(%error, "a spawn of the earlier supervisor stays");
             }
         }
     }
