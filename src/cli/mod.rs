@@ -84,7 +84,7 @@ fn dispatch(root: args::Root, environment: Environment) -> anyhow::Result<exit::
         Some(command) => command
             .run(&context)
             .map_err(|error| near::improve(error, &context)),
-        None if root.version => commands::version::Args::default().run(),
+        None if root.version => commands::version::Args::default().run(&context),
         None => {
             output::print(&parse::help(&[])?)?;
             Ok(exit::Exit::SUCCESS)

@@ -13,9 +13,9 @@ use crate::protocol::control::{self, ServerFrame};
 use crate::protocol::keeper::{DescriptorRole, Exec, ReplyBody, RequestBody, SpawnState, Stdio};
 use crate::supervisor::Error;
 use crate::supervisor::host::Host;
-use crate::supervisor::{failure, link};
 use crate::supervisor::server::Conversation;
 use crate::supervisor::start::Streams;
+use crate::supervisor::{failure, link};
 use crate::sys;
 
 /// A process that was started in a running container.

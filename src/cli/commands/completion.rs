@@ -1,6 +1,7 @@
 //! `completion`: the script by which a shell asks us what may come next.
 
 use crate::cli::complete::SCRIPTS;
+use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 
@@ -14,7 +15,7 @@ pub(crate) struct Args {
 
 impl Args {
     /// Prints it.
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, _: &Context) -> anyhow::Result<Exit> {
         let found = SCRIPTS.iter().find(|(shell, _)| *shell == self.shell);
         let (_, script) = found.ok_or_else(|| {
             Failure::usage(format!("no completion for shell {:?}", self.shell))

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cli::context::Context;
 use crate::cli::examples;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
@@ -17,7 +18,7 @@ pub(crate) struct Args {
 
 impl Args {
     /// Prints the page in troff.
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, _: &Context) -> anyhow::Result<Exit> {
         let name = std::iter::once("rcompose".to_owned())
             .chain(self.words.iter().cloned())
             .collect::<Vec<_>>()

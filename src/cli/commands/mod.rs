@@ -47,6 +47,7 @@ pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod system;
+mod table;
 pub(crate) mod test;
 pub(crate) mod top;
 pub(crate) mod unpause;
@@ -58,178 +59,115 @@ pub(crate) mod volumes;
 pub(crate) mod wait;
 pub(crate) mod watch;
 
-use clap::Subcommand;
+use table::commands;
 
-use crate::cli::context::Context;
-use crate::cli::exit::Exit;
-use crate::cli::flags::Flags;
-
-/// A command.
-#[derive(Debug, Subcommand)]
-#[command(defer = true)]
-pub(crate) enum Command {
-    /// Build or rebuild services
-    Build(Flags<build::Args>),
-    /// Manage what builds keep
-    Builder(Flags<builder::Args>),
-    /// Attach local standard input, output, and error streams to a service's running container
-    Attach(Flags<attach::Args>),
-    /// Print the completion script of a shell
-    Completion(Flags<completion::Args>),
-    /// Create a new image from a service container's changes
-    Commit(Flags<commit::Args>),
-    /// Parse, resolve and render compose file in canonical format
-    #[command(alias = "convert")]
-    Config(Flags<config::Args>),
-    /// List images used by the created containers
-    Images(Flags<images::Args>),
-    /// Manage images
-    Image(Flags<image::Args>),
-    /// Copy files/folders between a service container and the local filesystem
-    Cp(Flags<cp::Args>),
-    /// Manage containers of every project, and run one without a Compose file
-    Container(Flags<container::Args>),
-    /// Creates containers for a service
-    Create(Flags<create::Args>),
-    /// What only the docker client has, for programs that call it
-    #[command(hide = true)]
-    Docker(Flags<docker::Args>),
-    /// Stop and remove containers, networks
-    Down(Flags<down::Args>),
-    /// Print where services are reached, as variables for a shell or a test
-    Env(Flags<env::Args>),
-    /// Receive real time events from containers
-    Events(Flags<events::Args>),
-    /// Execute a command in a running container
-    Exec(Flags<exec::Args>),
-    /// Export a service container's filesystem as a tar archive
-    Export(Flags<export::Args>),
-    /// Find and remove what crashes left
-    Gc(Flags<gc::Args>),
-    /// Make this program known to the docker client, to shells and to man
-    Install(Flags<install::Args>),
-    /// Force stop service containers
-    Kill(Flags<kill::Args>),
-    /// Write down the digests of the project's images
-    Lock(Flags<lock::Args>),
-    /// Log in to a registry
-    Login(Flags<login::Args>),
-    /// Log out from a registry
-    Logout(Flags<logout::Args>),
-    /// View output from containers
-    Logs(Flags<logs::Args>),
-    /// List running compose projects
-    Ls(Flags<ls::Args>),
-    /// Print a manual page
-    Man(Flags<man::Args>),
-    /// Manage networks
-    Network(Flags<network::Args>),
-    /// Show what up would do, and why, without doing it (exit code 2 when there is something to do)
-    Plan(Flags<plan::Args>),
-    /// Pause services
-    Pause(Flags<pause::Args>),
-    /// Print the public port for a port binding
-    Port(Flags<port::Args>),
-    /// List containers
-    Ps(Flags<ps::Args>),
-    /// Pull service images
-    Pull(Flags<pull::Args>),
-    /// Push service images
-    Push(Flags<push::Args>),
-    /// Publish compose application (refused: rcompose reads no projects from registries)
-    Publish(Flags<publish::Args>),
-    /// Restart service containers
-    Restart(Flags<restart::Args>),
-    /// Removes stopped service containers
-    Rm(Flags<rm::Args>),
-    /// Run a one-off command on a service
-    Run(Flags<run::Args>),
-    /// Scale services
-    Scale(Flags<scale::Args>),
-    /// Start services
-    Start(Flags<start::Args>),
-    /// Stop services
-    Stop(Flags<stop::Args>),
-    /// Display a live stream of container(s) resource usage statistics
-    Stats(Flags<stats::Args>),
-    /// Manage the engine
-    System(Flags<system::Args>),
-    /// Bring the project up, run a command against it, and take it down again
-    Test(Flags<test::Args>),
-    /// Display the running processes
-    Top(Flags<top::Args>),
-    /// Unpause services
-    Unpause(Flags<unpause::Args>),
-    /// Create and start containers
-    Up(Flags<Box<up::Args>>),
-    /// Show the version information
-    Version(Flags<version::Args>),
-    /// Manage volumes
-    Volume(Flags<volume::Args>),
-    /// List volumes
-    Volumes(Flags<volumes::Args>),
-    /// Block until containers of all (or specified) services stop
-    Wait(Flags<wait::Args>),
-    /// Watch build context for service and rebuild/refresh containers when files are updated
-    Watch(Flags<watch::Args>),
-}
-
-impl Command {
-    /// Runs it.
-    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        match self {
-            Self::Build(args) => args.0.run(context),
-            Self::Builder(args) => args.0.run(context),
-            Self::Attach(args) => args.0.run(context),
-            Self::Commit(args) => args.0.run(context),
-            Self::Config(args) => args.0.run(context),
-            Self::Images(args) => args.0.run(context),
-            Self::Image(args) => args.0.run(context),
-            Self::Cp(args) => args.0.run(context),
-            Self::Completion(args) => args.0.run(),
-            Self::Container(args) => args.0.run(context),
-            Self::Create(args) => args.0.run(context),
-            Self::Docker(args) => args.0.run(context),
-            Self::Down(args) => args.0.run(context),
-            Self::Env(args) => args.0.run(context),
-            Self::Events(args) => args.0.run(context),
-            Self::Exec(args) => args.0.run(context),
-            Self::Export(args) => args.0.run(context),
-            Self::Gc(args) => args.0.run(context),
-            Self::Install(args) => args.0.run(context),
-            Self::Kill(args) => args.0.run(context),
-            Self::Lock(args) => args.0.run(context),
-            Self::Login(args) => args.0.run(context),
-            Self::Logout(args) => args.0.run(context),
-            Self::Logs(args) => args.0.run(context),
-            Self::Ls(args) => args.0.run(context),
-            Self::Man(args) => args.0.run(),
-            Self::Network(args) => args.0.run(context),
-            Self::Plan(args) => args.0.run(context),
-            Self::Pause(args) => args.0.run(context),
-            Self::Port(args) => args.0.run(context),
-            Self::Ps(args) => args.0.run(context),
-            Self::Pull(args) => args.0.run(context),
-            Self::Push(args) => args.0.run(context),
-            Self::Publish(args) => args.0.run(context),
-            Self::Restart(args) => args.0.run(context),
-            Self::Rm(args) => args.0.run(context),
-            Self::Run(args) => args.0.run(context),
-            Self::Scale(args) => args.0.run(context),
-            Self::Start(args) => args.0.run(context),
-            Self::Stop(args) => args.0.run(context),
-            Self::Stats(args) => args.0.run(context),
-            Self::System(args) => args.0.run(context),
-            Self::Test(args) => args.0.run(context),
-            Self::Top(args) => args.0.run(context),
-            Self::Unpause(args) => args.0.run(context),
-            Self::Up(args) => args.0.run(context),
-            Self::Version(args) => args.0.run(),
-            Self::Volume(args) => args.0.run(context),
-            Self::Volumes(args) => args.0.run(context),
-            Self::Wait(args) => args.0.run(context),
-            Self::Watch(args) => args.0.run(context),
-        }
+commands! {
+    /// A command.
+    pub(crate) enum Command {
+        /// Build or rebuild services
+        Build(build::Args),
+        /// Manage what builds keep
+        Builder(builder::Args),
+        /// Attach local standard input, output, and error streams to a service's running container
+        Attach(attach::Args),
+        /// Print the completion script of a shell
+        Completion(completion::Args),
+        /// Create a new image from a service container's changes
+        Commit(commit::Args),
+        /// Parse, resolve and render compose file in canonical format
+        #[command(alias = "convert")]
+        Config(config::Args),
+        /// List images used by the created containers
+        Images(images::Args),
+        /// Manage images
+        Image(image::Args),
+        /// Copy files/folders between a service container and the local filesystem
+        Cp(cp::Args),
+        /// Manage containers of every project, and run one without a Compose file
+        Container(container::Args),
+        /// Creates containers for a service
+        Create(create::Args),
+        /// What only the docker client has, for programs that call it
+        #[command(hide = true)]
+        Docker(docker::Args),
+        /// Stop and remove containers, networks
+        Down(down::Args),
+        /// Print where services are reached, as variables for a shell or a test
+        Env(env::Args),
+        /// Receive real time events from containers
+        Events(events::Args),
+        /// Execute a command in a running container
+        Exec(exec::Args),
+        /// Export a service container's filesystem as a tar archive
+        Export(export::Args),
+        /// Find and remove what crashes left
+        Gc(gc::Args),
+        /// Make this program known to the docker client, to shells and to man
+        Install(install::Args),
+        /// Force stop service containers
+        Kill(kill::Args),
+        /// Write down the digests of the project's images
+        Lock(lock::Args),
+        /// Log in to a registry
+        Login(login::Args),
+        /// Log out from a registry
+        Logout(logout::Args),
+        /// View output from containers
+        Logs(logs::Args),
+        /// List running compose projects
+        Ls(ls::Args),
+        /// Print a manual page
+        Man(man::Args),
+        /// Manage networks
+        Network(network::Args),
+        /// Show what up would do, and why, without doing it (exit code 2 when there is something to do)
+        Plan(plan::Args),
+        /// Pause services
+        Pause(pause::Args),
+        /// Print the public port for a port binding
+        Port(port::Args),
+        /// List containers
+        Ps(ps::Args),
+        /// Pull service images
+        Pull(pull::Args),
+        /// Push service images
+        Push(push::Args),
+        /// Publish compose application (refused: rcompose reads no projects from registries)
+        Publish(publish::Args),
+        /// Restart service containers
+        Restart(restart::Args),
+        /// Removes stopped service containers
+        Rm(rm::Args),
+        /// Run a one-off command on a service
+        Run(run::Args),
+        /// Scale services
+        Scale(scale::Args),
+        /// Start services
+        Start(start::Args),
+        /// Stop services
+        Stop(stop::Args),
+        /// Display a live stream of container(s) resource usage statistics
+        Stats(stats::Args),
+        /// Manage the engine
+        System(system::Args),
+        /// Bring the project up, run a command against it, and take it down again
+        Test(test::Args),
+        /// Display the running processes
+        Top(top::Args),
+        /// Unpause services
+        Unpause(unpause::Args),
+        /// Create and start containers
+        Up(Box<up::Args>),
+        /// Show the version information
+        Version(version::Args),
+        /// Manage volumes
+        Volume(volume::Args),
+        /// List volumes
+        Volumes(volumes::Args),
+        /// Block until containers of all (or specified) services stop
+        Wait(wait::Args),
+        /// Watch build context for service and rebuild/refresh containers when files are updated
+        Watch(watch::Args),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `version`: who we are and whose words we speak.
 
+use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 
@@ -8,7 +9,7 @@ use crate::cli::output;
 pub(crate) const COMPOSE_VERSION: &str = "5.6.1";
 
 /// Flags of `version`.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
     /// Format the output. Values: [pretty | json]. (Default: pretty)
     #[arg(short = 'f', long, value_name = "FORMAT")]
@@ -20,7 +21,7 @@ pub(crate) struct Args {
 
 impl Args {
     /// Prints it.
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, _: &Context) -> anyhow::Result<Exit> {
         let own = env!("CARGO_PKG_VERSION");
         let text = match self.format.as_deref() {
             _ if self.short => format!("{COMPOSE_VERSION}\n"),

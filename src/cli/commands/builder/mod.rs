@@ -3,12 +3,10 @@
 mod df;
 pub(crate) mod prune;
 
-use clap::Subcommand;
-
 use crate::build::{self, Usage, UsageKind};
+use crate::cli::commands::table::commands;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
-use crate::cli::flags::Flags;
 
 /// Flags of `builder`.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,24 +15,21 @@ pub(crate) struct Args {
     command: Command,
 }
 
-/// What to do with what builds keep.
-#[derive(Debug, Clone, Subcommand)]
-#[command(defer = true)]
-enum Command {
-    /// Show what the build cache holds
-    #[command(visible_alias = "du")]
-    Df(Flags<df::Args>),
-    /// Remove build cache
-    Prune(Flags<prune::Args>),
+commands! {
+    /// What to do with what builds keep.
+    enum Command {
+        /// Show what the build cache holds
+        #[command(visible_alias = "du")]
+        Df(df::Args),
+        /// Remove build cache
+        Prune(prune::Args),
+    }
 }
 
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        match self.command {
-            Command::Df(args) => args.0.run(context),
-            Command::Prune(args) => args.0.run(context),
-        }
+        self.command.run(context)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::cli::output::template::Template;
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 
 impl Args {
     /// Prints it.
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, _: &Context) -> anyhow::Result<Exit> {
         let version = value();
         let text = match self.format.as_deref() {
             _ if self.line => {

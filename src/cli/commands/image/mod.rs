@@ -14,11 +14,9 @@ mod rm;
 mod save;
 mod tag;
 
-use clap::Subcommand;
-
+use crate::cli::commands::table::commands;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
-use crate::cli::flags::Flags;
 use crate::image;
 use crate::oci::Digest;
 use crate::store::Root;
@@ -30,38 +28,38 @@ pub(crate) struct Args {
     command: Command,
 }
 
-/// What to do with images.
-#[derive(Debug, Clone, Subcommand)]
-#[command(defer = true)]
-enum Command {
-    /// Build an image from a Dockerfile
-    Build(Flags<Box<build::Args>>),
-    /// Export an image's merged root file system as a tar archive
-    Export(Flags<export::Args>),
-    /// Show the history of an image
-    History(Flags<history::Args>),
-    /// Import the contents from a tarball to create a filesystem image
-    Import(Flags<import::Args>),
-    /// Display detailed information on one or more images
-    Inspect(Flags<inspect::Args>),
-    /// Load an image from a tar archive or STDIN
-    Load(Flags<load::Args>),
-    /// List images
-    #[command(visible_alias = "list")]
-    Ls(Flags<ls::Args>),
-    /// Remove unused images
-    Prune(Flags<prune::Args>),
-    /// Download an image from a registry
-    Pull(Flags<pull::Args>),
-    /// Upload an image to a registry
-    Push(Flags<push::Args>),
-    /// Remove one or more images
-    #[command(visible_alias = "remove")]
-    Rm(Flags<rm::Args>),
-    /// Save one or more images to a tar archive (streamed to STDOUT by default)
-    Save(Flags<save::Args>),
-    /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
-    Tag(Flags<tag::Args>),
+commands! {
+    /// What to do with images.
+    enum Command {
+        /// Build an image from a Dockerfile
+        Build(Box<build::Args>),
+        /// Export an image's merged root file system as a tar archive
+        Export(export::Args),
+        /// Show the history of an image
+        History(history::Args),
+        /// Import the contents from a tarball to create a filesystem image
+        Import(import::Args),
+        /// Display detailed information on one or more images
+        Inspect(inspect::Args),
+        /// Load an image from a tar archive or STDIN
+        Load(load::Args),
+        /// List images
+        #[command(visible_alias = "list")]
+        Ls(ls::Args),
+        /// Remove unused images
+        Prune(prune::Args),
+        /// Download an image from a registry
+        Pull(pull::Args),
+        /// Upload an image to a registry
+        Push(push::Args),
+        /// Remove one or more images
+        #[command(visible_alias = "remove")]
+        Rm(rm::Args),
+        /// Save one or more images to a tar archive (streamed to STDOUT by default)
+        Save(save::Args),
+        /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+        Tag(tag::Args),
+    }
 }
 
 impl Args {
@@ -83,21 +81,7 @@ impl Args {
             | Command::Push(_)
             | Command::Save(_) => {}
         }
-        match self.command {
-            Command::Build(args) => args.0.run(context),
-            Command::Export(args) => args.0.run(context),
-            Command::History(args) => args.0.run(context),
-            Command::Import(args) => args.0.run(context),
-            Command::Inspect(args) => args.0.run(context),
-            Command::Load(args) => args.0.run(context),
-            Command::Ls(args) => args.0.run(context),
-            Command::Prune(args) => args.0.run(context),
-            Command::Pull(args) => args.0.run(context),
-            Command::Push(args) => args.0.run(context),
-            Command::Rm(args) => args.0.run(context),
-            Command::Save(args) => args.0.run(context),
-            Command::Tag(args) => args.0.run(context),
-        }
+        self.command.run(context)
     }
 }
 

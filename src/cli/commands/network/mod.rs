@@ -5,11 +5,9 @@ pub(crate) mod inspect;
 mod ls;
 pub(crate) mod rm;
 
-use clap::Subcommand;
-
+use crate::cli::commands::table::commands;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
-use crate::cli::flags::Flags;
 use crate::cli::output;
 use crate::engine::networks;
 use crate::store::{NetworkRecord, NetworkStore, Root};
@@ -23,37 +21,31 @@ pub(crate) struct Args {
     command: Command,
 }
 
-/// What to do with networks.
-#[derive(Debug, Clone, Subcommand)]
-#[command(defer = true)]
-enum Command {
-    /// Create a network
-    Create(Flags<create::Args>),
-    /// Display detailed information on one or more networks
-    #[command(
-        after_help = "Example:\n  rcompose network inspect -f '{{range .Containers}}{{.Name}} {{end}}' shared"
-    )]
-    Inspect(Flags<inspect::Args>),
-    /// List networks
-    #[command(visible_alias = "list")]
-    Ls(Flags<ls::Args>),
-    /// Remove all unused networks
-    Prune(Flags<rm::PruneArgs>),
-    /// Remove one or more networks
-    #[command(visible_alias = "remove")]
-    Rm(Flags<rm::Args>),
+commands! {
+    /// What to do with networks.
+    enum Command {
+        /// Create a network
+        Create(create::Args),
+        /// Display detailed information on one or more networks
+        #[command(
+            after_help = "Example:\n  rcompose network inspect -f '{{range .Containers}}{{.Name}} {{end}}' shared"
+        )]
+        Inspect(inspect::Args),
+        /// List networks
+        #[command(visible_alias = "list")]
+        Ls(ls::Args),
+        /// Remove all unused networks
+        Prune(rm::PruneArgs),
+        /// Remove one or more networks
+        #[command(visible_alias = "remove")]
+        Rm(rm::Args),
+    }
 }
 
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        match self.command {
-            Command::Create(args) => args.0.run(context),
-            Command::Inspect(args) => args.0.run(context),
-            Command::Ls(args) => args.0.run(context),
-            Command::Prune(args) => args.0.run(context),
-            Command::Rm(args) => args.0.run(context),
-        }
+        self.command.run(context)
     }
 }
 

@@ -8,11 +8,9 @@ mod rm;
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
-
+use crate::cli::commands::table::commands;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
-use crate::cli::flags::Flags;
 use crate::cli::records;
 use crate::model::ObservedContainer;
 use crate::store::Root;
@@ -24,34 +22,28 @@ pub(crate) struct Args {
     command: Command,
 }
 
-/// What to do with volumes.
-#[derive(Debug, Clone, Subcommand)]
-#[command(defer = true)]
-enum Command {
-    /// Create a volume
-    Create(Flags<create::Args>),
-    /// Display detailed information on one or more volumes
-    Inspect(Flags<inspect::Args>),
-    /// List volumes
-    #[command(visible_alias = "list")]
-    Ls(Flags<ls::Args>),
-    /// Remove unused local volumes
-    Prune(Flags<prune::Args>),
-    /// Remove one or more volumes
-    #[command(visible_alias = "remove")]
-    Rm(Flags<rm::Args>),
+commands! {
+    /// What to do with volumes.
+    enum Command {
+        /// Create a volume
+        Create(create::Args),
+        /// Display detailed information on one or more volumes
+        Inspect(inspect::Args),
+        /// List volumes
+        #[command(visible_alias = "list")]
+        Ls(ls::Args),
+        /// Remove unused local volumes
+        Prune(prune::Args),
+        /// Remove one or more volumes
+        #[command(visible_alias = "remove")]
+        Rm(rm::Args),
+    }
 }
 
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        match self.command {
-            Command::Create(args) => args.0.run(context),
-            Command::Inspect(args) => args.0.run(context),
-            Command::Ls(args) => args.0.run(context),
-            Command::Prune(args) => args.0.run(context),
-            Command::Rm(args) => args.0.run(context),
-        }
+        self.command.run(context)
     }
 }
 
