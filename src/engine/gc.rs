@@ -23,6 +23,9 @@ use crate::{network, snapshot, sys};
 /// told whose they are.
 const SETTLED: Duration = Duration::from_secs(60);
 
+/// A retired bridge is removed by its supervisor within this time.
+const REMOVAL: Duration = Duration::from_secs(1);
+
 /// Why the host can't be searched, or something can't be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -254,12 +257,31 @@ fn in_project(root: &Root, project: &ProjectName, found: &mut Vec<Leftover>) -> 
     Ok(())
 }
 
+/// Bridges that were retired, and whose supervisor does not remove them.
+fn lingering(root: &Root) -> Result<BTreeSet<String>, Error> {
+    let retired = || -> Result<BTreeSet<String>, Error> {
+        let bridges = network::observe::bridges().map_err(Error::Network)?;
+        Ok(bridges
+            .into_iter()
+            .filter(|bridge| bridge.engine == root.engine().as_str() && !bridge.is_up)
+            .map(|bridge| bridge.name)
+            .collect())
+    };
+    let before = retired()?;
+    if before.is_empty() {
+        return Ok(before);
+    }
+    std::thread::sleep(REMOVAL);
+    Ok(&before & &retired()?)
+}
+
 fn networks_and_bridges(
     root: &Root,
     projects: &BTreeSet<ProjectName>,
     found: &mut Vec<Leftover>,
 ) -> Result<(), Error> {
     let store = NetworkStore::new(root);
+    let retired = lingering(root)?;
     // Whoever makes a network holds it from the bridge to the record.
     let _lock = store.lock()?;
     let (records, _) = store.list()?;
@@ -275,8 +297,8 @@ fn networks_and_bridges(
     let engine = root.engine();
     for bridge in network::observe::bridges().map_err(Error::Network)? {
         let is_known = records.iter().any(|record| record.bridge == bridge.name);
-        // One that is down was retired, and its supervisor removes it.
-        if bridge.engine == engine.as_str() && bridge.is_up && !is_known {
+        let is_unused = bridge.is_up || retired.contains(&bridge.name);
+        if bridge.engine == engine.as_str() && is_unused && !is_known {
             found.push(Leftover::Bridge(bridge.name));
         }
     }

@@ -10,6 +10,7 @@ use crate::network::nftables::Nftables;
 use crate::network::observe::{self, Host};
 use crate::network::route::{self, NewBridge, Route};
 use crate::network::{firewall, forwarding};
+use crate::sys::birth;
 use crate::topology::firewall::{BridgeRules, bridge_table};
 use crate::topology::ipam::{self, Pool};
 use crate::topology::{MacAddress, Subnet, link};
@@ -73,6 +74,7 @@ pub fn create(spec: &BridgeSpec<'_>) -> Result<Bridge, Error> {
         name: make_link(&mut route, spec, &pools, &host)?,
         pools,
     };
+    birth::die_if_told("bridge:bare");
     match furnish(&mut route, spec, &bridge, &host) {
         Ok(()) => Ok(bridge),
         Err(error) => {

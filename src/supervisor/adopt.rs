@@ -14,6 +14,7 @@ use crate::protocol::keeper::{Adopt, ReplyBody, RequestBody, SpawnId, SpawnState
 use crate::supervisor::Error;
 use crate::supervisor::driver::now;
 use crate::supervisor::host::{Host, blocking};
+use crate::supervisor::link::Greeting;
 use crate::supervisor::live::Live;
 use crate::supervisor::{health, logging, start};
 use crate::{snapshot, sys};
@@ -26,7 +27,11 @@ impl Host {
     /// Reads the project, its containers and the keeper's spawns, and goes on
     /// where the earlier supervisor stopped.
     pub(crate) async fn adopt(self: &Rc<Self>) -> Result<(), Error> {
-        let spawns = self.link.greet().await?;
+        let Greeting {
+            spawns,
+            is_successor,
+        } = self.link.greet().await?;
+        self.is_successor.set(is_successor);
         match self.store.model() {
             Ok(model) => *self.project.borrow_mut() = model.map(Rc::new),
             // An atomic record may be lost in a power cut: the next `up` writes it.

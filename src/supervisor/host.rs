@@ -81,6 +81,8 @@ pub(crate) struct Host {
     pub replaced: Notify,
     /// Whether the project is down and the supervisor about to leave.
     pub is_leaving: Cell<bool>,
+    /// Whether a supervisor died before this one, over who knows what.
+    pub is_successor: Cell<bool>,
     /// Whether the host's firewall was looked at.
     pub knows_obstacles: Cell<bool>,
     clients: Cell<usize>,
@@ -115,6 +117,7 @@ impl Host {
             idle: Notify::new(),
             replaced: Notify::new(),
             is_leaving: Cell::new(false),
+            is_successor: Cell::new(false),
             knows_obstacles: Cell::new(false),
             clients: Cell::new(0),
             had_clients: Cell::new(false),

@@ -69,6 +69,15 @@ struct Inner {
     news: mpsc::UnboundedSender<News>,
 }
 
+/// What a keeper says to a supervisor that begins.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    /// Every spawn that it knows.
+    pub(crate) spawns: Vec<(SpawnId, SpawnState)>,
+    /// Whether an earlier supervisor died, so that something may be left of it.
+    pub(crate) is_successor: bool,
+}
+
 impl Link {
     /// Makes a link over a keeper's socket. [`Link::serve`] has to run for it.
     ///
@@ -117,11 +126,11 @@ impl Link {
     }
 
     /// Opens the conversation and takes over the shelf; gives every spawn that
-    /// the keeper knows.
+    /// the keeper knows, and whether a supervisor died under it.
     ///
     /// # Errors
     /// As [`Link::call`].
-    pub(crate) async fn greet(&self) -> Result<Vec<(SpawnId, SpawnState)>, Error> {
+    pub(crate) async fn greet(&self) -> Result<Greeting, Error> {
         let build = env!("CARGO_PKG_VERSION").to_owned();
         let hello = self
             .call(
@@ -134,7 +143,10 @@ impl Link {
             .await?;
         self.call(RequestBody::Shelf, Vec::new()).await?;
         match hello.body {
-            ReplyBody::Hello { spawns, .. } => Ok(spawns),
+            ReplyBody::Hello { spawns, deaths, .. } => Ok(Greeting {
+                spawns,
+                is_successor: !deaths.is_empty(),
+            }),
             other => Err(Error::Unexpected(format!("{other:?}"))),
         }
     }

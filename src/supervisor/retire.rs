@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::engine::networks;
 use crate::keeper;
 use crate::protocol::keeper::RequestBody;
 use crate::store::Root;
@@ -143,6 +144,12 @@ async fn leave(host: &Rc<Host>) {
         let removed = blocking(move || network::bridge::remove(&bridges)).await;
         if let Err(error) = removed {
             tracing::warn!(%error, "bridges were not removed");
+        }
+    }
+    if host.is_successor.get() {
+        let root = host.root.clone();
+        if let Err(error) = blocking(move || networks::sweep(&root)).await {
+            tracing::warn!(%error, "what an earlier supervisor left was not removed");
         }
     }
     // The keeper closes its end when it has gone; there is nobody to answer.

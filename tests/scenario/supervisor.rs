@@ -22,13 +22,11 @@ services:
 const NO_GAP: &str = "\"$RCOMPOSE\" logs --no-log-prefix web | grep ^line | awk '$2 != NR {print \"gap at\", NR; exit} END {if (NR < 20) print \"few\"}'";
 
 #[test]
-fn the_supervisor_may_die_before_it_records_a_start() {
-    scenario(
-        "a start that nobody recorded is undone and done again",
-        |s| {
-            s.load_busybox();
-            s.compose(
-                "
+fn the_supervisor_may_die_before_it_records_what_it_made() {
+    scenario("what nobody recorded is undone and done again", |s| {
+        s.load_busybox();
+        s.compose(
+            "
 services:
   once:
     image: busybox:local
@@ -39,14 +37,20 @@ services:
 volumes:
   data:
 ",
+        );
+        for point in [
+            "supervisor:before-record",
+            "network:before-record",
+            "bridge:bare",
+        ] {
+            let up = format!(
+                "touch die
+                RCOMPOSE_TEST_DIE={point}@$PWD/die \"$RCOMPOSE\" up -d
+                test ! -e die"
             );
             s.step(
-                "up",
-                shell(
-                    "touch die
-                RCOMPOSE_TEST_DIE=supervisor:before-record@$PWD/die \"$RCOMPOSE\" up -d
-                test ! -e die",
-                ),
+                &format!("up, {point}"),
+                shell(&up),
                 [
                     exits(0),
                     processes(&["sleep", "54321"], 1),
@@ -60,10 +64,11 @@ volumes:
                     exits(0),
                     processes(&["sleep", "54321"], 0),
                     eventually(processes(&["rcompose", "demo"], 0)),
+                    eventually(shell_says("ip -o link show type bridge", "")),
                 ],
             );
-        },
-    );
+        }
+    });
 }
 
 #[test]
