@@ -201,7 +201,7 @@ impl Plan {
     }
 
     /// What users are told of things that stay as they are, such as
-    /// `Container shop-db-1  Running`.
+    /// `Container shop-db-1 Running`.
     #[must_use]
     pub fn notes(&self) -> &[Progress] {
         &self.notes

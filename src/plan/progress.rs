@@ -136,7 +136,7 @@ fn container(
     (ResourceKind::Container, vec![name.to_string()], begin, done)
 }
 
-/// `Container NAME  Running`.
+/// `Container NAME Running`.
 pub(crate) fn running(name: &ContainerName) -> Progress {
     note(
         ResourceKind::Container,

@@ -76,8 +76,8 @@ fn up_builds_what_is_missing() {
             [
                 exits(0),
                 says("RUN cat deps.txt main.txt"),
-                says("Image demo-app  Built"),
-                says("Container demo-app-1  Started"),
+                says("Image demo-app Built"),
+                says("Container demo-app-1 Started"),
             ],
         );
         s.step(
@@ -105,7 +105,7 @@ fn up_builds_what_is_missing() {
         s.step(
             "once more builds nothing and changes nothing",
             rcompose("up -d"),
-            [exits(0), says("Container demo-app-1  Running")],
+            [exits(0), says("Container demo-app-1 Running")],
         );
         s.step(
             "a build without a change finds every step",
@@ -118,7 +118,7 @@ fn up_builds_what_is_missing() {
             [
                 exits(0),
                 says("service app: app/main.txt has changed since its image was built"),
-                says("Container demo-app-1  Running"),
+                says("Container demo-app-1 Running"),
             ],
         );
         s.step(
@@ -139,7 +139,7 @@ fn up_builds_what_is_missing() {
         s.step(
             "down takes away what was built for it alone",
             rcompose("down --rmi local"),
-            [exits(0), says("Image demo-app  Removed")],
+            [exits(0), says("Image demo-app Removed")],
         );
         s.step(
             "and nothing else",

@@ -47,13 +47,13 @@ fn up_opens_gates_in_order() {
                 state("web", "running"),
                 state("db", "healthy"),
                 state("job", "exited"),
-                says("Container demo-db-1  Healthy"),
+                says("Container demo-db-1 Healthy"),
             ],
         );
         s.step(
             "a second up does nothing",
             rcompose("up -d"),
-            [exits(0), says("Container demo-web-1  Running")],
+            [exits(0), says("Container demo-web-1 Running")],
         );
         s.step(
             "the plan for it is empty",
@@ -105,7 +105,7 @@ services:
             rcompose("up -d"),
             [
                 exits(0),
-                says("Container demo-a-1  Recreated"),
+                says("Container demo-a-1 Recreated"),
                 inside("a", "echo $A", "2"),
                 shell_says("\"$RCOMPOSE\" ps -q b | cmp - b.id && echo same", "same"),
                 shell_says(

@@ -111,8 +111,8 @@ fn images_go_there_and_come_back() {
                 rcompose("up -d"),
                 [
                     exits(0),
-                    says("Image localhost:5000/busybox:1  Pulled"),
-                    says("Container demo-c-1  Started"),
+                    says("Image localhost:5000/busybox:1 Pulled"),
+                    says("Container demo-c-1 Started"),
                 ],
             );
             s.step(
@@ -143,7 +143,7 @@ fn images_go_there_and_come_back() {
             s.step(
                 "frozen, the locked one still runs",
                 rcompose("up -d --frozen --wait"),
-                [exits(0), says("Container demo-a-1  Started")],
+                [exits(0), says("Container demo-a-1 Started")],
             );
             s.step("down again", rcompose("down -t 0"), [exits(0)]);
             s.file(
@@ -282,7 +282,7 @@ fn passwords_and_certificates_are_asked_for() {
             s.step(
                 "and so does a pull by up",
                 rcompose("up -d"),
-                [exits(0), says("Image 192.0.2.2:5443/busybox:1  Pulled")],
+                [exits(0), says("Image 192.0.2.2:5443/busybox:1 Pulled")],
             );
             s.step("down", rcompose("down -t 0"), [exits(0)]);
             s.step(

@@ -325,8 +325,8 @@ volumes: {data: {}}
                 rcompose("pull"),
                 [
                     exits(0),
-                    says("Image postgres:15  Pulled"),
-                    says("Image redis:7  Pulled"),
+                    says("Image postgres:15 Pulled"),
+                    says("Image redis:7 Pulled"),
                     says("Pull complete"),
                 ],
             );

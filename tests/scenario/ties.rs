@@ -378,7 +378,7 @@ fn a_plan_gives_reasons_and_an_exit_code() {
             rcompose("up -d"),
             [
                 exits(0),
-                says("Container demo-web-1  Recreate (environment.A changed)"),
+                says("Container demo-web-1 Recreate (environment.A changed)"),
             ],
         );
     });

@@ -24,7 +24,7 @@ services:
             rcompose("pause web"),
             [
                 exits(0),
-                says("Container demo-web-1  Paused"),
+                says("Container demo-web-1 Paused"),
                 state("web", "paused"),
                 state("other", "running"),
             ],
@@ -138,7 +138,7 @@ volumes: {data: {}}
                 rcompose("cp src web:/srv"),
                 [
                     exits(0),
-                    says("Container demo-web-2  Copied src to demo-web-2:/srv"),
+                    says("Container demo-web-2 Copied src to demo-web-2:/srv"),
                     inside("web", "cat /srv/a /srv/sub/b", "onetwo"),
                 ],
             );

@@ -36,7 +36,7 @@ volumes:
             rcompose("down -v"),
             [
                 exits(0),
-                says("Volume demo_data  Removed"),
+                says("Volume demo_data Removed"),
                 shell_says("ls \"$RCOMPOSE_ROOT/state/volumes\"", ""),
             ],
         );
@@ -167,7 +167,7 @@ volumes: {data: {}}
         s.step(
             "down -v",
             rcompose("down -v -t 0"),
-            [exits(0), says("Volume demo_data  Removed")],
+            [exits(0), says("Volume demo_data Removed")],
         );
     });
 }

@@ -1,5 +1,6 @@
-//! A line an event, in the grammar that other programs filter by:
-//! a space, the resource, two spaces, the word.
+//! A line an event, in the grammar of docker compose 5, that other programs
+//! filter by: a space, the resource, a space, the word, a space, the details.
+//! The last space stands there when there are no details, too.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -26,38 +27,34 @@ impl Plain {
             Event::Progress(progress) => Some(format!("{prefix} {}", words(progress))),
             Event::Layer(layer) => self
                 .of_layer(layer)
-                .map(|words| format!("{prefix} {} {words}", layer.layer)),
+                .map(|(word, amount)| format!("{prefix} {} {word} {amount}", layer.layer)),
             Event::Warning(text) => Some(format!("warning: {text}")),
             Event::Project(_) | Event::Hook(_) => None,
         }
     }
 
-    fn of_layer(&self, layer: &LayerProgress) -> Option<String> {
+    fn of_layer(&self, layer: &LayerProgress) -> Option<(&'static str, String)> {
         let word = layer.status.as_str();
         if !layer.status.is_moving() {
-            return Some(word.to_owned());
+            return Some((word, String::new()));
         }
         let (done, total) = layer.amount.unwrap_or_default();
         let step = percent(done, total) / STEP;
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let last = told.insert(layer.layer.clone(), step);
         let is_worth_it = last != Some(step) && done > 0;
-        is_worth_it.then(|| format!("{word} {}", units::human_size(done)))
+        is_worth_it.then(|| (word, units::human_size(done)))
     }
 }
 
 fn words(progress: &Progress) -> String {
-    let mut words = format!(
-        "{} {}  {}",
+    format!(
+        "{} {} {} {}",
         progress.resource.as_str(),
         progress.name,
-        progress.status.as_str()
-    );
-    if let Some(details) = progress.details.as_deref().filter(|text| !text.is_empty()) {
-        words.push(' ');
-        words.push_str(details);
-    }
-    words
+        progress.status.as_str(),
+        progress.details.as_deref().unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
@@ -80,13 +77,13 @@ mod tests {
     fn the_grammar_is_compose_s() {
         assert_eq!(
             Plain::default().line(&started(None), false).unwrap(),
-            " Container p-web-1  Started"
+            " Container p-web-1 Started "
         );
         assert_eq!(
             Plain::default()
                 .line(&started(Some("twice")), false)
                 .unwrap(),
-            " Container p-web-1  Started twice"
+            " Container p-web-1 Started twice"
         );
     }
 
@@ -94,7 +91,7 @@ mod tests {
     fn a_dry_run_says_so_on_every_line() {
         assert_eq!(
             Plain::default().line(&started(None), true).unwrap(),
-            " DRY-RUN MODE -  Container p-web-1  Started"
+            " DRY-RUN MODE -  Container p-web-1 Started "
         );
     }
 
@@ -111,7 +108,7 @@ mod tests {
             plain.line(&Event::Layer(layer), false)
         };
         let begun = told(LayerStatus::Begun, Some((0, 1_000_000)));
-        assert_eq!(begun.unwrap(), " 0123456789ab Pulling fs layer");
+        assert_eq!(begun.unwrap(), " 0123456789ab Pulling fs layer ");
         let moving: Vec<String> = (0..=1000)
             .filter_map(|thousandth| {
                 told(
@@ -123,6 +120,6 @@ mod tests {
         assert_eq!(moving.len(), 10, "{moving:?}");
         assert_eq!(moving[0], " 0123456789ab Downloading 100kB");
         let done = told(LayerStatus::Pulled, None);
-        assert_eq!(done.unwrap(), " 0123456789ab Pull complete");
+        assert_eq!(done.unwrap(), " 0123456789ab Pull complete ");
     }
 }
