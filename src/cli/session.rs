@@ -423,7 +423,9 @@ pub(crate) fn image_ids(root: &Root, project: &Project) -> anyhow::Result<ImageI
         if matches!(service.image, ImageSource::Provider { .. }) {
             continue;
         }
-        if let Some(found) = image::resolve(root, service.image.reference())? {
+        if let Some(found) =
+            image::resolve_on(root, service.image.reference(), service.platform.as_deref())?
+        {
             images.insert(name.clone(), found.image.id.to_string());
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,9 @@ use crate::image::ingest::Ingest;
 use crate::image::load::lock;
 use crate::image::streamed::{self, StreamedLayer};
 use crate::image::{Error, Source};
-use crate::oci::{self, EntryName, LayerEncoding};
+use crate::oci::{self, Digest, EntryName, LayerEncoding};
+use crate::store::Root;
+use crate::sys::tree;
 
 /// Most entries of an image archive (not of its layers).
 pub(super) const ENTRIES_MAX: u64 = 100_000;
@@ -30,7 +33,18 @@ pub(super) struct Contents {
     memory: Vec<Arc<[u8]>>,
     /// Its layers, until they are taken.
     layers: Mutex<Vec<Option<StreamedLayer>>>,
+    /// Those that the store has, by chain id.
+    stored: Vec<Digest>,
     items: HashMap<PathBuf, Item>,
+    /// A layout that lies unpacked in a folder.
+    folder: Option<Folder>,
+}
+
+/// The folder of a layout. Its files are opened when somebody asks for them.
+#[derive(Debug)]
+struct Folder {
+    place: OwnedFd,
+    opened: Mutex<Vec<(PathBuf, Arc<File>)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -56,12 +70,16 @@ pub(super) enum Place {
     Memory(usize),
     /// Among what was unpacked as it came.
     Unpacked(usize),
+    /// Among the layers that the store has; it was passed over as it came.
+    Stored(usize),
+    /// Among the files of a folder.
+    Opened(usize),
 }
 
 impl Contents {
     /// Finds out what an archive contains. One that can't be read at any
     /// place, or is compressed, is read to its end.
-    pub(super) fn open(source: Source, ingest: &Ingest) -> Result<Self, Error> {
+    pub(super) fn open(root: &Root, source: Source, ingest: &Ingest) -> Result<Self, Error> {
         match source {
             Source::File(file) if is_plain(&file)? => {
                 let items = list(&file).map_err(Error::archive("image archive"))?;
@@ -69,19 +87,44 @@ impl Contents {
                     file: Some(Arc::new(file)),
                     memory: Vec::new(),
                     layers: Mutex::default(),
+                    stored: Vec::new(),
                     items,
+                    folder: None,
                 })
             }
             other => {
-                let read = streamed::read(other, ingest)?;
+                let read = streamed::read(root, other, ingest)?;
                 Ok(Self {
                     file: read.file.map(Arc::new),
                     memory: read.memory,
                     layers: Mutex::new(read.layers.into_iter().map(Some).collect()),
+                    stored: read.stored,
                     items: read.items,
+                    folder: None,
                 })
             }
         }
+    }
+
+    /// Takes the folder of an OCI layout for an archive.
+    pub(super) fn folder(path: &Path) -> Result<Self, Error> {
+        let place = tree::open_root(path).map_err(Error::io("open", path))?;
+        Ok(Self {
+            file: None,
+            memory: Vec::new(),
+            layers: Mutex::default(),
+            stored: Vec::new(),
+            items: HashMap::new(),
+            folder: Some(Folder {
+                place,
+                opened: Mutex::default(),
+            }),
+        })
+    }
+
+    /// A layer that the store has, by chain id.
+    pub(super) fn stored(&self, number: usize) -> Option<&Digest> {
+        self.stored.get(number)
     }
 
     /// A layer that was unpacked as it came, once.
@@ -99,6 +142,9 @@ impl Contents {
         let missing = || Error::Missing(name.to_owned());
         let cleaned = oci::clean_name(name.as_bytes()).map_err(Error::document("image archive"))?;
         let mut path = cleaned.ok_or_else(missing)?.path();
+        if let Some(folder) = &self.folder {
+            return folder.find(&path);
+        }
         for _ in 0..=LINKS_MAX {
             match self.items.get(&path) {
                 Some(Item::Content(part)) => return Ok(*part),
@@ -130,16 +176,54 @@ impl Contents {
         let bytes = match part.place {
             Place::File(_) => self.file.clone().map(Bytes::File),
             Place::Memory(number) => self.memory.get(number).cloned().map(Bytes::Memory),
-            Place::Unpacked(_) => None,
+            Place::Opened(number) => self.folder.as_ref().and_then(|f| f.file(number)),
+            Place::Unpacked(_) | Place::Stored(_) => None,
         };
         PartReader {
             bytes,
             at: match part.place {
                 Place::File(offset) => offset,
-                Place::Memory(_) | Place::Unpacked(_) => 0,
+                Place::Memory(_) | Place::Unpacked(_) | Place::Stored(_) | Place::Opened(_) => 0,
             },
             left: part.size,
         }
+    }
+}
+
+impl Folder {
+    /// Opens a file of it; links lead nowhere outside.
+    fn find(&self, path: &Path) -> Result<Part, Error> {
+        let mut opened = lock(&self.opened);
+        let known = opened.iter().position(|(other, _)| other == path);
+        let number = match known {
+            Some(number) => number,
+            None => {
+                let file = match tree::open_file_in_root(self.place.as_fd(), path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        return Err(Error::Missing(path.display().to_string()));
+                    }
+                    opened => opened.map_err(Error::io("open", path))?,
+                };
+                opened.push((path.to_owned(), Arc::new(file)));
+                opened.len() - 1
+            }
+        };
+        let missing = || Error::Missing(path.display().to_string());
+        let (_, file) = opened.get(number).ok_or_else(missing)?;
+        let metadata = file.metadata().map_err(Error::io("read", path))?;
+        match metadata.is_file() {
+            true => Ok(Part {
+                place: Place::Opened(number),
+                size: metadata.len(),
+            }),
+            false => Err(missing()),
+        }
+    }
+
+    fn file(&self, number: usize) -> Option<Bytes> {
+        let opened = lock(&self.opened);
+        let (_, file) = opened.get(number)?;
+        Some(Bytes::File(Arc::clone(file)))
     }
 }
 

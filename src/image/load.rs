@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::archive::{self, Fed, Limits, Merged, Unsettled};
@@ -18,7 +18,7 @@ use crate::image::ingest::Ingest;
 use crate::image::layers::{self, Fresh, LayerRecord};
 use crate::image::plan::{self, PlannedImage, PlannedLayer};
 use crate::image::records::{self, ImageRecord};
-use crate::image::{Error, Source, blob, hold, layer_path, save, shown};
+use crate::image::{Error, Image, Source, blob, hold, layer_path, save, shown};
 use crate::oci::{Algorithm, Digest, Platform, Reference, chain_ids};
 use crate::store::Root;
 use crate::sys::tree;
@@ -47,16 +47,56 @@ pub fn load(root: &Root, source: Source, platform: &Platform) -> Result<Vec<Load
     // What is found in the store must still be there when it is recorded.
     let _guard = hold(root)?;
     let ingest = Ingest::new(root)?;
-    let contents = Contents::open(source, &ingest)?;
+    let contents = Contents::open(root, source, &ingest)?;
     let images = plan::plan(&contents, platform)?;
-    let mut jobs = jobs(root, &ingest, &images.iter().collect::<Vec<_>>())?;
-    let came = take_streamed(&contents, &ingest, &mut jobs)?;
-    let unpacked = unpack(&contents, &jobs, came)?;
-    commit_layers(root, &ingest, jobs.iter().zip(unpacked).collect())?;
+    bring_in(root, &ingest, &contents, &images)?;
     images
         .iter()
         .map(|image| commit_image(root, image))
         .collect()
+}
+
+/// Puts the layers of one image of an OCI layout into the store, and nothing
+/// else: the image that is given has no record. `tag` names it, or its digest
+/// does; the only one needs no tag.
+///
+/// # Errors
+/// [`Error::Missing`] when the layout has no such image; else as [`load`].
+pub fn load_layout(
+    root: &Root,
+    folder: &Path,
+    tag: Option<&str>,
+    platform: &Platform,
+) -> Result<Image, Error> {
+    let _guard = hold(root)?;
+    let ingest = Ingest::new(root)?;
+    let contents = Contents::folder(folder)?;
+    let planned = [plan::layout_one(&contents, tag, platform)?];
+    bring_in(root, &ingest, &contents, &planned)?;
+    let [planned] = planned;
+    let mut layers = chain_ids(&planned.config.rootfs.diff_ids);
+    layers.reverse();
+    Ok(Image {
+        id: planned.id,
+        digest: planned.manifest.map(|(digest, _)| digest),
+        config: planned.config,
+        layers,
+        size_bytes: 0,
+        stored_at: jiff::Timestamp::now(),
+    })
+}
+
+/// Puts the layers of images into the store.
+fn bring_in(
+    root: &Root,
+    ingest: &Ingest,
+    contents: &Contents,
+    images: &[PlannedImage<Part>],
+) -> Result<(), Error> {
+    let mut jobs = jobs(root, ingest, &images.iter().collect::<Vec<_>>())?;
+    let came = take_streamed(root, contents, ingest, &mut jobs)?;
+    let unpacked = unpack(contents, &jobs, came)?;
+    commit_layers(root, ingest, jobs.iter().zip(unpacked).collect())
 }
 
 /// A layer to unpack.
@@ -109,6 +149,7 @@ pub(super) type Unpacked = (Unsettled, u64);
 /// different layers is unpacked again for each further place, from the tar
 /// that its tree and map make.
 fn take_streamed(
+    root: &Root,
     contents: &Contents,
     ingest: &Ingest,
     jobs: &mut [Job<Part>],
@@ -116,8 +157,18 @@ fn take_streamed(
     let mut done = HashMap::new();
     let mut taken: HashMap<usize, (Fresh, Fed, HasMap)> = HashMap::new();
     for (number, job) in jobs.iter_mut().enumerate() {
-        let Place::Unpacked(layer) = job.layer.place.place else {
-            continue;
+        let layer = match job.layer.place.place {
+            Place::Unpacked(layer) => layer,
+            Place::Stored(layer) => {
+                // The store has it upon other layers.
+                let chain_id = contents.stored(layer);
+                let chain_id = chain_id.ok_or_else(|| Error::Missing(job.what.clone()))?;
+                let tar = save::stored(root, chain_id, ingest)?;
+                job.layer.packed = None;
+                done.insert(number, unpack_one(tar, job)?);
+                continue;
+            }
+            Place::File(_) | Place::Memory(_) | Place::Opened(_) => continue,
         };
         if let Some(streamed) = contents.take_layer(layer) {
             let (unsettled, fed) = streamed.result.map_err(Error::archive(&job.what))?;
@@ -325,11 +376,15 @@ pub(super) fn rename(
     name: &Reference,
     id: &Digest,
 ) -> Result<Option<(Reference, Digest)>, Error> {
-    let before = records::read_name(root, name).ok().flatten();
-    if before.as_ref() == Some(id) {
+    let before = records::read_name_record(root, name).ok().flatten();
+    if before
+        .as_ref()
+        .is_some_and(|before| before.ids() == [id.clone()])
+    {
         records::touch_name(root, name);
         return Ok(None);
     }
     records::write_name(root, name, id)?;
-    Ok(before.map(|before| (name.clone(), before)))
+    let other = before.filter(|before| before.id != *id);
+    Ok(other.map(|before| (name.clone(), before.id)))
 }

@@ -175,7 +175,7 @@ pub fn names(root: &Root, id: &Digest) -> Result<Vec<Reference>, Error> {
     let all = records::all_names(root)?;
     Ok(all
         .into_iter()
-        .filter(|record| record.id == *id)
+        .filter(|record| record.ids().contains(id))
         .map(|record| record.name)
         .collect())
 }
@@ -187,7 +187,12 @@ pub fn names(root: &Root, id: &Digest) -> Result<Vec<Reference>, Error> {
 pub fn list(root: &Root) -> Result<Vec<(Image, Vec<Reference>)>, Error> {
     let mut names: HashMap<Digest, Vec<Reference>> = HashMap::new();
     for record in records::all_names(root)? {
-        names.entry(record.id).or_default().push(record.name);
+        for id in record.ids() {
+            names
+                .entry(id.clone())
+                .or_default()
+                .push(record.name.clone());
+        }
     }
     let mut images = Vec::new();
     for id in records::ids(root)? {
@@ -210,7 +215,16 @@ pub fn list(root: &Root) -> Result<Vec<(Image, Vec<Reference>)>, Error> {
 pub fn tag(root: &Root, source: &str, name: &Reference) -> Result<(), Error> {
     let _guard = hold(root)?;
     let found = resolve(root, source)?.ok_or_else(|| Error::NotFound(source.to_owned()))?;
-    rename(root, name, &found.image.id).map(drop)
+    let record = found
+        .name
+        .as_ref()
+        .map(|name| records::read_name_record(root, name));
+    match record.transpose()?.flatten() {
+        Some(record) if record.ids().len() > 1 => {
+            records::write_names(root, name, &record.id, record.ids())
+        }
+        Some(_) | None => rename(root, name, &found.image.id).map(drop),
+    }
 }
 
 /// When a name was last given to an image, by a build, a load or a pull; None

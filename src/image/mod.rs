@@ -27,6 +27,7 @@ mod push;
 mod records;
 mod remove;
 mod save;
+mod several;
 mod source;
 mod steps;
 mod streamed;
@@ -49,7 +50,7 @@ pub use carry::{Arrived, has_layer, pack_layer, packed_as, receive_layer, upon};
 pub use draft::{Commit, CommittedLayer, Created, Draft, Workshop, chain, commit, create, merged};
 pub use import::{Import, import};
 pub use layers::{layer_path, layer_size};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_layout};
 pub use lookup::{Resolved, config_bytes, get, list, named_at, names, pin_mounts, resolve, tag};
 pub use pull::{
     LayerStep, Listener, PullEvent, Pulled, Wanted, checked_at, is_for, pull, remote_digest,
@@ -57,6 +58,7 @@ pub use pull::{
 pub use push::{PushEvent, PushListener, Pushed, push};
 pub use remove::{Removed, prune, remove};
 pub use save::save;
+pub use several::{name_several, platforms_of, resolve_on, used_here};
 pub use source::Source;
 pub use steps::{
     KeptStep, StepRecord, find_step, forget_step, keep_other_key, keep_step, list_steps,

@@ -41,15 +41,60 @@ pub(super) fn plan(
     contents: &Contents,
     platform: &Platform,
 ) -> Result<Vec<PlannedImage<Part>>, Error> {
-    if contents.has("manifest.json") {
-        return docker(contents);
+    let is_docker = contents.has("manifest.json");
+    if contents.has("index.json") && (!is_docker || has_platforms(contents)) {
+        match layout(contents, platform) {
+            // An archive may have only the platform that docker's list names.
+            Err(Error::Missing(_)) if is_docker => {}
+            planned => return planned,
+        }
     }
-    if contents.has("index.json") {
-        return layout(contents, platform);
+    if is_docker {
+        return docker(contents);
     }
     Err(Error::Missing(
         "manifest.json or index.json: it is no image archive".to_owned(),
     ))
+}
+
+/// Whether the layout's index leads to further ones: docker's list names only
+/// one platform of each image.
+fn has_platforms(contents: &Contents) -> bool {
+    let bytes = contents.read("index.json", MANIFEST_BYTES_MAX).ok();
+    let document = bytes.and_then(|bytes| Document::parse(&bytes).ok());
+    let Some(Document::Index(index)) = document else {
+        return false;
+    };
+    let mut kinds = index.manifests.iter();
+    kinds.any(|entry| MediaType::of(&entry.media_type) == MediaType::Index)
+}
+
+/// The image of a layout that a tag or digest names, or its only one. It has
+/// no names here.
+pub(super) fn layout_one(
+    contents: &Contents,
+    tag: Option<&str>,
+    platform: &Platform,
+) -> Result<PlannedImage<Part>, Error> {
+    let index = layout_index(contents)?;
+    let is_meant = |entry: &&Descriptor| match tag {
+        None => true,
+        Some(tag) => {
+            let named = NAME_ANNOTATIONS
+                .iter()
+                .filter_map(|key| entry.annotation(key));
+            let mut tags = named.map(|name| name.rsplit_once(':').map_or(name, |(_, tag)| tag));
+            entry.digest.to_string() == tag || tags.any(|other| other == tag)
+        }
+    };
+    let found: Vec<Descriptor> = index.manifests.iter().filter(is_meant).cloned().collect();
+    if found.is_empty() {
+        return Err(Error::Missing(match tag {
+            Some(tag) => format!("image {tag} in its index.json"),
+            None => "image in its index.json".to_owned(),
+        }));
+    }
+    layout_image(contents, &(None, found), platform)
 }
 
 fn docker(contents: &Contents) -> Result<Vec<PlannedImage<Part>>, Error> {
@@ -102,6 +147,19 @@ fn named_digest(place: &str) -> Option<Digest> {
 }
 
 fn layout(contents: &Contents, platform: &Platform) -> Result<Vec<PlannedImage<Part>>, Error> {
+    let index = layout_index(contents)?;
+    let mut images = Vec::new();
+    for group in groups(&index) {
+        images.push(layout_image(contents, &group, platform)?);
+    }
+    if images.is_empty() {
+        return Err(Error::NoPlatform(platform.clone()));
+    }
+    Ok(images)
+}
+
+/// Reads the documents that every layout has.
+fn layout_index(contents: &Contents) -> Result<Index, Error> {
     let bytes = contents.read("oci-layout", MANIFEST_BYTES_MAX)?;
     let layout: Layout = serde_json::from_slice(&bytes).map_err(|error| {
         Error::document("oci-layout")(crate::oci::Error::Document {
@@ -117,21 +175,14 @@ fn layout(contents: &Contents, platform: &Platform) -> Result<Vec<PlannedImage<P
         });
     }
     let bytes = contents.read("index.json", MANIFEST_BYTES_MAX)?;
-    let Document::Index(index) = document("index.json", &bytes)? else {
-        return Err(Error::Mismatch {
+    match document("index.json", &bytes)? {
+        Document::Index(index) => Ok(index),
+        Document::Manifest(_) => Err(Error::Mismatch {
             what: "index.json".to_owned(),
             expected: "an index".to_owned(),
             found: "a manifest".to_owned(),
-        });
-    };
-    let mut images = Vec::new();
-    for group in groups(&index) {
-        images.push(layout_image(contents, &group, platform)?);
+        }),
     }
-    if images.is_empty() {
-        return Err(Error::NoPlatform(platform.clone()));
-    }
-    Ok(images)
 }
 
 /// Entries of one name are platforms of one image.

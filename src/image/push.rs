@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use crate::image::ingest::Ingest;
 use crate::image::load::lock;
 use crate::image::records::{self, NameRecord};
-use crate::image::{Error, Image, blob, carry, hold, lookup};
+use crate::image::{Error, Image, blob, carry, hold, lookup, several};
 use crate::oci::{Descriptor, Digest, Document, Manifest, MediaType, Reference};
 use crate::registry::{self, Blob, Client};
 use crate::store::Root;
@@ -69,20 +69,16 @@ pub fn push(
     let found = lookup::resolve(root, &name.to_string())?;
     let found = found.filter(|found| found.name.is_some());
     let image = found.ok_or_else(|| Error::NotFound(name.familiar()))?.image;
-    let pusher = Pusher {
-        root,
-        client,
-        name,
-        ingest: Ingest::new(root)?,
-        others: lookup::names(root, &image.id)?,
-        original: original(root, &image)?,
-        image: &image,
-        listener,
+    let all = several::platforms_of(root, name)?;
+    let pushed = match all.as_slice() {
+        [] | [_] => one(root, client, name, Place::Name, &image, listener)?.0,
+        all => together(root, client, name, all, listener)?,
     };
-    let pushed = pusher.push()?;
+    let known = records::read_name_record(root, name)?;
     let record = NameRecord {
         name: name.clone(),
         id: image.id.clone(),
+        platforms: known.map_or_else(Vec::new, |known| known.platforms),
         digest: Some(pushed.digest.clone()),
         checked_at: Some(jiff::Timestamp::now()),
     };
@@ -90,10 +86,68 @@ pub fn push(
     Ok(pushed)
 }
 
+/// Pushes an image; gives its manifest there, and that as a descriptor.
+fn one(
+    root: &Root,
+    client: &Client,
+    name: &Reference,
+    place: Place,
+    image: &Image,
+    listener: PushListener<'_>,
+) -> Result<(Pushed, Descriptor), Error> {
+    let pusher = Pusher {
+        root,
+        client,
+        name,
+        place,
+        ingest: Ingest::new(root)?,
+        others: lookup::names(root, &image.id)?,
+        original: original(root, image)?,
+        image,
+        listener,
+    };
+    pusher.push()
+}
+
+/// Pushes the images of a name, and then the index that leads to them.
+fn together(
+    root: &Root,
+    client: &Client,
+    name: &Reference,
+    images: &[Image],
+    listener: PushListener<'_>,
+) -> Result<Pushed, Error> {
+    let mut manifests = Vec::new();
+    for image in images {
+        let (_, descriptor) = one(root, client, name, Place::Digest, image, listener)?;
+        manifests.push((descriptor, image));
+    }
+    let bytes = several::index(manifests);
+    let digest = client.push_manifest(name, MediaType::OCI_INDEX, &bytes);
+    let digest = digest.map_err(|source| Error::Registry {
+        what: format!("push of image {}", name.familiar()),
+        source,
+    })?;
+    Ok(Pushed {
+        digest,
+        size_bytes: bytes.len() as u64,
+    })
+}
+
+/// What a manifest is called in its registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// As its image.
+    Name,
+    /// By its digest alone: an index leads to it.
+    Digest,
+}
+
 struct Pusher<'a> {
     root: &'a Root,
     client: &'a Client,
     name: &'a Reference,
+    place: Place,
     ingest: Ingest,
     /// All names of the image: their repositories may have its layers.
     others: Vec<Reference>,
@@ -127,7 +181,7 @@ fn original(root: &Root, image: &Image) -> Result<Option<Original>, Error> {
 }
 
 impl Pusher<'_> {
-    fn push(&self) -> Result<Pushed, Error> {
+    fn push(&self) -> Result<(Pushed, Descriptor), Error> {
         let layers = self.layers()?;
         let config = blob::read(self.root, &self.image.id)?.ok_or_else(|| Error::Damaged {
             image: self.image.id.short().to_owned(),
@@ -153,16 +207,19 @@ impl Pusher<'_> {
                 (bytes, MediaType::OCI_MANIFEST.to_owned())
             }
         };
-        let pushed = self.client.push_manifest(self.name, &media_type, &bytes);
+        let to = match self.place {
+            Place::Name => self.name.clone(),
+            Place::Digest => self.name.pinned(Digest::of(&bytes)),
+        };
+        let pushed = self.client.push_manifest(&to, &media_type, &bytes);
         let digest = pushed.map_err(|source| self.failed(source))?;
         // What the name stands for must be found here, too.
         blob::write(self.root, &digest, &bytes)?;
         let diff_ids = &self.image.config.rootfs.diff_ids;
         crate::image::load::record(self.root, &self.image.id, Some(digest.clone()), diff_ids)?;
-        Ok(Pushed {
-            digest,
-            size_bytes: bytes.len() as u64,
-        })
+        let size_bytes = bytes.len() as u64;
+        let descriptor = Descriptor::new(&media_type, digest.clone(), size_bytes);
+        Ok((Pushed { digest, size_bytes }, descriptor))
     }
 
     fn failed(&self, source: registry::Error) -> Error {

@@ -36,9 +36,23 @@ pub(super) struct NameRecord {
     /// What it stood for in its registry when it was pulled or pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) digest: Option<Digest>,
+    /// All images that it stands for, `id` among them, when there are several:
+    /// one for each platform.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) platforms: Vec<Digest>,
     /// When the registry was last asked about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checked_at: Option<jiff::Timestamp>,
+}
+
+impl NameRecord {
+    /// All images that it stands for, in the order in which they were named.
+    pub(super) fn ids(&self) -> &[Digest] {
+        match self.platforms.as_slice() {
+            [] => std::slice::from_ref(&self.id),
+            all => all,
+        }
+    }
 }
 
 impl Record for NameRecord {
@@ -103,9 +117,23 @@ pub(super) fn ids(root: &Root) -> Result<Vec<Digest>, Error> {
 }
 
 pub(super) fn write_name(root: &Root, name: &Reference, id: &Digest) -> Result<(), Error> {
+    write_names(root, name, id, &[])
+}
+
+/// Lets a name stand for several images, of which `id` is the one to use here.
+pub(super) fn write_names(
+    root: &Root,
+    name: &Reference,
+    id: &Digest,
+    all: &[Digest],
+) -> Result<(), Error> {
     let record = NameRecord {
         name: name.clone(),
         id: id.clone(),
+        platforms: match all {
+            [] | [_] => Vec::new(),
+            all => all.to_vec(),
+        },
         digest: None,
         checked_at: None,
     };

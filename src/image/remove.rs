@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::image::ingest::Ingest;
 use crate::image::partial::{self, Sweep};
-use crate::image::{Error, Resolved, blob, lookup, records, resolve, shown, steps};
+use crate::image::{Error, Resolved, blob, lookup, records, resolve, several, shown, steps};
 use crate::oci::{Digest, ImageConfig, Reference, chain_ids};
 use crate::store::record;
 use crate::store::{FileLock, Root};
@@ -58,19 +58,37 @@ pub fn remove(
         None => true,
     };
     if goes && !force {
-        may_go(&id, name.as_ref(), &names, used_by)?;
+        let alone = name.as_ref().map(|name| several::platforms_of(root, name));
+        let along = alone.transpose().ok().flatten().unwrap_or_default();
+        let others = along.iter().map(|image| &image.id);
+        let all: Vec<&Digest> = std::iter::once(&id).chain(others).collect();
+        may_go(&all, name.as_ref(), &names, used_by)?;
     }
+    let mut left = vec![id.clone()];
     for gone in names.iter().filter(|other| match &name {
         None => true,
         Some(name) if goes => goes_along(name, other),
         Some(name) => name == *other,
     }) {
+        // A name that stands for several images goes with all of them.
+        let record = records::read_name_record(root, gone).ok().flatten();
+        for other in record.iter().flat_map(|record| record.ids()) {
+            if !left.contains(other) {
+                left.push(other.clone());
+            }
+        }
         records::remove_name(root, gone)?;
         removed.push(Removed::Untagged(gone.clone()));
     }
-    if goes && used_by(&id).is_none() {
-        records::remove_image(root, &id)?;
-        removed.push(Removed::Deleted(id));
+    let mut is_any_gone = false;
+    for id in left {
+        if lookup::names(root, &id)?.is_empty() && used_by(&id).is_none() {
+            records::remove_image(root, &id)?;
+            removed.push(Removed::Deleted(id));
+            is_any_gone = true;
+        }
+    }
+    if is_any_gone {
         collect(root)?;
     }
     Ok(removed)
@@ -87,16 +105,17 @@ pub fn prune(root: &Root) -> Result<(), Error> {
 }
 
 fn may_go(
-    id: &Digest,
+    ids: &[&Digest],
     name: Option<&Reference>,
     names: &[Reference],
     used_by: &dyn Fn(&Digest) -> Option<String>,
 ) -> Result<(), Error> {
+    let by_id = || ids.first().map_or_else(String::new, |id| shown(names, id));
     let in_use = |reason| Error::InUse {
-        image: name.map_or_else(|| shown(names, id), Reference::familiar),
+        image: name.map_or_else(by_id, Reference::familiar),
         reason,
     };
-    if let Some(user) = used_by(id) {
+    if let Some(user) = ids.iter().find_map(|id| used_by(id)) {
         return Err(in_use(format!("{user} is using it")));
     }
     let folders: HashSet<String> = names.iter().map(Reference::familiar_name).collect();

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::archive::{self, Merged, Packer};
 use crate::image::ingest::Ingest;
 use crate::image::layers::Fresh;
-use crate::image::{Error, Image, blob, hold, layer_path, layers, lookup, plan};
+use crate::image::{Error, Image, blob, draft, hold, layer_path, layers, lookup, plan, several};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Manifest, MediaType, Reference};
 use crate::store::Root;
 
@@ -33,8 +33,11 @@ pub fn save<W: Write>(root: &Root, images: &[String], out: W) -> Result<W, Error
         written: HashSet::new(),
     };
     let (mut index, mut entries) = (Vec::new(), Vec::new());
-    for (image, names) in &images {
-        let manifest = saving.image(image)?;
+    for Chosen { image, all, names } in &images {
+        let manifest = match all.as_slice() {
+            [] | [_] => saving.image(image)?,
+            all => saving.index(all)?,
+        };
         let layers: Vec<String> = image.config.rootfs.diff_ids.iter().map(place).collect();
         let tags: Vec<String> = names.iter().map(Reference::familiar).collect();
         entries.push(json!({"Config": place(&image.id), "RepoTags": tags, "Layers": layers}));
@@ -53,17 +56,31 @@ pub fn save<W: Write>(root: &Root, images: &[String], out: W) -> Result<W, Error
         .map_err(Error::archive("image archive"))
 }
 
-fn chosen(root: &Root, texts: &[String]) -> Result<Vec<(Image, Vec<Reference>)>, Error> {
-    let mut chosen: Vec<(Image, Vec<Reference>)> = Vec::new();
+/// An image to save.
+struct Chosen {
+    image: Image,
+    /// It and its kin for other platforms, when its names stand for several.
+    all: Vec<Image>,
+    names: Vec<Reference>,
+}
+
+fn chosen(root: &Root, texts: &[String]) -> Result<Vec<Chosen>, Error> {
+    let mut chosen: Vec<Chosen> = Vec::new();
     for text in texts {
         let found = lookup::resolve(root, text)?.ok_or_else(|| Error::NotFound(text.clone()))?;
         let names = found.name.filter(|name| name.tag().is_some());
-        match chosen
-            .iter_mut()
-            .find(|(image, _)| image.id == found.image.id)
-        {
-            Some((_, known)) => known.extend(names),
-            None => chosen.push((found.image, names.into_iter().collect())),
+        let all = match &names {
+            Some(name) => several::platforms_of(root, name)?,
+            None => Vec::new(),
+        };
+        let is_same = |chosen: &&mut Chosen| chosen.image.id == found.image.id && chosen.all == all;
+        match chosen.iter_mut().find(is_same) {
+            Some(chosen) => chosen.names.extend(names),
+            None => chosen.push(Chosen {
+                image: found.image,
+                all,
+                names: names.into_iter().collect(),
+            }),
         }
     }
     Ok(chosen)
@@ -129,6 +146,19 @@ impl<W: Write> Saving<'_, W> {
         self.blob(&digest, &bytes)?;
         Ok(Descriptor::new(
             MediaType::OCI_MANIFEST,
+            digest,
+            bytes.len() as u64,
+        ))
+    }
+
+    /// Writes images of several platforms, and says where their index is.
+    fn index(&mut self, images: &[Image]) -> Result<Descriptor, Error> {
+        let manifests = images.iter().map(|image| Ok((self.image(image)?, image)));
+        let bytes = several::index(manifests.collect::<Result<_, Error>>()?);
+        let digest = Digest::of(&bytes);
+        self.blob(&digest, &bytes)?;
+        Ok(Descriptor::new(
+            MediaType::OCI_INDEX,
             digest,
             bytes.len() as u64,
         ))
@@ -206,6 +236,17 @@ pub(super) fn remake(fresh: &Fresh, ingest: &Ingest) -> Result<File, Error> {
     let source = LayerSource { map, merged };
     let written = source.write(Algorithm::Sha256, &mut file);
     written.map_err(Error::archive("layer"))?;
+    file.rewind().map_err(Error::io("read", &ingest.path("")))?;
+    Ok(file)
+}
+
+/// Makes the tar of a layer of the store again, in a file without a name,
+/// which is read from its beginning.
+pub(super) fn stored(root: &Root, chain_id: &Digest, ingest: &Ingest) -> Result<File, Error> {
+    let chain = draft::chain(root, chain_id)?;
+    let bottom_first: Vec<&Digest> = chain.iter().rev().map(|(id, _)| id).collect();
+    let mut file = ingest.nameless()?;
+    write_layer(root, &bottom_first, bottom_first.len() - 1, &mut file)?;
     file.rewind().map_err(Error::io("read", &ingest.path("")))?;
     Ok(file)
 }

@@ -6,7 +6,7 @@ use crate::image::ingest::Ingest;
 use crate::image::testing::{
     Files, amd64, config, docker_archive, load_bytes, oci_archive, scratch, stream,
 };
-use crate::image::{Error, layer_path, load, resolve, streamed};
+use crate::image::{Error, layer_path, load, load_layout, resolve, streamed};
 use crate::oci::{Digest, MediaType};
 use crate::store::Root;
 
@@ -56,7 +56,7 @@ fn layers_are_unpacked_as_they_come_and_nothing_is_put_aside() {
         let (_dir, root) = scratch();
         {
             let ingest = Ingest::new(&root).unwrap();
-            let read = streamed::read(stream(&bytes), &ingest).unwrap();
+            let read = streamed::read(&root, stream(&bytes), &ingest).unwrap();
             assert_eq!((read.layers.len(), read.file.is_some()), (2, false));
         }
         load(&root, stream(&bytes), &amd64()).unwrap();
@@ -111,7 +111,7 @@ fn what_is_no_layer_is_put_where_it_has_room() {
         .extend(docker_archive("app:1", &config(&layers, |_| {}), &layers).0);
     let (_dir, root) = scratch();
     let ingest = Ingest::new(&root).unwrap();
-    let read = streamed::read(stream(&files.tar()), &ingest).unwrap();
+    let read = streamed::read(&root, stream(&files.tar()), &ingest).unwrap();
     let aside = read.file.unwrap().metadata().unwrap().len();
     assert_eq!(aside, 20 * MEGABYTE as u64);
     assert_eq!(read.layers.len(), 1);
@@ -208,4 +208,80 @@ fn other_algorithms_are_checked_as_well() {
         let loaded = load(&root, stream(&files.tar()), &amd64());
         assert_eq!(loaded.is_ok(), is_right, "{loaded:?}");
     }
+}
+
+#[test]
+fn a_layer_that_is_there_is_not_unpacked_again() {
+    let layers = vec![large("a"), large("b")];
+    let bytes = oci_archive("app:1", &config(&layers, |_| {}), &layers).tar();
+    let (_dir, root) = scratch();
+    load(&root, stream(&bytes), &amd64()).unwrap();
+    {
+        let ingest = Ingest::new(&root).unwrap();
+        let read = streamed::read(&root, stream(&bytes), &ingest).unwrap();
+        assert_eq!((read.layers.len(), read.stored.len()), (0, 2));
+        assert!(read.file.is_none());
+    }
+    load(&root, stream(&bytes), &amd64()).unwrap();
+    assert_eq!(tops(&root, "app:1"), [["b"], ["a"]]);
+    // Upon another layer it is another layer, made of the one that is there.
+    let layers = vec![layers[1].clone(), large("c"), layers[0].clone()];
+    let bytes = oci_archive("app:2", &config(&layers, |_| {}), &layers).tar();
+    load(&root, stream(&bytes), &amd64()).unwrap();
+    assert_eq!(tops(&root, "app:2"), [["a"], ["c"], ["b"]]);
+}
+
+#[test]
+fn an_entry_that_lies_about_its_digest_is_never_used() {
+    let layers = vec![large("a")];
+    let config = config(&layers, |_| {});
+    let (_dir, root) = scratch();
+    load(
+        &root,
+        stream(&oci_archive("app:1", &config, &layers).tar()),
+        &amd64(),
+    )
+    .unwrap();
+    let mut files = oci_archive("app:2", &config, &layers);
+    for (name, bytes) in &mut files.0 {
+        if name.ends_with(Digest::of(&layers[0]).hex()) {
+            bytes[MEGABYTE] ^= 1;
+        }
+    }
+    load(&root, stream(&files.tar()), &amd64()).unwrap();
+    let id = |name: &str| resolve(&root, name).unwrap().unwrap().image.layers;
+    assert_eq!(id("app:2"), id("app:1"));
+    // Where the store doesn't have it, the lie is found.
+    let (_dir, other) = scratch();
+    assert!(load(&other, stream(&files.tar()), &amd64()).is_err());
+}
+
+#[test]
+fn an_image_of_a_layout_folder_is_found_by_its_tag() {
+    let layers = vec![large("a")];
+    let files = oci_archive("example.org/app:1", &config(&layers, |_| {}), &layers);
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in &files.0 {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let (_dir, root) = scratch();
+    let layout = |tag: Option<&str>| load_layout(&root, dir.path(), tag, &amd64());
+    let image = layout(Some("1")).unwrap();
+    assert!(layer_path(&root, &image.layers[0]).join("d/a").exists());
+    assert_eq!(layout(None).unwrap().id, image.id);
+    let digest = image.digest.unwrap().to_string();
+    assert_eq!(layout(Some(&digest)).unwrap().id, image.id);
+    assert!(matches!(layout(Some("2")), Err(Error::Missing(_))));
+    assert!(
+        crate::image::list(&root).unwrap().is_empty(),
+        "it has no record"
+    );
+    // A blob that is a link out of the folder leads nowhere.
+    let blob = dir.path().join(format!("blobs/sha256/{}", image.id.hex()));
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    std::fs::remove_file(&blob).unwrap();
+    std::os::unix::fs::symlink(outside.path(), &blob).unwrap();
+    assert!(matches!(layout(None), Err(Error::Missing(_))));
 }

@@ -197,7 +197,8 @@ impl Host {
                 continue;
             }
             let reference = service.image.reference();
-            let found = image::resolve(&self.root, reference).map_err(|source| Error::Image {
+            let found = image::resolve_on(&self.root, reference, service.platform.as_deref());
+            let found = found.map_err(|source| Error::Image {
                 reference: reference.to_owned(),
                 source,
             })?;

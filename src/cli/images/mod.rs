@@ -268,7 +268,8 @@ pub(crate) fn presence(
     reference: &Reference,
     platform: Option<&Platform>,
 ) -> anyhow::Result<Presence> {
-    let found = match image::resolve(root, &reference.to_string()) {
+    let wanted = platform.map(ToString::to_string);
+    let found = match image::resolve_on(root, &reference.to_string(), wanted.as_deref()) {
         Ok(found) => found,
         // Pulling it again mends it.
         Err(image::Error::Damaged { .. }) => None,

@@ -12,7 +12,7 @@ use crate::image::pull::download::{Download, Teller, from_download};
 use crate::image::pull::find::Planned;
 use crate::image::pull::{LayerStep, Placed, PullEvent, Pulled, Puller};
 use crate::image::records::{self, NameRecord};
-use crate::image::{Error, hold, layers};
+use crate::image::{Error, hold, layers, several};
 use crate::oci::{Descriptor, Digest, chain_ids};
 
 /// Layers under way at once, over all images; Docker's number.
@@ -296,12 +296,22 @@ impl Round<'_> {
         }
         fresh.sort_by_key(|(job, _)| job.below.len());
         commit_layers(root, self.ingest, fresh)?;
+        let names = planned.image.names.iter();
+        let before: Vec<Option<NameRecord>> = names
+            .map(|name| records::read_name_record(root, name).ok().flatten())
+            .collect();
         let loaded = commit_image(root, &planned.image)?;
-        for name in &planned.image.names {
+        for (name, before) in planned.image.names.iter().zip(before) {
+            let digest = &planned.remote.digest;
+            // Another platform of what the name stands for already.
+            let kin = before.filter(|before| before.digest.as_ref() == Some(digest));
+            let kin = kin.as_ref().map_or(&[][..], NameRecord::ids);
+            let (id, platforms) = several::joined(root, &loaded.id, kin)?;
             let record = NameRecord {
                 name: name.clone(),
-                id: loaded.id.clone(),
-                digest: Some(planned.remote.digest.clone()),
+                id,
+                platforms,
+                digest: Some(digest.clone()),
                 checked_at: Some(jiff::Timestamp::now()),
             };
             records::write_name_record(root, &record)?;

@@ -125,11 +125,14 @@ impl Puller<'_> {
             return Ok(None);
         };
         // A damaged image is pulled again.
-        let image = get(self.root, &name.id).ok().flatten();
         let platform = wanted.platform.clone().unwrap_or_else(Platform::host);
-        if !image.is_some_and(|image| runs_on(&image.config, &platform)) {
+        let is_whole = |id: &&Digest| {
+            let image = get(self.root, id).ok().flatten();
+            image.is_some_and(|image| runs_on(&image.config, &platform))
+        };
+        let Some(id) = name.ids().iter().find(is_whole).cloned() else {
             return Ok(None);
-        }
+        };
         if reference.digest().is_none() {
             let now = self.client.digest(reference);
             let now = now.map_err(|source| Error::Registry {
@@ -140,7 +143,6 @@ impl Puller<'_> {
                 return Ok(None);
             }
         }
-        let id = name.id.clone();
         let checked = NameRecord {
             checked_at: Some(jiff::Timestamp::now()),
             ..name
