@@ -7,8 +7,8 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use crate::archive::{self, Packer};
-use crate::build::Error;
 use crate::build::request::Export;
+use crate::build::{Error, platforms};
 use crate::image::{self, Image};
 use crate::oci::Reference;
 use crate::store::Root;
@@ -38,6 +38,41 @@ pub(crate) fn write(
             let mut wanted: Vec<String> = names.iter().map(ToString::to_string).collect();
             if wanted.is_empty() {
                 wanted.push(image.id.to_string());
+            }
+            image::save(root, &wanted, out)?;
+            Ok(())
+        }),
+    }
+}
+
+/// Writes images of several platforms where an export says: folders and tars
+/// get a folder for each.
+pub(crate) fn write_several(
+    root: &Root,
+    images: &[Image],
+    names: &[Reference],
+    export: &Export,
+) -> Result<(), Error> {
+    match export {
+        Export::Folder(path) => images
+            .iter()
+            .try_for_each(|image| folder(root, image, &platforms::place(path, image))),
+        Export::Tar(path) => to_place(path.as_deref(), |out| {
+            let mut packer = Packer::new(out);
+            for image in images {
+                let merged = image::merged(root, &image.layers)?;
+                let prefix = platforms::place(Path::new(""), image);
+                if !merged.is_empty() {
+                    let packed = packer.tree(merged.root(), &prefix);
+                    packed.map_err(unpack_error(path))?;
+                }
+            }
+            packer.finish().map(drop).map_err(unpack_error(path))
+        }),
+        Export::Archive(path) => to_place(path.as_deref(), |out| {
+            let mut wanted: Vec<String> = names.iter().map(ToString::to_string).collect();
+            if wanted.is_empty() {
+                wanted.extend(images.iter().map(|image| image.id.to_string()));
             }
             image::save(root, &wanted, out)?;
             Ok(())

@@ -9,18 +9,19 @@ use crate::build::cache::{
     self, CacheFrom, CachePlace, CacheTo, Finished, Promised, Source, Trust,
 };
 use crate::build::context::{self, Opened, Text};
+use crate::build::platforms::Part;
 use crate::build::request::{BuildRequest, Cancel, Goal, NamedSource, Surroundings};
 use crate::build::result::{self, Built};
 use crate::build::shared::{Shared, lock, look};
 use crate::build::step::{Reading, State, Stepping, Top, Trees};
 use crate::build::tree::Tree;
-use crate::build::{Error, FailedStep, Failure, export};
+use crate::build::{Error, FailedStep, Failure, export, platforms};
 use crate::dockerfile::{
     BaseKey, BaseSource, Bases, BuildGraph, Dockerfile, Root, Step, TreeSource,
 };
 use crate::event::{BuildEvent, Origin};
 use crate::image::{self, Image, StepRecord};
-use crate::oci::Digest;
+use crate::oci::{Digest, Platform};
 
 /// Most rounds of asking which base images are missing: an image may name
 /// another one in its ONBUILD, and so on.
@@ -53,44 +54,48 @@ pub fn run(requests: &[BuildRequest], around: &Surroundings<'_>) -> Vec<Result<B
             return requests.iter().map(fail).collect();
         }
     };
+    let parts = platforms::parts(requests);
     let results = Results {
+        parts: &parts,
         done: Mutex::default(),
         changed: Condvar::new(),
     };
-    let all = std::thread::scope(|scope| {
-        let threads: Vec<_> = requests
+    let ended = std::thread::scope(|scope| {
+        let threads: Vec<_> = parts
             .iter()
-            .map(|request| {
+            .map(|part| {
                 let (shared, results) = (&shared, &results);
                 scope.spawn(move || {
-                    let built = build(request, shared, results);
+                    let built = build(part, shared, results);
                     if built.is_err() {
                         shared.cancel.set();
                     }
                     let image = built.as_ref().ok().map(|built| built.image.clone());
-                    results.put(&request.name, image);
+                    results.put(part, image);
                     built
                 })
             })
             .collect();
-        let ended = threads.into_iter().zip(requests);
+        let ended = threads.into_iter().zip(&parts);
         ended
-            .map(|(thread, request)| match thread.join() {
+            .map(|(thread, part)| match thread.join() {
                 Ok(built) => built,
                 Err(_) => Err(alone(
-                    request,
+                    &part.request,
                     Error::Dependency("its own thread".to_owned()),
                 )),
             })
             .collect()
     });
+    let all = platforms::join(requests, &parts, ended, around);
     if let Err(error) = shared.files.save() {
         tracing::warn!(%error, "digests of files were not kept");
     }
     all
 }
 
-fn alone(request: &BuildRequest, error: Error) -> Failure {
+/// A failure that no step is to blame for.
+pub(crate) fn alone(request: &BuildRequest, error: Error) -> Failure {
     Failure {
         build: request.name.clone(),
         error,
@@ -130,13 +135,7 @@ fn cycle(requests: &[BuildRequest]) -> Option<Vec<String>> {
     }
     let needs: HashMap<&str, Vec<&str>> = requests
         .iter()
-        .map(|request| {
-            let builds = request.contexts.values().filter_map(|source| match source {
-                NamedSource::Build(name) => Some(name.as_str()),
-                NamedSource::Tree(_) | NamedSource::Image | NamedSource::OciLayout { .. } => None,
-            });
-            (request.name.as_str(), builds.collect())
-        })
+        .map(|request| (request.name.as_str(), platforms::needs(request).collect()))
         .collect();
     let mut done = HashSet::new();
     requests
@@ -145,32 +144,47 @@ fn cycle(requests: &[BuildRequest]) -> Option<Vec<String>> {
 }
 
 /// What the builds of a run came to, for those that need it.
-struct Results {
-    done: Mutex<HashMap<String, Option<Image>>>,
+struct Results<'a> {
+    parts: &'a [Part],
+    done: Mutex<platforms::Done>,
     changed: Condvar,
 }
 
-impl Results {
-    fn put(&self, name: &str, image: Option<Image>) {
-        lock(&self.done).insert(name.to_owned(), image);
+impl Results<'_> {
+    fn put(&self, part: &Part, image: Option<Image>) {
+        lock(&self.done).put(&part.request, image);
         self.changed.notify_all();
     }
 
-    fn wait(&self, name: &str, cancel: &Cancel) -> Result<Image, Error> {
+    fn wait(&self, name: &str, platform: &Platform, cancel: &Cancel) -> Result<Image, Error> {
+        let platform = platforms::wanted(self.parts, name, platform);
         let mut done = lock(&self.done);
         loop {
-            match done.get(name) {
-                Some(Some(image)) => return Ok(image.clone()),
-                Some(None) => return Err(Error::Dependency(name.to_owned())),
-                None if cancel.is_set() => return Err(Error::Cancelled),
-                None => done = look(&self.changed, done),
+            if let Some(found) = done.find(name, platform, cancel) {
+                return found;
             }
+            done = look(&self.changed, done);
         }
+    }
+
+    /// Waits until all parts of a request know that they can run here.
+    fn plan(&self, part: &Part, cancel: &Cancel) -> Result<(), Error> {
+        let mut done = lock(&self.done);
+        done.plan(part);
+        self.changed.notify_all();
+        while !done.are_planned(part) {
+            if cancel.is_set() {
+                return Err(Error::Cancelled);
+            }
+            done = look(&self.changed, done);
+        }
+        Ok(())
     }
 }
 
 /// One build from its context to its image.
-fn build(request: &BuildRequest, shared: &Shared<'_>, results: &Results) -> Result<Built, Failure> {
+fn build(part: &Part, shared: &Shared<'_>, results: &Results<'_>) -> Result<Built, Failure> {
+    let request = &part.request;
     let mut dockerfile = None;
     let mut failed_step = None;
     let mut go = || -> Result<Built, Error> {
@@ -181,10 +195,16 @@ fn build(request: &BuildRequest, shared: &Shared<'_>, results: &Results) -> Resu
         if request.goal == Goal::Check {
             return Err(Error::Cancelled);
         }
+        part.can_run(&graph).map_err(|(error, step)| {
+            failed_step = step;
+            error
+        })?;
+        results.plan(part, &shared.cancel)?;
         let named = named_contexts(request, &graph, shared)?;
         let mut building = Building {
             shared,
             request,
+            prefix: part.prefix(),
             graph: &graph,
             bases: bases(&graph, &images)?,
             context,
@@ -229,7 +249,7 @@ fn graph(
     request: &BuildRequest,
     text: &Text,
     shared: &Shared<'_>,
-    results: &Results,
+    results: &Results<'_>,
 ) -> Result<(BuildGraph, Images), Error> {
     let file = Dockerfile::parse(&text.text, text.name.as_path()).map_err(Error::Diagnostics)?;
     let mut images = Images::new();
@@ -266,7 +286,7 @@ fn base(
     request: &BuildRequest,
     key: &BaseKey,
     shared: &Shared<'_>,
-    results: &Results,
+    results: &Results<'_>,
 ) -> Result<Image, Error> {
     match &key.source {
         BaseSource::Image(reference) => {
@@ -280,7 +300,7 @@ fn base(
                     image: reference.familiar(),
                     source,
                 })?;
-                let found = shared.find_image(&reference.to_string())?;
+                let found = shared.find_image(&reference.to_string(), &key.platform)?;
                 found.ok_or_else(|| Error::NoImage(reference.familiar()))
             };
             match find() {
@@ -304,13 +324,17 @@ fn base(
             }
         }
         BaseSource::Context(name) => match request.contexts.get(name) {
-            Some(NamedSource::Build(other)) => results.wait(other, &shared.cancel),
-            Some(NamedSource::OciLayout { folder, .. }) => Err(Error::Remote {
-                what: "OCI layout",
-                url: folder.display().to_string(),
-                reason: "named contexts of this kind aren't supported yet: load it into the store"
-                    .to_owned(),
-            }),
+            Some(NamedSource::Build(other)) => results.wait(other, &key.platform, &shared.cancel),
+            Some(NamedSource::OciLayout { folder, tag }) => {
+                let name = format!("[context {name}] OCI load from {}", folder.display());
+                let shown = shared.begin(&request.name, name);
+                let loaded = shared.load_layout(folder, tag.as_deref(), &key.platform);
+                match &loaded {
+                    Ok(_) => shown.done(Origin::Made),
+                    Err(error) => shown.failed(error),
+                }
+                loaded
+            }
             Some(NamedSource::Tree(_) | NamedSource::Image) | None => {
                 Err(Error::NoImage(name.clone()))
             }
@@ -364,6 +388,8 @@ struct Done {
 struct Building<'a> {
     shared: &'a Shared<'a>,
     request: &'a BuildRequest,
+    /// What stands before the names of its steps.
+    prefix: String,
     graph: &'a BuildGraph,
     bases: Vec<State>,
     context: Opened,
@@ -455,7 +481,7 @@ impl Building<'_> {
             return Err(early(Error::Cancelled));
         }
         let info = self.graph.stages.get(step.stage);
-        let platform = info.map_or_else(crate::oci::Platform::host, |info| info.platform.clone());
+        let platform = info.map_or_else(Platform::host, |info| info.platform.clone());
         let find = |source: &TreeSource| self.reading(source);
         let top = |source: &TreeSource| self.top(source);
         let trees = Trees {
@@ -502,11 +528,12 @@ impl Building<'_> {
         let total = info.map_or(0, |info| info.steps) + 1;
         let name = info.map_or("", |info| info.name.as_str());
         let number = step.number + 1;
+        let prefix = &self.prefix;
         let is_only = self.graph.stages.len() == 1 && name.starts_with("stage-");
         if is_only {
-            format!("[{number}/{total}] {}", step.text)
+            format!("[{prefix}{number}/{total}] {}", step.text)
         } else {
-            format!("[{name} {number}/{total}] {}", step.text)
+            format!("[{prefix}{name} {number}/{total}] {}", step.text)
         }
     }
 

@@ -22,6 +22,7 @@ mod keepers;
 mod key;
 mod mounts;
 mod network;
+mod platforms;
 mod prune;
 mod request;
 mod result;
@@ -143,6 +144,15 @@ pub enum Error {
         url: String,
         /// Why it can't be had.
         reason: String,
+    },
+    /// A named context that should be an OCI layout.
+    #[error("OCI layout {folder}")]
+    Layout {
+        /// Where it is.
+        folder: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: image::Error,
     },
     /// A file that can't be downloaded.
     #[error("download of {url}")]

@@ -25,6 +25,9 @@ pub struct BuildRequest {
     pub dockerfile: DockerfileSource,
     /// What the language is told.
     pub options: Options,
+    /// The platforms to build for, each once. When there is none, it is
+    /// `options.platform` alone; else that one doesn't count.
+    pub platforms: Vec<Platform>,
     /// Contexts by name; each name has its kind in `options.contexts` too.
     pub contexts: IndexMap<String, NamedSource>,
     /// Secrets by id.

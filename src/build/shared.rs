@@ -2,7 +2,7 @@
 //! slots for work, and steps that are being made.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::build::session::Session;
 use crate::build::stat_cache::StatCache;
 use crate::event::{BuildEvent, Origin, Vertex};
 use crate::image::{self, StepRecord, Workshop};
-use crate::oci::Digest;
+use crate::oci::{Digest, Platform};
 
 /// What all builds of a run share.
 pub(crate) struct Shared<'a> {
@@ -91,15 +91,41 @@ impl<'a> Shared<'a> {
         Ok(found)
     }
 
-    /// Finds an image; its layers stay while the run lasts.
-    pub(crate) fn find_image(&self, text: &str) -> Result<Option<image::Image>, Error> {
+    /// Finds an image for a platform, or for whichever it is; its layers stay
+    /// while the run lasts.
+    pub(crate) fn find_image(
+        &self,
+        text: &str,
+        platform: &Platform,
+    ) -> Result<Option<image::Image>, Error> {
         let root = self.around.root;
         let _guard = image::hold(root)?;
-        let found = image::resolve(root, text)?.map(|found| found.image);
+        let found =
+            image::resolve_on(root, text, Some(&platform.to_string()))?.map(|found| found.image);
         if let Some(top) = found.as_ref().and_then(|image| image.layers.first()) {
             self.workshop.keep(top)?;
         }
         Ok(found)
+    }
+
+    /// Takes an image of an OCI layout; its layers stay while the run lasts.
+    pub(crate) fn load_layout(
+        &self,
+        folder: &Path,
+        tag: Option<&str>,
+        platform: &Platform,
+    ) -> Result<image::Image, Error> {
+        let root = self.around.root;
+        let _guard = image::hold(root)?;
+        let loaded = image::load_layout(root, folder, tag, platform);
+        let loaded = loaded.map_err(|source| Error::Layout {
+            folder: folder.to_owned(),
+            source,
+        })?;
+        if let Some(top) = loaded.layers.first() {
+            self.workshop.keep(top)?;
+        }
+        Ok(loaded)
     }
 
     /// Puts a layer into the store; it stays while the run lasts.

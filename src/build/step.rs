@@ -522,7 +522,7 @@ impl Stepping<'_> {
     }
 
     fn run(&mut self, run: &Run) -> Result<Option<CommittedLayer>, Error> {
-        self.can_run()?;
+        can_run(self.platform)?;
         if let Some(device) = run.devices.iter().find(|device| device.is_required) {
             return Err(Error::Device(device.name.clone()));
         }
@@ -647,24 +647,25 @@ impl Stepping<'_> {
         }
         Ok(prepared)
     }
+}
 
-    /// Whether this machine runs the step's programs, itself or by an emulator.
-    fn can_run(&self) -> Result<(), Error> {
-        let host = Platform::host();
-        let wanted = self.platform.architecture();
-        if wanted == host.architecture() || (wanted, host.architecture()) == ("386", "amd64") {
-            return Ok(());
-        }
-        let qemu = match wanted {
-            "amd64" => "x86_64",
-            "arm64" => "aarch64",
-            "386" => "i386",
-            other => other,
-        };
-        match Path::new(EMULATORS).join(format!("qemu-{qemu}")).exists() {
-            true => Ok(()),
-            false => Err(Error::Foreign(self.platform.clone())),
-        }
+/// Whether this machine runs the programs of a platform, itself or by an
+/// emulator.
+pub(crate) fn can_run(platform: &Platform) -> Result<(), Error> {
+    let host = Platform::host();
+    let wanted = platform.architecture();
+    if wanted == host.architecture() || (wanted, host.architecture()) == ("386", "amd64") {
+        return Ok(());
+    }
+    let qemu = match wanted {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        "386" => "i386",
+        other => other,
+    };
+    match Path::new(EMULATORS).join(format!("qemu-{qemu}")).exists() {
+        true => Ok(()),
+        false => Err(Error::Foreign(platform.clone())),
     }
 }
 

@@ -154,6 +154,7 @@ pub(crate) fn request(dockerfile: &str, context: &Path) -> BuildRequest {
             name: PathBuf::from("Dockerfile"),
         },
         options: Options::new(Platform::host()),
+        platforms: Vec::new(),
         contexts: IndexMap::new(),
         secrets: IndexMap::new(),
         ssh: IndexMap::new(),

@@ -16,6 +16,7 @@ mod support;
 mod bench;
 mod caches;
 mod copies;
+mod platforms;
 mod runs;
 mod steps;
 
@@ -51,6 +52,13 @@ fn main() -> ExitCode {
             one_epoch_one_image,
             images_can_be_removed_while_a_build_runs,
             a_killed_build_leaves_nothing_running,
+        }
+        platforms, without "": {
+            several_platforms_come_to_one_name,
+            builds_of_several_platforms_stand_on_each_other,
+            a_foreign_program_is_refused_before_anything_is_made,
+            a_layout_is_a_base,
+            an_unread_giant_costs_nothing,
         }
         caches, without "": {
             another_store_finds_every_step,

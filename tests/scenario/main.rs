@@ -11,6 +11,7 @@ mod build;
 mod build_cache;
 mod build_git;
 mod build_input;
+mod build_platforms;
 mod build_project;
 #[cfg(test)]
 mod clients;

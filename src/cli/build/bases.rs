@@ -1,7 +1,8 @@
 //! Base images: found in the store, or pulled.
 
+use std::collections::HashMap;
 use std::error::Error;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::build::Pull;
 use crate::cli::context::Context;
@@ -23,6 +24,8 @@ pub(super) struct Bases<'a> {
     /// only when a registry is needed.
     settings: Result<Settings, String>,
     client: OnceLock<Result<Client, String>>,
+    /// Whose turn it is to ask for an image.
+    turns: Mutex<HashMap<Reference, Arc<Mutex<()>>>>,
 }
 
 impl<'a> Bases<'a> {
@@ -32,6 +35,7 @@ impl<'a> Bases<'a> {
             is_offline: context.flags.offline,
             settings: transfer::settings(context).map_err(|error| format!("{error:#}")),
             client: OnceLock::new(),
+            turns: Mutex::default(),
         }
     }
 
@@ -42,7 +46,11 @@ impl<'a> Bases<'a> {
         platform: &Platform,
         pull: Pull,
     ) -> Result<(), Failure> {
-        let found = image::resolve(self.root, &reference.to_string())?;
+        let own = self.turn(reference);
+        // One platform after the other: they share the name's record.
+        let _turn = own.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = reference.to_string();
+        let found = image::resolve_on(self.root, &text, Some(&platform.to_string()))?;
         let is_there = found.is_some_and(|found| image::is_for(&found.image, platform));
         let may_pull = pull != Pull::Never && !self.is_offline;
         if is_there && (pull != Pull::Always || !may_pull) {
@@ -59,6 +67,11 @@ impl<'a> Bases<'a> {
             result?;
         }
         Ok(())
+    }
+
+    fn turn(&self, reference: &Reference) -> Arc<Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(reference.clone()).or_default())
     }
 
     /// The client of registries, when they may be asked.

@@ -4,6 +4,7 @@
 mod bases;
 mod cache;
 mod carry;
+mod platforms;
 mod publish;
 mod request;
 mod section;
@@ -14,6 +15,7 @@ mod values;
 
 pub(crate) use cache::{cache_from, cache_to};
 pub(crate) use carry::{Outcome, run};
+pub(crate) use platforms::{Extent, of_flag};
 pub(crate) use publish::{check_push, push};
 pub(crate) use request::{
     Wishes, add_epoch, add_proxies, build_args, caches, entitlement, of_services, pull, set_network,

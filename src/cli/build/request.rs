@@ -5,6 +5,7 @@ use std::path::Path;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::build::{BuildRequest, DockerfileSource, Goal, NamedSource, Pull, Secret};
+use crate::cli::build::platforms::{self, Extent};
 use crate::cli::build::section::Section;
 use crate::cli::build::{cache, source, values};
 use crate::cli::context::Context;
@@ -27,6 +28,8 @@ pub(crate) struct Wishes {
     pub(crate) no_cache: bool,
     pub(crate) pull: bool,
     pub(crate) goal: Goal,
+    /// For which of their platforms.
+    pub(crate) extent: Extent,
 }
 
 /// The requests for `services` and, before them, for those whose results
@@ -88,14 +91,16 @@ fn of_service(
     };
     let section = Section::of(spec)?;
     let names = names_of(tag, &section)?;
-    let platform = platform(
-        context,
+    let platforms = platforms::of_service(
         name,
-        service.and_then(|s| s.platform.as_deref()),
-        &section,
+        &platforms::Said {
+            service: service.and_then(|s| s.platform.as_deref()),
+            default: context.environment.non_empty("DOCKER_DEFAULT_PLATFORM"),
+            build: &section.platforms,
+        },
+        wishes.extent,
     )?;
     let mut options = Options::new(Platform::host());
-    options.platform = platform;
     fill_options(&mut options, context, &section, wishes)?;
     label(&mut options, project, name);
     let folder = &project.working_dir;
@@ -126,6 +131,7 @@ fn of_service(
         exports: Vec::new(),
         goal: wishes.goal,
         options,
+        platforms,
         contexts,
         names,
         cache_from,
@@ -282,44 +288,6 @@ pub(crate) fn add_epoch(options: &mut Options, context: &Context) {
         && !options.build_args.contains_key(name)
     {
         options.build_args.insert(name.to_owned(), value.to_owned());
-    }
-}
-
-/// The platform to build for: the service's, else ours if the build has it.
-fn platform(
-    context: &Context,
-    name: &ServiceName,
-    of_service: Option<&str>,
-    section: &Section,
-) -> anyhow::Result<Platform> {
-    let read = |text: &str| -> anyhow::Result<Platform> {
-        let platform = text.parse::<Platform>();
-        Ok(platform.map_err(|error| Failure::project(format!("service {name}: {error}")))?)
-    };
-    if let Some(text) = of_service {
-        return read(text);
-    }
-    if let Some(text) = context.environment.non_empty("DOCKER_DEFAULT_PLATFORM") {
-        return read(text);
-    }
-    let platforms = section
-        .platforms
-        .iter()
-        .map(|text| read(text))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let host = Platform::host();
-    let best = platforms.iter().position(|platform| *platform == host);
-    match (best, platforms.as_slice()) {
-        (_, []) => Ok(host),
-        (best, [first, ..]) => {
-            let chosen = best.and_then(|at| platforms.get(at)).unwrap_or(first);
-            if platforms.len() > 1 {
-                output::warn(&format!(
-                    "service {name}: of its platforms only {chosen} is built; build the others with platform set"
-                ));
-            }
-            Ok(chosen.clone())
-        }
     }
 }
 

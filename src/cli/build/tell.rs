@@ -126,7 +126,11 @@ fn target(request: &BuildRequest) -> Value {
         })
         .collect();
     add("contexts", Value::Object(contexts));
-    add("platforms", json!([options.platform.to_string()]));
+    let platforms: Vec<String> = match request.platforms.as_slice() {
+        [] => vec![options.platform.to_string()],
+        all => all.iter().map(ToString::to_string).collect(),
+    };
+    add("platforms", json!(platforms));
     add("no-cache", (options.no_cache == NoCache::All).into());
     if let NoCache::Stages(stages) = &options.no_cache {
         add("no-cache-filter", json!(stages));

@@ -96,6 +96,7 @@ impl Args {
             ssh: self.ssh.clone(),
             no_cache: self.no_cache,
             pull: self.pull,
+            extent: build::Extent::All,
             goal: if self.check { Goal::Check } else { Goal::Image },
         };
         let requests = build::of_services(context, &project, &services, &wishes)?;

@@ -77,7 +77,7 @@ pub(crate) struct Args {
     /// Output destination (DIR, -, type=local|tar|oci|docker,dest=PATH or type=registry)
     #[arg(short = 'o', long = "output", value_name = "DESTINATION")]
     outputs: Vec<String>,
-    /// Set target platform for build
+    /// Set target platforms for build, separated by commas
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
     /// Set type of progress output (auto, plain, tty, rawjson, quiet)
@@ -219,6 +219,9 @@ impl Args {
         let names = names(&texts)?;
         let secret = |text: &String| build::secret(text, folder, &context.environment);
         let ssh = |text: &String| build::ssh(text, folder, &context.environment);
+        let default = context.environment.non_empty("DOCKER_DEFAULT_PLATFORM");
+        let platforms = self.platform.as_deref().or(default);
+        let platforms = platforms.map_or_else(|| Ok(Vec::new()), build::of_flag)?;
         let name = names
             .first()
             .map_or_else(|| "image".to_owned(), Reference::familiar);
@@ -227,6 +230,7 @@ impl Args {
             context: files,
             dockerfile,
             options,
+            platforms,
             contexts,
             secrets: self.secrets.iter().map(secret).collect::<Result<_, _>>()?,
             ssh: self.ssh.iter().map(ssh).collect::<Result<_, _>>()?,
@@ -250,19 +254,6 @@ impl Args {
 
     fn options(&self, context: &Context) -> anyhow::Result<Options> {
         let mut options = Options::new(Platform::host());
-        let default = context.environment.non_empty("DOCKER_DEFAULT_PLATFORM");
-        if let Some(text) = self.platform.as_deref().or(default) {
-            if text.contains(',') {
-                return Err(Failure::usage(
-                    "building for several platforms at once isn't supported",
-                )
-                .with_hint("build them one after the other, each with its tag")
-                .into());
-            }
-            options.platform = text
-                .parse()
-                .map_err(|error| Failure::usage(format!("{error}")))?;
-        }
         options.target.clone_from(&self.target);
         options.build_args = build::build_args(&self.build_args, context);
         build::add_proxies(&mut options, context);
