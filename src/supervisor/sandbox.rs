@@ -415,7 +415,7 @@ impl Host {
         let forwarded = self.refresh_forwards().await;
         crate::supervisor::files::remove(&self.store, id);
         let path = self.cgroup_path(&record);
-        let removed = blocking(move || runtime::cgroup::remove(&path)).await;
+        let removed = blocking(move || runtime::cgroup::end(&path)).await;
         dropped?;
         forwarded?;
         removed.map_err(|source| Error::Cgroup {

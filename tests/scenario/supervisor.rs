@@ -72,6 +72,65 @@ volumes:
 }
 
 #[test]
+fn nobody_outlives_a_container() {
+    scenario(
+        "children in the host's pid namespace end with theirs",
+        |s| {
+            s.load_busybox();
+            s.compose(
+                "
+services:
+  app:
+    image: busybox:local
+    command: [sh, -c, 'sleep 54322 & sleep 0.2']
+    pid: host
+  other:
+    image: busybox:local
+    command: [sleep, '1000']
+    stop_signal: SIGKILL
+    profiles: [other]
+",
+            );
+            s.step(
+                "it ends by itself",
+                rcompose("up"),
+                [
+                    exits(0),
+                    state("demo-app-1", "exited"),
+                    eventually(processes(&["sleep", "54322"], 0)),
+                ],
+            );
+            s.step(
+                "another one",
+                rcompose("--profile other up -d other"),
+                [exits(0), state("other", "running")],
+            );
+            // As when a keeper started it and died before it could say so.
+            let stray = "
+            id=$(\"$RCOMPOSE\" ps -aq --no-trunc app)
+            sleep 54323 >/dev/null 2>&1 &
+            engine=$(sed -n 's/.*\"id\": \"\\(.*\\)\".*/\\1/p' $RCOMPOSE_ROOT/state/engine)
+            find /sys/fs/cgroup -type d -path \"*/$engine/demo/pair\" | while read -r pair; do
+                group=${pair%/pair}/$id
+                mkdir -p $group
+                case $group in */cpuset/*) ;; *) echo $! >$group/cgroup.procs ;; esac
+            done
+        ";
+            s.step(
+                "something unknown runs in its group",
+                shell(stray),
+                [exits(0), processes(&["sleep", "54323"], 1)],
+            );
+            s.step(
+                "the next supervisor ends it",
+                kill(&["supervisor", "demo"]),
+                [eventually(processes(&["sleep", "54323"], 0))],
+            );
+        },
+    );
+}
+
+#[test]
 fn the_supervisor_may_die() {
     scenario(
         "kill -9 of the supervisor loses nothing, and it comes back",

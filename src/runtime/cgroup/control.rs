@@ -52,6 +52,17 @@ fn own_folders_above(path: &str) -> usize {
     }
 }
 
+/// Removes the group of a container that has ended, and kills who is left in
+/// it: with the host's pid namespace, or another container's, children outlive
+/// the first process (so runc ends them too).
+pub fn end(path: &str) -> Result<(), Error> {
+    let folder = tracking_folder(path).map_err(Error::Search)?;
+    if folder.is_some_and(|folder| !pids_below(&folder).is_empty()) {
+        kill(path)?;
+    }
+    remove(path)
+}
+
 fn remove_tree(folder: &Path) -> io::Result<()> {
     for _ in 0..WAIT_TRIES {
         let entries = match fs::read_dir(folder) {

@@ -16,7 +16,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use control::{freeze, kill, remove};
+pub use control::{end, freeze, kill, remove};
 pub use prepare::{device_rules, prepare};
 pub use watch::{oom_killed, usage};
 
