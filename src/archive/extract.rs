@@ -211,7 +211,8 @@ impl Extractor {
             tree::make_symlink(dir, name, target)
         })
         .map_err(Error::write("create symbolic link", &path))?;
-        self.name_attributes(parent, &name.name, attributes)
+        attributes
+            .apply_to_name(parent, &name.name, self.own)
             .map_err(Error::write("set the attributes of", &path))
     }
 
@@ -244,24 +245,10 @@ impl Extractor {
         };
         self.replace(parent, &name.name, make)
             .map_err(Error::write("create device", &path))?;
-        self.name_attributes(parent, &name.name, attributes)
+        attributes
+            .apply_to_name(parent, &name.name, self.own)
             .and_then(|()| tree::set_node_mode(parent, &name.name, attributes.mode))
             .map_err(Error::write("set the attributes of", &path))
-    }
-
-    fn name_attributes(
-        &self,
-        parent: BorrowedFd<'_>,
-        name: &OsStr,
-        attributes: &Attributes,
-    ) -> io::Result<()> {
-        if (attributes.uid, attributes.gid) != self.own {
-            tree::set_owner(parent, name, attributes.uid, attributes.gid)?;
-        }
-        match attributes.modified {
-            Some(time) => tree::set_modified(parent, name, time),
-            None => Ok(()),
-        }
     }
 
     fn hard_link(&mut self, name: EntryName, entry: &Entry) -> Result<(), Error> {

@@ -5,12 +5,13 @@
 //! to files that this layer doesn't have.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::archive::Error;
 use crate::oci::EntryName;
+use crate::sys::fs;
 use crate::sys::tree::{self, FileTime, Kind};
 
 /// Most symbolic links on the way to a folder, as in the kernel.
@@ -100,6 +101,22 @@ impl Attributes {
             None => Ok(()),
         }
     }
+
+    /// Gives owner and time to a name that can't be opened: a link, a node.
+    pub(super) fn apply_to_name(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        own: (u32, u32),
+    ) -> std::io::Result<()> {
+        if (self.uid, self.gid) != own {
+            tree::set_owner(parent, name, self.uid, self.gid)?;
+        }
+        match self.modified {
+            Some(time) => tree::set_modified(parent, name, time),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A hard link whose target this layer doesn't have.
@@ -159,7 +176,7 @@ impl Unsettled {
         }
         let failed = |source| Error::write("create folder", path)(source);
         let mut way: Vec<(OsString, OwnedFd)> = Vec::new();
-        let mut ahead = components(path);
+        let mut ahead = fs::steps(path);
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             if name == ".." {
@@ -174,7 +191,7 @@ impl Unsettled {
                         return Err(failed(std::io::Error::other("too many symbolic links")));
                     }
                     let target = PathBuf::from(tree::read_link(here, &name).map_err(failed)?);
-                    ahead.extend(components(&target));
+                    ahead.extend(fs::steps(&target));
                     if target.is_absolute() {
                         way.clear();
                     }
@@ -199,16 +216,4 @@ impl Unsettled {
             None => self.root.try_clone().map_err(failed),
         }
     }
-}
-
-/// A path's components, last first.
-fn components(path: &Path) -> Vec<OsString> {
-    let name = |component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    };
-    let mut names: Vec<OsString> = path.components().filter_map(name).collect();
-    names.reverse();
-    names
 }

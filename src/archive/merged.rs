@@ -5,9 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::sys::fs;
 use crate::sys::tree::{self, Kind, Stat};
 
 /// Most symbolic links on the way to a file, as in the kernel.
@@ -175,7 +176,7 @@ impl Merged {
     /// The system's, when a layer can't be read.
     pub fn at(&self, path: &Path) -> io::Result<Option<Found>> {
         let mut here = self.root.clone();
-        let mut ahead = components(path);
+        let mut ahead = fs::steps(path);
         while let Some(name) = ahead.pop() {
             match here.child(&name)? {
                 Some(Found::Folder(folder)) => here = folder,
@@ -194,7 +195,7 @@ impl Merged {
     /// The system's; too many links are `FilesystemLoop`.
     pub fn find(&self, path: &Path, follow_last: bool) -> io::Result<Option<(PathBuf, Found)>> {
         let mut way: Vec<(OsString, Folder)> = Vec::new();
-        let mut ahead = components(path);
+        let mut ahead = fs::steps(path);
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             if name == ".." {
@@ -216,7 +217,7 @@ impl Merged {
                     if target.is_absolute() {
                         way.clear();
                     }
-                    ahead.extend(components(&target));
+                    ahead.extend(fs::steps(&target));
                 }
                 Some(_) if !ahead.is_empty() => return Ok(None),
                 Some(found) => {
@@ -247,18 +248,6 @@ impl Merged {
 
 /// ELOOP of every Linux port that we run on.
 const ELOOP: i32 = 40;
-
-/// A path's components, last first.
-fn components(path: &Path) -> Vec<OsString> {
-    let name = |component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    };
-    let mut names: Vec<OsString> = path.components().filter_map(name).collect();
-    names.reverse();
-    names
-}
 
 #[cfg(test)]
 mod tests {

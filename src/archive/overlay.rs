@@ -10,11 +10,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::archive::layer::Attributes;
 use crate::archive::{Error, Found, Merged};
+use crate::sys::fs;
 use crate::sys::tree::{self, FileTime, Kind, Stat};
 
 /// Most symbolic links on the way to a file, as in the kernel.
@@ -92,7 +93,7 @@ impl Overlay {
     pub fn make_folder(&self, path: &Path, made: Ownership) -> Result<PathBuf, Error> {
         let failed = |source| Error::write("create folder", path)(source);
         let mut way: Vec<OsString> = Vec::new();
-        let mut ahead = components(path);
+        let mut ahead = fs::steps(path);
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             if name == ".." {
@@ -118,7 +119,7 @@ impl Overlay {
                     if target.is_absolute() {
                         way.clear();
                     }
-                    ahead.extend(components(&target));
+                    ahead.extend(fs::steps(&target));
                 }
                 Some(Found::File { .. }) => {
                     return Err(failed(io::ErrorKind::NotADirectory.into()));
@@ -331,18 +332,6 @@ fn attributes(
         modified,
         xattrs,
     }
-}
-
-/// A path's components, last first.
-fn components(path: &Path) -> Vec<OsString> {
-    let name = |component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    };
-    let mut names: Vec<OsString> = path.components().filter_map(name).collect();
-    names.reverse();
-    names
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl Place<'_> {
                 attributes.apply(file.as_fd(), self.own).map_err(failed)
             }
             EntryKind::Symlink => tree::make_symlink(parent, name, OsStr::from_bytes(&entry.link))
-                .and_then(|()| self.attributes_of_name(parent, name, &attributes))
+                .and_then(|()| attributes.apply_to_name(parent, name, self.own))
                 .map_err(failed),
             EntryKind::HardLink => self.hard_link(entry, parent, name).map_err(failed),
             EntryKind::CharDevice => self
@@ -141,22 +141,7 @@ impl Place<'_> {
     ) -> io::Result<()> {
         tree::make_node(parent, name, kind, entry.node)?;
         tree::set_node_mode(parent, name, attributes.mode)?;
-        self.attributes_of_name(parent, name, attributes)
-    }
-
-    fn attributes_of_name(
-        &self,
-        parent: BorrowedFd<'_>,
-        name: &OsStr,
-        attributes: &Attributes,
-    ) -> io::Result<()> {
-        if (attributes.uid, attributes.gid) != self.own {
-            tree::set_owner(parent, name, attributes.uid, attributes.gid)?;
-        }
-        match attributes.modified {
-            Some(time) => tree::set_modified(parent, name, time),
-            None => Ok(()),
-        }
+        attributes.apply_to_name(parent, name, self.own)
     }
 
     /// Sets the folders' times, innermost first.

@@ -5,12 +5,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::archive::{self, Found, Merged};
 use crate::dockerfile::{Ignore, Verdict};
+use crate::sys::fs;
 use crate::sys::tree::{self, Kind, Stat};
 
 /// Most symbolic links on the way to a source, as in the kernel.
@@ -117,7 +118,7 @@ impl Tree {
         follow_last: bool,
     ) -> io::Result<Option<(PathBuf, Node)>> {
         let mut way: Vec<OsString> = Vec::new();
-        let mut ahead = components(Path::new(path));
+        let mut ahead = fs::steps(Path::new(path));
         let mut links = 0;
         let mut here = self.node_of(&way)?;
         while let Some(name) = ahead.pop() {
@@ -143,7 +144,7 @@ impl Tree {
                         way.clear();
                         here = self.node_of(&way)?;
                     }
-                    ahead.extend(components(&target));
+                    ahead.extend(fs::steps(&target));
                 }
                 Some(Node::Other(_)) if !ahead.is_empty() => return Ok(None),
                 Some(node) => {
@@ -276,18 +277,6 @@ impl HostFolder {
             is_ghost: is_ignored,
         }))
     }
-}
-
-/// A path's components, last first.
-fn components(path: &Path) -> Vec<OsString> {
-    let name = |component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    };
-    let mut names: Vec<OsString> = path.components().filter_map(name).collect();
-    names.reverse();
-    names
 }
 
 #[cfg(test)]

@@ -155,8 +155,10 @@ fn walk(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> io::Result<OwnedFd> {
     Ok(above.pop().expect("the root is never popped"))
 }
 
-/// A path's steps, last one first.
-fn steps(path: &Path) -> Vec<OsString> {
+/// A path's steps, the last one first: what resolves a path by hand takes them
+/// off the end, and puts those of a link's target there.
+#[must_use]
+pub fn steps(path: &Path) -> Vec<OsString> {
     path.as_os_str()
         .as_bytes()
         .split(|byte| *byte == b'/')
