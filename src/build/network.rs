@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
-use indexmap::IndexMap;
-
 use crate::build::Error;
 use crate::build::session::Session;
 use crate::model::{ContainerId, EndpointSpec, EngineId, Network};
@@ -140,17 +138,7 @@ impl BuildNetwork {
     }
 
     fn make(&self) -> Result<Bridge, Error> {
-        let network = Network {
-            name: self.name.clone(),
-            driver: None,
-            driver_opts: IndexMap::new(),
-            pools: Vec::new(),
-            internal: false,
-            attachable: false,
-            ipv4: true,
-            ipv6: false,
-            labels: IndexMap::new(),
-        };
+        let network = Network::named(self.name.clone());
         bridge::create(&BridgeSpec {
             engine: &self.engine,
             network: &network,

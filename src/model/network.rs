@@ -30,6 +30,24 @@ pub struct Network {
     pub labels: IndexMap<String, String>,
 }
 
+impl Network {
+    /// A network of which nothing but its name was said.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            driver: None,
+            driver_opts: IndexMap::new(),
+            pools: Vec::new(),
+            internal: false,
+            attachable: false,
+            ipv4: true,
+            ipv6: false,
+            labels: IndexMap::new(),
+        }
+    }
+}
+
 /// One entry of `ipam.config`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IpamPool {

@@ -19,8 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indexmap::IndexMap;
-
 use crate::model::{ContainerId, EndpointSpec, EngineId, Network};
 use crate::network::bridge::{self, Bridge, BridgeSpec};
 use crate::network::netlink::Batch;
@@ -263,17 +261,7 @@ impl Net {
     }
 
     pub(crate) fn of(engine: EngineId, name: &str, change: impl FnOnce(&mut Network)) -> Self {
-        let mut network = Network {
-            name: name.to_owned(),
-            driver: None,
-            driver_opts: IndexMap::new(),
-            pools: Vec::new(),
-            internal: false,
-            attachable: false,
-            ipv4: true,
-            ipv6: false,
-            labels: IndexMap::new(),
-        };
+        let mut network = Network::named(name);
         change(&mut network);
         let bridge = bridge::create(&BridgeSpec {
             engine: &engine,

@@ -233,17 +233,7 @@ mod tests {
     }
 
     fn applied() -> Network {
-        Network {
-            name: "shop_default".into(),
-            driver: None,
-            driver_opts: IndexMap::new(),
-            pools: Vec::new(),
-            internal: false,
-            attachable: false,
-            ipv4: true,
-            ipv6: false,
-            labels: IndexMap::new(),
-        }
+        Network::named("shop_default")
     }
 
     #[test]

@@ -50,17 +50,7 @@ pub(super) fn settle(project: &mut Project) {
 }
 
 fn own_bridge(project: &str) -> Network {
-    Network {
-        name: format!("{project}_bridge"),
-        driver: None,
-        driver_opts: IndexMap::new(),
-        pools: Vec::new(),
-        internal: false,
-        attachable: false,
-        ipv4: true,
-        ipv6: false,
-        labels: IndexMap::new(),
-    }
+    Network::named(format!("{project}_bridge"))
 }
 
 /// Gives the services whose only network is `key` another attachment; one with
