@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::listing::{Column, Format};
 use crate::cli::output::table::Layout;
-use crate::cli::{docker_config, output, records};
+use crate::cli::{output, records};
 use crate::model::ObservedContainer;
 use crate::view::container::{Width, row};
 use crate::view::filter::Filter;
@@ -84,11 +84,8 @@ impl Args {
         if self.only_services {
             return Ok(service_lines(containers));
         }
-        let configured = match &self.format {
-            Some(format) => Some(format.clone()),
-            None => docker_config::text(&context.environment, "psFormat"),
-        };
-        let format = Format::parse(configured.as_deref().unwrap_or("table"))?;
+        let typed = self.format.as_deref();
+        let format = Format::chosen(typed, &context.environment, "psFormat")?;
         let width = if self.no_trunc {
             Width::Full
         } else {

@@ -11,7 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::output::listing::{Column, Format};
 use crate::cli::output::table::Layout;
-use crate::cli::{docker_config, output, records};
+use crate::cli::{output, records};
 use crate::model::{ContainerId, ContainerState, ObservedContainer};
 use crate::sys::usage::{self, Usage};
 use crate::view::stats::{Sample, row};
@@ -102,11 +102,8 @@ pub(crate) fn show(
     form: &Form,
     containers: &dyn Fn() -> anyhow::Result<Vec<ObservedContainer>>,
 ) -> anyhow::Result<Exit> {
-    let configured = match &form.format {
-        Some(format) => Some(format.clone()),
-        None => docker_config::text(&context.environment, "statsFormat"),
-    };
-    let format = Format::parse(configured.as_deref().unwrap_or("table"))?;
+    let typed = form.format.as_deref();
+    let format = Format::chosen(typed, &context.environment, "statsFormat")?;
     let memory = usage::memory_total_bytes().context("look-up of the memory's size")?;
     let mut before = (sample(&containers()?, memory), Instant::now());
     let mut period = FIRST_PERIOD;

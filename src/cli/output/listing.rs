@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::cli::docker_config;
+use crate::cli::environment::Environment;
 use crate::cli::output::table::{Layout, Table};
 use crate::cli::output::template::{self, Template};
 
@@ -37,6 +39,23 @@ impl Format {
                 Some(columns) => Template::parse(columns).map(Self::TableTemplate),
                 None => Template::parse(text).map(Self::Template),
             },
+        }
+    }
+
+    /// The form that a command was given, else the one that docker's own
+    /// settings have under `key`, else the table.
+    pub(crate) fn chosen(
+        typed: Option<&str>,
+        environment: &Environment,
+        key: &str,
+    ) -> Result<Self, template::Error> {
+        match typed {
+            Some(text) => Self::parse(text),
+            None => Self::parse(
+                docker_config::text(environment, key)
+                    .as_deref()
+                    .unwrap_or("table"),
+            ),
         }
     }
 

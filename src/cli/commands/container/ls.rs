@@ -7,7 +7,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::filters::Filters;
 use crate::cli::output::listing::{Column, Format};
 use crate::cli::output::table::Layout;
-use crate::cli::{docker_config, output, records};
+use crate::cli::{output, records};
 use crate::model::{ContainerState, ObservedContainer};
 use crate::view::container::{Width, row};
 use crate::view::inspect::health_word;
@@ -122,9 +122,8 @@ impl Args {
             let ids = rows.iter().filter_map(|row| row.get("ID")?.as_str());
             return Ok(ids.map(|id| format!("{id}\n")).collect());
         }
-        let configured = || docker_config::text(&context.environment, "psFormat");
-        let format = self.format.clone().or_else(configured);
-        let format = Format::parse(format.as_deref().unwrap_or("table"))?;
+        let typed = self.format.as_deref();
+        let format = Format::chosen(typed, &context.environment, "psFormat")?;
         Ok(format.list(Layout::DOCKER, &COLUMNS, &rows)?)
     }
 }

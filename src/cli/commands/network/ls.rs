@@ -6,9 +6,9 @@ use crate::cli::commands::network::{list, view};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::filters::Filters;
+use crate::cli::output;
 use crate::cli::output::listing::{Column, Format};
 use crate::cli::output::table::Layout;
-use crate::cli::{docker_config, output};
 use crate::engine::networks;
 use crate::view::inspect::network_id;
 use crate::view::resource;
@@ -73,9 +73,8 @@ impl Args {
             let ids = rows.iter().filter_map(|row| row.get("ID")?.as_str());
             ids.map(|id| format!("{id}\n")).collect()
         } else {
-            let configured = || docker_config::text(&context.environment, "networksFormat");
-            let format = self.format.clone().or_else(configured);
-            let format = Format::parse(format.as_deref().unwrap_or("table"))?;
+            let typed = self.format.as_deref();
+            let format = Format::chosen(typed, &context.environment, "networksFormat")?;
             format.list(Layout::DOCKER, &COLUMNS, &rows)?
         };
         output::print(&text)?;

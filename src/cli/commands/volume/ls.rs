@@ -8,7 +8,7 @@ use crate::cli::exit::Exit;
 use crate::cli::filters::Filters;
 use crate::cli::output::listing::{Column, Format};
 use crate::cli::output::table::Layout;
-use crate::cli::{docker_config, output, records};
+use crate::cli::{output, records};
 use crate::view::resource;
 use crate::volume;
 
@@ -64,9 +64,8 @@ impl Args {
             let names = rows.iter().filter_map(|row| row.get("Name")?.as_str());
             names.map(|name| format!("{name}\n")).collect()
         } else {
-            let configured = || docker_config::text(&context.environment, "volumesFormat");
-            let format = self.format.clone().or_else(configured);
-            let format = Format::parse(format.as_deref().unwrap_or("table"))?;
+            let typed = self.format.as_deref();
+            let format = Format::chosen(typed, &context.environment, "volumesFormat")?;
             format.list(Layout::DOCKER, &COLUMNS, &rows)?
         };
         output::print(&text)?;
