@@ -19,6 +19,7 @@ pub mod client;
 mod adopt;
 mod apply;
 mod attach;
+mod create;
 mod driver;
 mod error;
 mod events;

@@ -17,9 +17,9 @@ use crate::model::{
 };
 use crate::plan::{Container, ContainerRef, CreateContainer, Replica, hook_slug, is_hook_slug};
 use crate::supervisor::Error;
+use crate::supervisor::create::Making;
 use crate::supervisor::gates::tail;
-use crate::supervisor::host::{Host, blocking};
-use crate::supervisor::scope::make;
+use crate::supervisor::host::Host;
 use crate::supervisor::start::Streams;
 use crate::sys;
 
@@ -132,27 +132,15 @@ impl Host {
             anonymous_volumes_from: Some(record.id.clone()),
             auto_remove: false,
         };
-        let sources = self.volume_sources(&service)?;
-        let (root, store, project) = (self.root.clone(), self.store.clone(), Rc::clone(project));
-        let (project, predecessor) = (Project::clone(&project), record.clone());
-        let made = blocking(move || {
-            make(
-                &root,
-                &store,
-                &project,
-                &service,
-                &op,
-                random,
-                Some(predecessor),
-                sources,
-                false,
-            )
-        })
-        .await?;
-        let id = made.id.clone();
-        self.publish(&made, "create", &[]);
-        self.insert_created(made);
-        Ok(id)
+        let making = Making {
+            id: random,
+            project: Project::clone(project),
+            service,
+            op,
+            predecessor: Some(record.clone()),
+            use_aliases: false,
+        };
+        self.make(making).await
     }
 
     fn image_of_hook(

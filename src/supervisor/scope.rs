@@ -7,18 +7,16 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::create::{self, Creation};
 use crate::engine::{Outcome, Patience, World};
 use crate::event::{Progress, ResourceKind, Status};
-use crate::image;
-use crate::model::{ContainerId, ContainerRecord, Project, Resource, Service};
+use crate::model::{ContainerId, Project, Resource};
 use crate::plan::{
     AwaitGate, CreateContainer, CreateNetwork, CreateVolume, KillContainer, PauseContainer,
-    RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, Replica, RestartContainer,
-    RunPreStart, StartContainer, StopContainer, UnpauseContainer,
+    RemoveContainer, RemoveNetwork, RemoveVolume, RenameContainer, RestartContainer, RunPreStart,
+    StartContainer, StopContainer, UnpauseContainer,
 };
-use crate::store::Root;
 use crate::supervisor::Error;
+use crate::supervisor::create::Making;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::remove::Removal;
 use crate::supervisor::start::Streams;
@@ -138,41 +136,21 @@ impl World for Scope {
     }
 
     async fn create_container(&self, op: &CreateContainer) -> Result<ContainerId, Error> {
-        let project = Rc::clone(self.project()?);
-        let service = project
-            .services
-            .get(&op.container.service)
-            .ok_or_else(|| Error::NoContainer {
-                name: op.container.service.to_string(),
-            })?
-            .clone();
-        let id = ContainerId::from_random(sys::random::bytes32().map_err(Error::Random)?);
-        let predecessor = op
-            .anonymous_volumes_from
-            .as_ref()
-            .and_then(|id| self.host.record(id).ok());
-        let sources = self.host.volume_sources(&service)?;
-        let (root, store) = (self.host.root.clone(), self.host.store.clone());
-        let (op, use_aliases) = (op.clone(), self.use_aliases);
-        let project = Project::clone(&project);
-        let made = blocking(move || {
-            make(
-                &root,
-                &store,
-                &project,
-                &service,
-                &op,
-                id,
-                predecessor,
-                sources,
-                use_aliases,
-            )
-        })
-        .await?;
-        let id = made.id.clone();
-        self.host.publish(&made, "create", &[]);
-        self.host.insert_created(made);
-        Ok(id)
+        let project = self.project()?;
+        let service = project.services.get(&op.container.service);
+        let service = service.ok_or_else(|| Error::NoContainer {
+            name: op.container.service.to_string(),
+        })?;
+        let predecessor = op.anonymous_volumes_from.as_ref();
+        let making = Making {
+            id: ContainerId::from_random(sys::random::bytes32().map_err(Error::Random)?),
+            project: Project::clone(project),
+            service: service.clone(),
+            op: op.clone(),
+            predecessor: predecessor.and_then(|id| self.host.record(id).ok()),
+            use_aliases: self.use_aliases,
+        };
+        self.host.make(making).await
     }
 
     async fn run_pre_start(&self, id: &ContainerId, _: &RunPreStart) -> Result<Outcome, Error> {
@@ -289,67 +267,4 @@ fn still_in_use(resource: ResourceKind, name: &str) -> Outcome {
         details: Some("Resource is still in use".to_owned()),
         elapsed: None,
     }))
-}
-
-/// Makes a container on a thread that may block.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "it gathers what one creation is made from"
-)]
-pub(crate) fn make(
-    root: &Root,
-    store: &crate::store::ProjectStore,
-    project: &Project,
-    service: &Service,
-    op: &CreateContainer,
-    id: ContainerId,
-    predecessor: Option<ContainerRecord>,
-    sources: Vec<(String, ContainerRecord)>,
-    use_aliases: bool,
-) -> Result<ContainerRecord, Error> {
-    let reference = service.image.reference();
-    // Held until the record, which is what keeps the image in use, is written.
-    let guard = image::hold(root).map_err(|source| Error::Image {
-        reference: reference.to_owned(),
-        source,
-    })?;
-    let image = image::resolve(root, &op.image_id)
-        .map_err(|source| Error::Image {
-            reference: reference.to_owned(),
-            source,
-        })?
-        .ok_or_else(|| Error::ImageMissing {
-            reference: reference.to_owned(),
-        })?
-        .image;
-    let (number, slug) = match &op.replica {
-        Replica::Number(number) => (Some(*number), None),
-        Replica::OneOff(slug) => (None, Some(slug.clone())),
-    };
-    let record = create::create(
-        root,
-        store,
-        &Creation {
-            project,
-            service,
-            image: &image,
-            id,
-            name: op.created_as.clone(),
-            number,
-            slug,
-            auto_remove: op.auto_remove,
-            use_aliases,
-            predecessor: predecessor.as_ref(),
-            volume_sources: sources
-                .iter()
-                .map(|(name, record)| (name.clone(), record))
-                .collect(),
-        },
-    )
-    .map_err(|source| Error::Create {
-        name: op.created_as.clone(),
-        source,
-    });
-    drop(guard);
-    record
 }
