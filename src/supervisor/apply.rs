@@ -35,6 +35,9 @@ impl Host {
         if apply.shows_hooks {
             self.hook_viewers.borrow_mut().push(conversation.listener());
         }
+        if is_up {
+            self.follow_uplinks();
+        }
         let plan = self.plan(desired, &apply.command).await?;
         let wanted = match &apply.command {
             Command::Suspend(_) => self.wanted(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use indexmap::IndexMap;
 
@@ -14,9 +15,11 @@ use crate::network;
 use crate::store::{self, Claims, NetworkRecord, NetworkStore, Owner};
 use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
+use crate::supervisor::live::Task;
 use crate::supervisor::zone::aliases;
 use crate::topology::endpoint;
 use crate::topology::ipam::{self, Pool};
+use crate::topology::naming;
 
 /// How often an address is chosen again because somebody else was quicker.
 const CLAIM_ATTEMPTS_MAX: u32 = 64;
@@ -64,6 +67,30 @@ impl Host {
             ));
         }
         Ok(made.record)
+    }
+
+    /// Lets running containers out by links of the host that came up since
+    /// their bridges were made, such as a VPN. Nobody waits for it.
+    pub(crate) fn follow_uplinks(self: &Rc<Self>) {
+        let (mut has_sandboxes, mut has_ipv6) = (false, false);
+        for live in self.table.borrow().iter() {
+            let endpoints = live.sandbox.iter().flat_map(|(endpoints, _)| endpoints);
+            for (_, endpoint) in endpoints {
+                has_sandboxes = true;
+                has_ipv6 |= endpoint.ipv6.is_some();
+            }
+        }
+        if !has_sandboxes {
+            return;
+        }
+        let host = Rc::clone(self);
+        let refreshing = Task::spawn(async move {
+            let done = blocking(move || network::bridge::refresh_uplinks(has_ipv6)).await;
+            if let Err(error) = done {
+                host.warn(&format!("links that came up were not looked at: {error}"));
+            }
+        });
+        refreshing.detach();
     }
 
     fn expected_endpoints(&self) -> usize {
@@ -187,7 +214,7 @@ impl Host {
     ) -> Result<Vec<IpAddr>, Error> {
         let claims = NetworkStore::new(&self.root).claims(&network.name)?;
         let mut names = vec![record.name.to_string()];
-        names.extend(aliases(record, &spec.aliases, record.use_aliases));
+        names.extend(aliases(record, spec));
         let owner = Owner {
             project: record.project.clone(),
             container: record.id.clone(),
@@ -247,10 +274,9 @@ impl Host {
         owner: &Owner,
     ) -> Result<IpAddr, Error> {
         let names = claims.names()?;
-        let mut taken: BTreeMap<IpAddr, String> = names
-            .iter()
-            .filter_map(|name| Some((name.parse().ok()?, CLAIMED.to_owned())))
-            .collect();
+        let mut taken = self.given_addresses(record, network);
+        let claimed = names.iter().filter_map(|name| name.parse().ok());
+        taken.extend(claimed.map(|address| (address, CLAIMED.to_owned())));
         for _ in 0..CLAIM_ATTEMPTS_MAX {
             let address = match ipam::allocate(&network.name, pool, &taken) {
                 Ok(address) => address,
@@ -279,6 +305,23 @@ impl Host {
                 network.name
             ),
         })
+    }
+
+    /// Addresses on a network that the project's file gives to its services, by
+    /// whom: nobody is to get one while its owner is down.
+    fn given_addresses(
+        &self,
+        record: &ContainerRecord,
+        network: &NetworkRecord,
+    ) -> BTreeMap<IpAddr, String> {
+        let project = self.project.borrow().clone();
+        let Some(project) = project else {
+            return BTreeMap::new();
+        };
+        let keys = project.networks.keys();
+        let same = keys.filter(|key| self.network_name(record, key) == network.name);
+        same.flat_map(|key| naming::static_addresses(&project, key))
+            .collect()
     }
 
     /// Frees addresses whose owners are gone; false when there are none.

@@ -177,7 +177,7 @@ impl Host {
             .iter()
             .zip(&networks)
             .map(|(endpoint, (network, spec))| {
-                let names = aliases(record, &spec.aliases, record.use_aliases);
+                let names = aliases(record, spec);
                 (
                     network.name.clone(),
                     endpoint::record(endpoint, &network.pools, names),

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::{Attachment, ContainerRecord, Resource};
+use crate::model::{ContainerRecord, EndpointSpec, Resource};
 use crate::supervisor::host::Host;
-use crate::topology::{Member, Zone};
+use crate::topology::{Member, Zone, naming};
 
 impl Host {
     /// Rebuilds the zone from the table and from the claims of other projects
@@ -71,38 +71,16 @@ impl Host {
     /// time, they are nobody else's.
     fn declared_names(&self) -> Vec<String> {
         let project = self.project.borrow();
-        let Some(project) = project.as_deref() else {
-            return Vec::new();
-        };
-        let mut names = Vec::new();
-        for service in project.services.values() {
-            names.push(service.name.to_string());
-            names.extend(service.container_name.iter().map(ToString::to_string));
-            if let Attachment::Endpoints(endpoints) = &service.attachment {
-                names.extend(
-                    endpoints
-                        .values()
-                        .flat_map(|endpoint| endpoint.aliases.clone()),
-                );
-            }
-        }
-        names
+        project.as_deref().map(naming::declared).unwrap_or_default()
     }
 }
 
-/// The names of a container on a network, besides its own: the service's, the
-/// declared aliases, the short id. One-off containers have the service's
-/// names only when asked (`--use-aliases`).
-pub(crate) fn aliases(
-    record: &ContainerRecord,
-    declared: &[String],
-    use_aliases: bool,
-) -> Vec<String> {
-    let mut names = Vec::new();
-    if !record.is_one_off() || use_aliases {
-        names.push(record.service_name().to_string());
-        names.extend(declared.iter().cloned());
+/// The names of a container on a network, besides its own. One-off containers
+/// have the service's names only when asked (`--use-aliases`).
+pub(crate) fn aliases(record: &ContainerRecord, spec: &EndpointSpec) -> Vec<String> {
+    if record.is_one_off() && !record.use_aliases {
+        naming::one_off_aliases(&record.id)
+    } else {
+        naming::aliases(&record.service, spec, &record.id)
     }
-    names.push(record.id.short().to_owned());
-    names
 }

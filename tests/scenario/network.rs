@@ -354,3 +354,45 @@ fn forwarding_is_put_back() {
         );
     });
 }
+
+#[test]
+fn a_declared_address_is_nobody_elses() {
+    scenario("an address of the file waits for its service", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  early: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}
+  late:
+    image: busybox:local
+    command: [sleep, '1000']
+    stop_signal: SIGKILL
+    depends_on: [early]
+    networks: {default: {ipv4_address: 10.97.4.2}}
+networks:
+  default: {ipam: {config: [{subnet: 10.97.4.0/24}]}}
+",
+        );
+        s.step(
+            "up",
+            rcompose("up -d"),
+            [
+                exits(0),
+                inside("late", "hostname -i", "10.97.4.2"),
+                inside("early", "hostname -i", "10.97.4.3"),
+            ],
+        );
+        s.step(
+            "a container that is down is called nobody else's name",
+            rcompose("stop -t 0 late"),
+            [
+                exits(0),
+                inside(
+                    "early",
+                    "nslookup -type=a demo-late-1 127.0.0.11 2>&1 | grep -c NXDOMAIN",
+                    "1",
+                ),
+            ],
+        );
+    });
+}
