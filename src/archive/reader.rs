@@ -261,12 +261,6 @@ impl<R: BufRead> TarReader<R> {
         Ok(bytes)
     }
 
-    /// Gives the source back.
-    #[must_use]
-    pub fn into_source(self) -> R {
-        self.source
-    }
-
     /// Goes past bytes that are in the source's buffer.
     fn consume(&mut self, count: usize) -> Result<(), Error> {
         if let Some(recorder) = &mut self.recorder {

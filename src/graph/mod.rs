@@ -171,16 +171,19 @@ impl Graph {
         &self,
         names: impl IntoIterator<Item = &'a ServiceName>,
     ) -> IndexSet<ServiceName> {
-        self.closure(names, Direction::Outgoing)
-    }
-
-    /// The services given and all that need them, in order.
-    #[must_use]
-    pub fn with_dependents<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a ServiceName>,
-    ) -> IndexSet<ServiceName> {
-        self.closure(names, Direction::Incoming)
+        let mut queue: VecDeque<usize> = names
+            .into_iter()
+            .filter_map(|name| self.names.get_index_of(name))
+            .collect();
+        let mut seen = BTreeSet::new();
+        while let Some(node) = queue.pop_front() {
+            if seen.insert(node) {
+                queue.extend(self.edges.neighbors_directed(node, Direction::Outgoing));
+            }
+        }
+        let kept = self.order.iter().filter(|node| seen.contains(node));
+        kept.filter_map(|&node| self.names.get_index(node).cloned())
+            .collect()
     }
 
     fn neighbors<'a>(
@@ -193,26 +196,6 @@ impl Graph {
             .into_iter()
             .flat_map(move |node| self.edges.neighbors_directed(node, direction))
             .filter_map(|node| self.names.get_index(node))
-    }
-
-    fn closure<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a ServiceName>,
-        direction: Direction,
-    ) -> IndexSet<ServiceName> {
-        let mut queue: VecDeque<usize> = names
-            .into_iter()
-            .filter_map(|name| self.names.get_index_of(name))
-            .collect();
-        let mut seen = BTreeSet::new();
-        while let Some(node) = queue.pop_front() {
-            if seen.insert(node) {
-                queue.extend(self.edges.neighbors_directed(node, direction));
-            }
-        }
-        let kept = self.order.iter().filter(|node| seen.contains(node));
-        kept.filter_map(|&node| self.names.get_index(node).cloned())
-            .collect()
     }
 }
 
@@ -431,10 +414,6 @@ mod tests {
         assert_eq!(
             words(&graph.with_dependencies([&name("web")])),
             "db api web"
-        );
-        assert_eq!(
-            words(&graph.with_dependents([&name("db")])),
-            "db api web job"
         );
         assert_eq!(words(graph.dependencies(&name("api"))), "db");
         assert_eq!(words(graph.dependents(&name("api"))), "web");

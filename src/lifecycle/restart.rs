@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Intent, Outcome, RestartPolicy};
+use crate::model::{Outcome, RestartPolicy};
 
 /// The first pause.
 pub const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -51,18 +51,6 @@ impl Backoff {
         self.pause = Some(pause);
         self.restarts = self.restarts.saturating_add(1);
         Some(pause)
-    }
-}
-
-/// Whether a container starts by itself when the machine has booted.
-#[must_use]
-pub fn starts_at_boot(policy: RestartPolicy, intent: Intent) -> bool {
-    match (policy, intent) {
-        (_, Intent::Created) | (RestartPolicy::No, _) => false,
-        (RestartPolicy::Always, _) => true,
-        (RestartPolicy::UnlessStopped | RestartPolicy::OnFailure { .. }, intent) => {
-            intent == Intent::Running
-        }
     }
 }
 
@@ -127,25 +115,5 @@ mod tests {
     #[test]
     fn without_a_policy_nothing_restarts() {
         assert_eq!(pauses(RestartPolicy::No, Outcome::Code(1), &[0]), [None]);
-    }
-
-    #[test]
-    fn what_starts_at_boot() {
-        use Intent::{Created, Running, Stopped};
-        let on_failure = RestartPolicy::OnFailure { max: None };
-        for (policy, intents) in [
-            (RestartPolicy::No, &[][..]),
-            (RestartPolicy::Always, &[Running, Stopped]),
-            (RestartPolicy::UnlessStopped, &[Running]),
-            (on_failure, &[Running]),
-        ] {
-            for intent in [Created, Running, Stopped] {
-                assert_eq!(
-                    starts_at_boot(policy, intent),
-                    intents.contains(&intent),
-                    "{policy:?} {intent:?}"
-                );
-            }
-        }
     }
 }

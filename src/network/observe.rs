@@ -7,7 +7,6 @@ use crate::model::EngineId;
 use crate::network::error::Error;
 use crate::network::nftables::Nftables;
 use crate::network::route::{LOOPBACK, Link, Route};
-use crate::network::{bridge, firewall};
 use crate::topology::Subnet;
 use crate::topology::firewall::{GUARD_PREFIX, TABLE_PREFIX};
 use crate::topology::ipam::{Taken, TakenBy};
@@ -156,15 +155,6 @@ fn observed(link: &Link) -> Option<ObservedBridge> {
     })
 }
 
-/// Everything that the host has an address or route for, so that nothing is
-/// put on top of it.
-///
-/// # Errors
-/// When the kernel can't be asked.
-pub fn taken_subnets() -> Result<Vec<Taken>, Error> {
-    Ok(Host::observe(&mut Route::open()?)?.taken)
-}
-
 /// The bridges of all engines.
 ///
 /// # Errors
@@ -221,7 +211,9 @@ pub fn project_tables(engine: &EngineId) -> Result<Vec<(String, String)>, Error>
 ///
 /// # Errors
 /// When the kernel refuses; what could be removed is gone.
-pub fn remove_everything(engine: &EngineId) -> Result<(), Error> {
+#[cfg(test)]
+pub(super) fn remove_everything(engine: &EngineId) -> Result<(), Error> {
+    use crate::network::{bridge, firewall};
     let host = Host::observe(&mut Route::open()?)?;
     let bridges: Vec<String> = host
         .bridges()

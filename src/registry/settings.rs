@@ -86,13 +86,9 @@ impl Settings {
         self.registries.insecure_registries.push(host.to_owned());
     }
 
-    /// Looks for certificates in a folder before all others.
-    pub fn add_certificate_folder(&mut self, folder: &Path) {
-        self.certificate_folders.insert(0, folder.to_owned());
-    }
-
     /// Asks a mirror before a registry.
-    pub fn add_mirror(&mut self, registry: &str, mirror: &str) {
+    #[cfg(test)]
+    pub(crate) fn add_mirror(&mut self, registry: &str, mirror: &str) {
         let mirrors = self.registries.mirrors.entry(registry.to_owned());
         mirrors.or_default().push(mirror.to_owned());
     }

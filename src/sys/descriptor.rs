@@ -72,16 +72,6 @@ pub fn set_nonblocking(fd: impl AsFd, is_nonblocking: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets or clears close-on-exec.
-///
-/// # Errors
-/// fcntl(2).
-pub fn set_cloexec(fd: impl AsFd, closes: bool) -> io::Result<()> {
-    let mut flags = rustix::io::FdFlags::empty();
-    flags.set(rustix::io::FdFlags::CLOEXEC, closes);
-    Ok(rustix::io::fcntl_setfd(fd, flags)?)
-}
-
 /// Moves up to `limit` bytes that wait in a pipe to where `target` stands,
 /// without them ever being in our memory: a process killed in the middle has
 /// moved them or hasn't. Gives 0 at the pipe's end.
@@ -125,7 +115,8 @@ pub fn is_pipe(fd: impl AsFd) -> io::Result<bool> {
 ///
 /// # Errors
 /// fstat(2).
-pub fn is_same_file(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
+#[cfg(test)]
+pub(crate) fn is_same_file(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
     let one = rustix::fs::fstat(one)?;
     let other = rustix::fs::fstat(other)?;
     Ok(one.st_dev == other.st_dev && one.st_ino == other.st_ino)
@@ -193,28 +184,6 @@ pub fn write_standard_error(bytes: &[u8]) -> io::Result<()> {
     io::stderr().write_all(bytes)
 }
 
-/// Marks every descriptor from 3 up close-on-exec, so that a program started
-/// from here gets the standard three alone.
-///
-/// # Errors
-/// close_range(2): kernels before 5.11.
-pub fn close_others_on_exec() -> io::Result<()> {
-    // SAFETY: close_range with CLOSE_RANGE_CLOEXEC only sets a flag on open
-    // descriptors and closes none, so no owner is betrayed.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3u32,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if result == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,8 +204,6 @@ mod tests {
         assert!(is_same_file(&twin, &pipe.writer).unwrap());
         let flags = rustix::io::fcntl_getfd(&twin).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
-        set_cloexec(&twin, false).unwrap();
-        assert!(rustix::io::fcntl_getfd(&twin).unwrap().is_empty());
     }
 
     #[test]

@@ -226,8 +226,6 @@ pub const PROC_MAGIC: i64 = 0x9fa0;
 pub const DEVPTS_MAGIC: i64 = 0x1cd1;
 /// `f_type` of tmpfs.
 pub const TMPFS_MAGIC: i64 = 0x0102_1994;
-/// `f_type` of cgroup2.
-pub const CGROUP2_MAGIC: i64 = 0x6367_7270;
 
 /// Reads a regular file inside `root`, at most `bytes_max` of it. None when
 /// there is no such file or it isn't a regular one.

@@ -51,7 +51,8 @@ pub fn within<T: Send>(namespace: impl AsFd, work: impl FnOnce() -> T + Send) ->
 ///
 /// # Errors
 /// When the caller lacks CAP_SYS_ADMIN.
-pub fn leave_host() -> io::Result<()> {
+#[cfg(test)]
+pub(crate) fn leave_host() -> io::Result<()> {
     use rustix::mount::{MountPropagationFlags, mount_change};
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
     mount_change(

@@ -6,11 +6,11 @@
 //! adds the address to `taken` and asks again.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EndpointSpec, EngineId, IpamPool, Network};
+use crate::model::{EngineId, IpamPool, Network};
 use crate::topology::subnet::{InvalidSubnet, Subnet};
 
 /// Where subnets are chosen from, in this order, 24 bits long unless more
@@ -384,41 +384,6 @@ fn declared_pool(network: &str, declared: &IpamPool) -> Result<Option<Pool>, Err
         reserved,
         is_declared: true,
     }))
-}
-
-/// The addresses of an endpoint: the static ones where the service gives them,
-/// else a free one of each family that the network has.
-///
-/// `taken` are the addresses that endpoints have, and those that other services
-/// are given by the file; by whom, for errors.
-///
-/// # Errors
-/// When a static address can't be had or nothing is free.
-pub fn endpoint_addresses(
-    network: &str,
-    pools: &[Pool],
-    spec: &EndpointSpec,
-    taken: &BTreeMap<IpAddr, String>,
-) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), Error> {
-    let choose = |wanted: Option<IpAddr>, is_ipv4: bool| match wanted {
-        Some(address) => {
-            check_static(network, pools, address, taken)?;
-            Ok(Some(address))
-        }
-        None => {
-            let pool = pools.iter().find(|pool| pool.subnet.is_ipv4() == is_ipv4);
-            pool.map(|pool| allocate(network, pool, taken)).transpose()
-        }
-    };
-    let ipv4 = match choose(spec.ipv4_address.map(IpAddr::V4), true)? {
-        Some(IpAddr::V4(address)) => Some(address),
-        Some(IpAddr::V6(_)) | None => None,
-    };
-    let ipv6 = match choose(spec.ipv6_address.map(IpAddr::V6), false)? {
-        Some(IpAddr::V6(address)) => Some(address),
-        Some(IpAddr::V4(_)) | None => None,
-    };
-    Ok((ipv4, ipv6))
 }
 
 /// The lowest address that is free in the pool's range.

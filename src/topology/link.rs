@@ -20,12 +20,6 @@ pub const BRIDGE_PREFIX: &str = "rc";
 /// What the host ends of our veth pairs begin with, on every engine.
 pub const VETH_PREFIX: &str = "rv";
 
-/// What the names of an engine's bridges begin with.
-#[must_use]
-pub fn bridge_prefix(engine: &EngineId) -> String {
-    format!("{BRIDGE_PREFIX}{engine}")
-}
-
 /// A bridge's name: `rc`, the engine, six digits of the network.
 #[must_use]
 pub fn bridge_name(engine: &EngineId, network: &str, generation: u32) -> String {
@@ -172,7 +166,7 @@ mod tests {
         let bridge = bridge_name(&engine(), long, 0);
         let veth = veth_name(&engine(), &container, long, u32::MAX);
         assert_eq!((bridge.len(), veth.len()), (14, 15));
-        assert!(bridge.starts_with(&bridge_prefix(&engine())));
+        assert!(bridge.starts_with("rcabcdef"));
         assert!(veth.starts_with("rvabcdef"));
     }
 

@@ -105,16 +105,6 @@ impl Dockerfile {
         })
     }
 
-    /// The names of its stages, as written and in order; an empty text for
-    /// one without.
-    #[must_use]
-    pub fn stage_names(&self) -> Vec<&str> {
-        self.stages
-            .iter()
-            .map(|stage| stage.name.as_ref().map_or("", |word| word.text.as_str()))
-            .collect()
-    }
-
     /// Its text.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -263,21 +263,23 @@ fn static_addresses_are_checked() {
 }
 
 #[test]
-fn endpoints_get_an_address_of_each_family() {
+fn what_others_have_is_passed_over() {
     let mut net = network(vec![declared("10.9.0.0/24")]);
     net.ipv6 = true;
     let pools = planned(&net, &[]).expect("planned");
     let taken = BTreeMap::from([(ip("10.9.0.2"), "shop-db-1".to_owned())]);
-    let get = |spec: &EndpointSpec| endpoint_addresses("n", &pools, spec, &taken);
-    let mut spec = EndpointSpec::default();
-    let (ipv4, ipv6) = get(&spec).expect("free");
-    assert_eq!(ipv4, Some(Ipv4Addr::new(10, 9, 0, 3)));
-    assert!(ipv6.is_some_and(|address| address.to_string().starts_with("fd")));
-    spec.ipv4_address = Some(Ipv4Addr::new(10, 9, 0, 99));
-    assert_eq!(get(&spec).expect("free").0, spec.ipv4_address);
-    spec.ipv4_address = Some(Ipv4Addr::new(10, 9, 0, 2));
-    let error = get(&spec).expect_err("taken").to_string();
-    assert_eq!(error, "network n: address 10.9.0.2 is taken by shop-db-1");
+    let free: Vec<IpAddr> = pools
+        .iter()
+        .map(|pool| allocate("n", pool, &taken).expect("free"))
+        .collect();
+    assert_eq!(free[0], ip("10.9.0.3"));
+    assert!(free[1].to_string().starts_with("fd"));
+    assert!(check_static("n", &pools, ip("10.9.0.99"), &taken).is_ok());
+    let error = check_static("n", &pools, ip("10.9.0.2"), &taken).expect_err("taken");
+    assert_eq!(
+        error.to_string(),
+        "network n: address 10.9.0.2 is taken by shop-db-1"
+    );
 }
 
 proptest! {
