@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use hickory_proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
@@ -38,6 +38,8 @@ pub(super) struct Handler {
     upstreams: Upstreams,
     turn: AtomicUsize,
     forwarded: Semaphore,
+    /// Whether the log has been told of too many queries.
+    is_told: AtomicBool,
 }
 
 /// What is sent back.
@@ -80,6 +82,7 @@ impl Handler {
             upstreams,
             turn: AtomicUsize::new(0),
             forwarded: Semaphore::new(FORWARDED_MAX),
+            is_told: AtomicBool::new(false),
         }
     }
 
@@ -132,7 +135,10 @@ impl Handler {
 
     async fn forward(&self, request: &Request) -> Reply {
         let Ok(_permit) = self.forwarded.try_acquire() else {
-            tracing::warn!(limit = FORWARDED_MAX, "too many queries of one container");
+            // Once: a container that floods us must not flood the log as well.
+            if !self.is_told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(limit = FORWARDED_MAX, "too many queries of one container");
+            }
             return Reply::new(ResponseCode::Refused);
         };
         let transport = if request.protocol() == Protocol::Udp {
