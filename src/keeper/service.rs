@@ -454,7 +454,7 @@ impl Service {
     }
 
     /// Removes what the pair had in the run folder, under the lock, and its
-    /// control group.
+    /// control group. What stays is the next pair's to use, or `gc`'s to find.
     fn put_away(&mut self) {
         if let Mode::Respawn { run_dir, .. } = &self.orders.mode
             && self.has_lock_at(&run_dir.join("lock"))

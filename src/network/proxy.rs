@@ -138,6 +138,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, mut target: Target) {
                 }
                 if let (Some(session), Some(datagram)) = (sessions.get_mut(&client), buffer.get(..length)) {
                     session.used = Instant::now();
+                    // A datagram that can't be sent is lost, as on any way.
                     let _ = session.socket.send(datagram).await;
                 }
             }

@@ -53,10 +53,7 @@ impl Args {
         let mut errors = Vec::new();
         for (name, result) in names.iter().zip(results) {
             match result {
-                Ok(pushed) if self.quiet => {
-                    let _ = pushed;
-                    output::print(&format!("{name}\n"))?;
-                }
+                Ok(_) if self.quiet => output::print(&format!("{name}\n"))?,
                 Ok(pushed) => output::print(&format!(
                     "{}: digest: {} size: {}\n",
                     name.tag().unwrap_or_default(),
