@@ -8,20 +8,20 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 
-/// Deepest level at which removal holds a descriptor; deeper folders are
-/// moved up first, so that no tree can exhaust the descriptors.
-const REMOVE_DEPTH_MAX: usize = 32;
-/// Overlay's mark of a folder that hides the layers below, and its form
-/// inside a user namespace.
-const OPAQUE: &str = "trusted.overlay.opaque";
-const OPAQUE_USER: &str = "user.overlay.opaque";
+mod attributes;
+mod removal;
+
+pub use attributes::{
+    is_opaque, own_ids, set_mode_open, set_modified, set_modified_open, set_node_mode, set_opaque,
+    set_owner, set_owner_open, set_xattr, xattr, xattrs,
+};
+pub use removal::{remove_dir, remove_file, remove_tree};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,181 +335,6 @@ pub fn read_link(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OsString> {
     Ok(OsString::from_vec(target.into_bytes()))
 }
 
-/// Gives a name in `dir` an owner.
-///
-/// # Errors
-/// fchownat(2).
-pub fn set_owner(dir: BorrowedFd<'_>, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    Ok(rustix::fs::chownat(
-        dir,
-        name,
-        Some(uid),
-        Some(gid),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
-}
-
-/// Gives a device node or named pipe that the caller has made its permission
-/// bits. It must not be used on names that others could have replaced.
-///
-/// # Errors
-/// fchmodat(2).
-pub fn set_node_mode(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::chmodat(
-        dir,
-        name,
-        Mode::from_raw_mode(mode),
-        AtFlags::empty(),
-    )?)
-}
-
-/// Gives a name in `dir` a time of modification (and of access).
-///
-/// # Errors
-/// utimensat(2).
-pub fn set_modified(dir: BorrowedFd<'_>, name: &OsStr, time: FileTime) -> io::Result<()> {
-    Ok(rustix::fs::utimensat(
-        dir,
-        name,
-        &timestamps(time),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
-}
-
-/// Gives an open file an owner.
-///
-/// # Errors
-/// fchown(2).
-pub fn set_owner_open(file: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchown(
-        file,
-        Some(Uid::from_raw(uid)),
-        Some(Gid::from_raw(gid)),
-    )?)
-}
-
-/// Gives an open file its permission bits.
-///
-/// # Errors
-/// fchmod(2).
-pub fn set_mode_open(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?)
-}
-
-/// Gives an open file a time of modification (and of access).
-///
-/// # Errors
-/// futimens(3).
-pub fn set_modified_open(file: BorrowedFd<'_>, time: FileTime) -> io::Result<()> {
-    Ok(rustix::fs::futimens(file, &timestamps(time))?)
-}
-
-fn timestamps(time: FileTime) -> rustix::fs::Timestamps {
-    let spec = rustix::fs::Timespec {
-        tv_sec: time.seconds,
-        tv_nsec: i64::from(time.nanos),
-    };
-    rustix::fs::Timestamps {
-        last_access: spec,
-        last_modification: spec,
-    }
-}
-
-/// The owner that files made by this process get.
-#[must_use]
-pub fn own_ids() -> (u32, u32) {
-    (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    )
-}
-
-/// Extended attributes of an open file, with their values; none where the
-/// file system knows none.
-///
-/// # Errors
-/// flistxattr(2), fgetxattr(2).
-pub fn xattrs(file: BorrowedFd<'_>) -> io::Result<Vec<(OsString, Vec<u8>)>> {
-    let mut names = vec![0_u8; 64 << 10];
-    let length = match rustix::fs::flistxattr(file, names.as_mut_slice()) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
-        Err(errno) => return Err(errno.into()),
-    };
-    names.truncate(length);
-    let mut found = Vec::new();
-    for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
-        let name = OsStr::from_bytes(name);
-        if let Some(value) = xattr(file, name)? {
-            found.push((name.to_owned(), value));
-        }
-    }
-    Ok(found)
-}
-
-/// One extended attribute of an open file; None when it has none such.
-///
-/// # Errors
-/// fgetxattr(2).
-pub fn xattr(file: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-    let mut value = vec![0_u8; 64 << 10];
-    match rustix::fs::fgetxattr(file, name, value.as_mut_slice()) {
-        Ok(length) => {
-            value.truncate(length);
-            Ok(Some(value))
-        }
-        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Sets an extended attribute of an open file.
-///
-/// # Errors
-/// fsetxattr(2).
-pub fn set_xattr(file: BorrowedFd<'_>, name: &OsStr, value: &[u8]) -> io::Result<()> {
-    Ok(rustix::fs::fsetxattr(
-        file,
-        name,
-        value,
-        rustix::fs::XattrFlags::empty(),
-    )?)
-}
-
-/// Makes an open folder hide what the layers below have in it. In a user
-/// namespace it takes the form that overlay reads there.
-///
-/// # Errors
-/// fsetxattr(2).
-pub fn set_opaque(dir: BorrowedFd<'_>) -> io::Result<()> {
-    match set_xattr(dir, OsStr::new(OPAQUE), b"y") {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            set_xattr(dir, OsStr::new(OPAQUE_USER), b"y")
-        }
-        other => other,
-    }
-}
-
-/// Whether an open folder hides what the layers below have in it.
-///
-/// # Errors
-/// fgetxattr(2).
-pub fn is_opaque(dir: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut value = [0_u8; 4];
-    for name in [OPAQUE, OPAQUE_USER] {
-        match rustix::fs::fgetxattr(dir, name, value.as_mut_slice()) {
-            Ok(length) => return Ok(value.get(..length) == Some(b"y")),
-            Err(
-                rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP | rustix::io::Errno::PERM,
-            ) => {}
-            Err(rustix::io::Errno::RANGE) => return Ok(false),
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(false)
-}
-
 /// The names in a folder with their kinds, `.` and `..` left out, unsorted.
 ///
 /// # Errors
@@ -531,112 +356,6 @@ pub fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<(OsString, Kind)>> {
     Ok(found)
 }
 
-/// Removes a name in `dir` that isn't a folder; its absence is fine.
-///
-/// # Errors
-/// unlinkat(2).
-pub fn remove_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    absent_is_fine(rustix::fs::unlinkat(dir, name, AtFlags::empty()))
-}
-
-/// Removes an empty folder in `dir`; its absence is fine.
-///
-/// # Errors
-/// unlinkat(2).
-pub fn remove_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    absent_is_fine(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR))
-}
-
-fn absent_is_fine(done: rustix::io::Result<()>) -> io::Result<()> {
-    match done {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Removes a name in `dir` with all that is below it, however deep it is;
-/// its absence is fine.
-///
-/// # Errors
-/// The first call that failed; the rest of the tree is removed all the same
-/// as far as it can be.
-pub fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(()),
-        Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    let mut removal = Removal {
-        top: dir,
-        waiting: Vec::new(),
-        first_error: None,
-    };
-    removal.remove(dir, name, 0);
-    while let Some(next) = removal.waiting.pop() {
-        removal.remove(dir, &next, 0);
-    }
-    removal.first_error.map_or(Ok(()), Err)
-}
-
-struct Removal<'a> {
-    /// Where folders too deep are moved to.
-    top: BorrowedFd<'a>,
-    waiting: Vec<OsString>,
-    first_error: Option<io::Error>,
-}
-
-impl Removal<'_> {
-    fn remove(&mut self, parent: BorrowedFd<'_>, name: &OsStr, depth: usize) {
-        let children = open_for_removal(parent, name)
-            .and_then(|dir| entries(dir.as_fd()).map(|children| (dir, children)));
-        match children {
-            Ok((dir, children)) => {
-                for (child, kind) in children {
-                    self.remove_child(dir.as_fd(), &child, kind, depth);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => self.note(error),
-        }
-        if let Err(error) = remove_dir(parent, name) {
-            self.note(error);
-        }
-    }
-
-    fn remove_child(&mut self, dir: BorrowedFd<'_>, child: &OsStr, kind: Kind, depth: usize) {
-        if kind != Kind::Dir {
-            if let Err(error) = remove_file(dir, child) {
-                self.note(error);
-            }
-        } else if depth < REMOVE_DEPTH_MAX {
-            self.remove(dir, child, depth + 1);
-        } else {
-            static MOVED: AtomicU64 = AtomicU64::new(0);
-            let number = MOVED.fetch_add(1, Ordering::Relaxed);
-            let place = OsString::from(format!(".removed-{}-{number}", std::process::id()));
-            match rename(dir, child, self.top, &place) {
-                Ok(()) => self.waiting.push(place),
-                Err(error) => self.note(error),
-            }
-        }
-    }
-
-    fn note(&mut self, error: io::Error) {
-        self.first_error.get_or_insert(error);
-    }
-}
-
-/// A folder that its owner may not read is made readable first.
-fn open_for_removal(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
-    match open_dir(parent, name) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            rustix::fs::chmodat(parent, name, Mode::from_raw_mode(0o700), AtFlags::empty())?;
-            open_dir(parent, name)
-        }
-        other => other,
-    }
-}
-
 /// Writes out everything that the file system of an open file holds back.
 ///
 /// # Errors
@@ -647,6 +366,8 @@ pub fn sync_file_system(file: BorrowedFd<'_>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     fn scratch() -> (tempfile::TempDir, OwnedFd) {
