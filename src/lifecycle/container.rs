@@ -289,7 +289,12 @@ impl Container {
                 self.end_for_good(actions);
                 self.settle(actions);
             }
-            Phase::Stopping(_) => self.pending_start = false,
+            Phase::Stopping(mut stop) => {
+                self.pending_start = false;
+                let asked = stop.again(request, now);
+                self.phase = Phase::Stopping(stop);
+                actions.extend(asked.into_iter().map(Action::from));
+            }
             Phase::Idle | Phase::Removed => {}
         }
     }

@@ -113,6 +113,28 @@ impl Stop {
         (stop, actions)
     }
 
+    /// Takes a further request: the earlier end of the two grace periods holds.
+    /// The stop signal isn't sent again: to many programs a second one means
+    /// "leave everything and go".
+    pub fn again(&mut self, request: Request, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match self.phase {
+            Phase::Waiting { .. } | Phase::GaveUp if request.signal == SIGKILL => {
+                self.kill(Escalation::Forced, now, &mut actions);
+            }
+            Phase::Waiting { until } => {
+                let asked = now.monotonic.checked_add(request.grace_period);
+                if let Some(asked) = asked.filter(|asked| until.is_none_or(|until| *asked < until))
+                {
+                    self.phase = Phase::Waiting { until: Some(asked) };
+                    actions.push(Action::WakeAt(asked));
+                }
+            }
+            Phase::Killing { .. } | Phase::GaveUp | Phase::Over => {}
+        }
+        actions
+    }
+
     /// Takes an event; answers with what is to be done.
     pub fn on(&mut self, event: Event, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -234,6 +256,51 @@ mod tests {
             Action::Escalated(Escalation::Forced)
         );
         assert_eq!(stop.on(Event::Force, at(6)), [Action::Signal(SIGKILL)]);
+    }
+
+    #[test]
+    fn a_further_request_may_only_shorten_the_wait() {
+        let (mut stop, _) = Stop::begin(request(), at(5));
+        let within = |grace_period| Request {
+            grace_period,
+            ..request()
+        };
+        assert_eq!(stop.again(within(SECOND * 60), at(6)), [], "it ends at 15");
+        assert_eq!(stop.again(within(Duration::MAX), at(6)), []);
+        assert_eq!(
+            stop.again(within(SECOND * 2), at(6)),
+            [Action::WakeAt(SECOND * 8)]
+        );
+        assert_eq!(stop.on(Event::Woke, at(8))[0], Action::Signal(SIGKILL));
+        assert_eq!(stop.again(within(SECOND), at(9)), [], "it is being killed");
+    }
+
+    #[test]
+    fn a_further_request_without_grace_kills() {
+        let now = Request {
+            signal: SIGKILL,
+            grace_period: Duration::ZERO,
+            ..request()
+        };
+        for first in [SECOND * 100, Duration::MAX] {
+            let (mut stop, _) = Stop::begin(
+                Request {
+                    grace_period: first,
+                    ..request()
+                },
+                at(5),
+            );
+            let expected = [
+                Action::Signal(SIGKILL),
+                Action::Escalated(Escalation::Forced),
+                Action::WakeAt(SECOND * 17),
+            ];
+            assert_eq!(stop.again(now, at(7)), expected);
+            assert_eq!(stop.on(Event::Woke, at(17)), [Action::GaveUp]);
+            assert_eq!(stop.again(now, at(20))[0], Action::Signal(SIGKILL));
+            stop.on(Event::Exited, at(21));
+            assert_eq!(stop.again(now, at(22)), []);
+        }
     }
 
     #[test]

@@ -199,7 +199,11 @@ impl World for Scope {
         id: &ContainerId,
         op: &RestartContainer,
     ) -> Result<Outcome, Error> {
-        self.host.stop(id, op.timeout).await?;
+        // Given up, it ends as a stop would; nobody is held up until then.
+        tokio::select! {
+            stopped = self.host.stop(id, op.timeout) => stopped?,
+            () = self.given_up() => return Ok(Outcome::Withdrawn),
+        }
         self.host.start(id, Streams::Logged).await?;
         Ok(Outcome::Done)
     }
