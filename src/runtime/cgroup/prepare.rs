@@ -177,14 +177,11 @@ fn apply(folder: Option<&Path>, setting: &Setting) -> Result<Option<Warning>, Er
             setting.controller
         )));
     };
-    let mut file = setting.file;
-    if file == "blkio.weight" && !folder.join(file).exists() {
-        file = "blkio.bfq.weight";
-    }
-    if file == "io.weight" && !folder.join(file).exists() {
-        file = "io.bfq.weight";
-    }
-    match files::write(folder, file, &setting.value) {
+    let (file, value) = match &setting.instead {
+        Some((other, value)) if !folder.join(setting.file).exists() => (*other, value),
+        _ => (setting.file, &setting.value),
+    };
+    match files::write(folder, file, value) {
         Ok(()) => Ok(None),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(missing(format!(
             "this host's {} controller has no {file}",
@@ -198,7 +195,7 @@ fn apply(folder: Option<&Path>, setting: &Setting) -> Result<Option<Warning>, Er
         Err(source) => Err(Error::Set {
             limit: setting.limit.to_owned(),
             file: folder.join(file),
-            value: setting.value.clone(),
+            value: value.clone(),
             source,
         }),
     }

@@ -15,6 +15,8 @@ pub(crate) struct Setting {
     pub(crate) limit: &'static str,
     /// Whether the user asked for it, so that its absence is worth a warning.
     pub(crate) asked: bool,
+    /// The file and its value where the host has not the first one.
+    pub(crate) instead: Option<(&'static str, String)>,
 }
 
 impl Setting {
@@ -30,7 +32,14 @@ impl Setting {
             value: value.to_string(),
             limit,
             asked: true,
+            instead: None,
         }
+    }
+
+    /// BFQ has files of its own, for weights as the user writes them.
+    fn or(mut self, file: &'static str, value: impl ToString) -> Self {
+        self.instead = Some((file, value.to_string()));
+        self
     }
 
     fn by_default(mut self) -> Self {
@@ -132,8 +141,10 @@ pub(crate) fn v1(limits: &Resources, find: &FindDevice<'_>) -> Result<Vec<Settin
         "limit of processes",
         limits.pids.map(or_max),
     );
-    let weight = limits.blkio_weight.map(|weight| weight.to_string());
-    add("blkio", "blkio.weight", "block I/O weight", weight);
+    all.extend(limits.blkio_weight.map(|weight| {
+        Setting::new("blkio", "blkio.weight", "block I/O weight", weight)
+            .or("blkio.bfq.weight", weight)
+    }));
     if let (Some(memory), None) = (limits.memory_bytes, limits.memory_swap_bytes) {
         let swap = Setting::new(
             "memory",
@@ -180,7 +191,11 @@ fn v1_devices(limits: &Resources, find: &FindDevice<'_>) -> Result<Vec<Setting>,
         for device in list {
             let number = number(&device.path, find)?;
             let value = format!("{number} {}", device.rate);
-            all.push(Setting::new("blkio", file, limit, value));
+            let mut setting = Setting::new("blkio", file, limit, &value);
+            if file == "blkio.weight_device" {
+                setting = setting.or("blkio.bfq.weight_device", value);
+            }
+            all.push(setting);
         }
     }
     Ok(all)
@@ -227,10 +242,10 @@ pub(crate) fn v2(limits: &Resources, find: &FindDevice<'_>) -> Result<Vec<Settin
         "limit of processes",
         limits.pids.map(or_max),
     );
-    let weight = limits
-        .blkio_weight
-        .map(|weight| io_weight(weight.into()).to_string());
-    add("io", "io.weight", "block I/O weight", weight);
+    all.extend(limits.blkio_weight.map(|weight| {
+        let value = io_weight(weight.into());
+        Setting::new("io", "io.weight", "block I/O weight", value).or("io.bfq.weight", weight)
+    }));
     all.extend(swap_v2(limits));
     all.extend(v2_devices(limits, find)?);
     Ok(all)
@@ -265,9 +280,11 @@ fn v2_devices(limits: &Resources, find: &FindDevice<'_>) -> Result<Vec<Setting>,
         }
     }
     for device in &limits.blkio_weight_device {
-        let value = format!("{} {}", number(&device.path, find)?, io_weight(device.rate));
+        let number = number(&device.path, find)?;
+        let value = format!("{number} {}", io_weight(device.rate));
         let limit = "block I/O weight of a device";
-        all.push(Setting::new("io", "io.weight", limit, value));
+        let setting = Setting::new("io", "io.weight", limit, value);
+        all.push(setting.or("io.bfq.weight", format!("{number} {}", device.rate)));
     }
     Ok(all)
 }
@@ -479,6 +496,27 @@ mod tests {
         assert_eq!(
             v2_lines(&limits),
             ["io.max=8:0 rbps=5", "io.max=8:0 wiops=5", "io.weight=8:0 1"]
+        );
+        let other = |settings: Vec<Setting>| {
+            let files = settings.into_iter().filter_map(|setting| setting.instead);
+            files.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            other(v1(&limits, &find).unwrap()),
+            [("blkio.bfq.weight_device", "8:0 5".to_owned())]
+        );
+        let weights = Resources {
+            blkio_weight: Some(300),
+            blkio_weight_device: limit("/dev/sda"),
+            ..Resources::default()
+        };
+        assert_eq!(
+            other(v2(&weights, &find).unwrap()),
+            [
+                ("io.bfq.weight", "300".to_owned()),
+                ("io.bfq.weight", "8:0 5".to_owned()),
+            ],
+            "BFQ takes 1 to 1000"
         );
         let lost = Resources {
             blkio_read_bps: limit("/dev/lost"),
