@@ -65,8 +65,11 @@ impl Host {
                 namespace: None,
                 endpoints: IndexMap::new(),
                 ports: Vec::new(),
-                // The host's servers are reached as the host reaches them.
-                resolv_conf: std::fs::read_to_string(HOST_RESOLV_CONF).unwrap_or_default(),
+                resolv_conf: resolver::beside_the_host(&record.service, &host_resolv_conf())
+                    .map_or_else(
+                        || std::fs::read_to_string(HOST_RESOLV_CONF).unwrap_or_default(),
+                        |conf| conf.text(),
+                    ),
                 shares_files_of: None,
             }),
             Attachment::Service(name) => {

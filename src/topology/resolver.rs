@@ -149,6 +149,23 @@ pub fn unserved(service: &Service, host: &ResolvConf) -> ResolvConf {
     conf
 }
 
+/// The container's file in the host's own network namespace, when the service
+/// says anything about it; None is the host's file as it is. The host's servers
+/// are reached as the host reaches them, those on loopback too.
+#[must_use]
+pub fn beside_the_host(service: &Service, host: &ResolvConf) -> Option<ResolvConf> {
+    let declared: Vec<IpAddr> = own_servers(service).iter().map(SocketAddr::ip).collect();
+    let mut conf = settled(service, host);
+    if declared.is_empty() && (&conf.search, &conf.options) == (&host.search, &host.options) {
+        return None;
+    }
+    conf.servers = match declared.is_empty() {
+        true => host.servers.clone(),
+        false => declared,
+    };
+    Some(conf)
+}
+
 /// The host's file without the servers on its own loopback, which mean
 /// something else in another network namespace.
 #[must_use]
@@ -268,6 +285,23 @@ mod tests {
             unserved(&web, &host())
                 .text()
                 .starts_with("nameserver 9.9.9.9\nsearch")
+        );
+    }
+
+    #[test]
+    fn the_hosts_own_file_is_kept_unless_the_service_says_otherwise() {
+        let mut web = service("web");
+        assert_eq!(beside_the_host(&web, &host()), None);
+        web.dns_search = vec!["own.example".to_owned()];
+        assert_eq!(
+            beside_the_host(&web, &host()).unwrap().text(),
+            "nameserver 127.0.0.53\nnameserver 10.0.0.2\nsearch own.example\noptions edns0 trust-ad\n"
+        );
+        web.dns = vec!["9.9.9.9".to_owned()];
+        web.dns_options = vec!["use-vc".to_owned()];
+        assert_eq!(
+            beside_the_host(&web, &host()).unwrap().text(),
+            "nameserver 9.9.9.9\nsearch own.example\noptions use-vc\n"
         );
     }
 
