@@ -411,7 +411,15 @@ fn mounts(
     }
     for target in &creation.image.config.run.volumes {
         if !records.iter().any(|record| record.target == *target) {
-            records.push(anonymous(root, creation, target, false, made)?);
+            let of_image = VolumeMount {
+                source: VolumeSource::Anonymous,
+                target: target.clone(),
+                read_only: false,
+                no_copy: false,
+                subpath: None,
+                labels: IndexMap::new(),
+            };
+            records.push(anonymous(root, creation, &of_image, made)?);
         }
     }
     Ok(records)
@@ -451,7 +459,7 @@ fn volume_record(
     made: &mut Vec<String>,
 ) -> Result<MountRecord, Error> {
     let VolumeSource::Named(key) = &mount.source else {
-        let mut record = anonymous(root, creation, &mount.target, mount.no_copy, made)?;
+        let mut record = anonymous(root, creation, mount, made)?;
         record.read_only = mount.read_only;
         return Ok(record);
     };
@@ -480,35 +488,36 @@ fn volume_record(
 fn anonymous(
     root: &Root,
     creation: &Creation<'_>,
-    target: &str,
-    no_copy: bool,
+    wanted: &VolumeMount,
     made: &mut Vec<String>,
 ) -> Result<MountRecord, Error> {
+    let target = &wanted.target;
     let inherited = creation.predecessor.and_then(|record| {
         record
             .mounts
             .iter()
-            .find(|mount| mount.anonymous && mount.target == target)
+            .find(|mount| mount.anonymous && mount.target == *target)
     });
     if let Some(mount) = inherited {
         return Ok(mount.clone());
     }
     let random = sys::random::bytes32().map_err(Error::Random)?;
     let name = ContainerId::from_random(random).to_string();
-    volume::create_anonymous(root, &name, creation.project.name.as_str()).map_err(|source| {
+    let project = creation.project.name.as_str();
+    volume::create_anonymous(root, &name, project, &wanted.labels).map_err(|source| {
         Error::Volume {
             name: name.clone(),
             source,
         }
     })?;
     made.push(name.clone());
-    let source = fill(root, creation, &name, target, no_copy)?;
+    let source = fill(root, creation, &name, target, wanted.no_copy)?;
     Ok(MountRecord {
         kind: "volume".to_owned(),
         volume: Some(name),
         anonymous: true,
         source: Some(source),
-        target: target.to_owned(),
+        target: target.clone(),
         read_only: false,
     })
 }

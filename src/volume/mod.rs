@@ -143,12 +143,18 @@ pub fn create(root: &Root, volume: &Volume, owner: Option<(String, String)>) -> 
 }
 
 /// Makes a volume for one container of a project. Its name is 64 hexadecimal
-/// digits, which the caller draws.
+/// digits, which the caller draws; `labels` are the mount's.
 ///
 /// # Errors
 /// As [`create`].
-pub fn create_anonymous(root: &Root, name: &str, project: &str) -> Result<(), Error> {
-    let labels = [(ANONYMOUS_LABEL.to_owned(), String::new())];
+pub fn create_anonymous(
+    root: &Root,
+    name: &str,
+    project: &str,
+    labels: &indexmap::IndexMap<String, String>,
+) -> Result<(), Error> {
+    let mut labels = labels.clone();
+    labels.insert(ANONYMOUS_LABEL.to_owned(), String::new());
     make(
         root,
         VolumeRecord {
@@ -156,7 +162,7 @@ pub fn create_anonymous(root: &Root, name: &str, project: &str) -> Result<(), Er
                 name: name.to_owned(),
                 driver: None,
                 driver_opts: indexmap::IndexMap::new(),
-                labels: labels.into_iter().collect(),
+                labels,
             },
             owner: None,
             anonymous_of: Some(project.to_owned()),

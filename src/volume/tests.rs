@@ -166,10 +166,13 @@ fn removal_is_whole_and_repeatable() {
 fn anonymous_volumes_are_labelled() {
     let (_dir, root) = scratch();
     let name = "ab".repeat(32);
-    create_anonymous(&root, &name, "p").unwrap();
+    let labels = [("of".to_owned(), "mine".to_owned())].into_iter().collect();
+    create_anonymous(&root, &name, "p", &labels).unwrap();
     let found = get(&root, &name).unwrap().unwrap();
     assert_eq!(found.owner, None);
-    assert!(found.applied.unwrap().labels.contains_key(ANONYMOUS_LABEL));
+    let labels = found.applied.unwrap().labels;
+    assert!(labels.contains_key(ANONYMOUS_LABEL));
+    assert_eq!(labels["of"], "mine");
 }
 
 #[test]
