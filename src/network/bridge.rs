@@ -58,8 +58,10 @@ pub struct Bridge {
 /// share, so that no two choose the same.
 ///
 /// # Errors
-/// When no subnet fits or the kernel refuses; nothing is left then.
+/// When the driver is none of ours, no subnet fits or the kernel refuses;
+/// nothing is left then.
 pub fn create(spec: &BridgeSpec<'_>) -> Result<Bridge, Error> {
+    check_driver(spec.network)?;
     let _lock = HostLock::acquire()?;
     let mut route = Route::open()?;
     let host = Host::observe(&mut route)?;
@@ -84,6 +86,18 @@ pub fn create(spec: &BridgeSpec<'_>) -> Result<Bridge, Error> {
             let _ = remove(names);
             Err(error)
         }
+    }
+}
+
+/// Networks of other drivers reach other hosts or stand in the uplink's own
+/// segment: a bridge in their place would look like one and be none.
+fn check_driver(network: &Network) -> Result<(), Error> {
+    match network.driver.as_deref() {
+        None | Some("" | "default" | "bridge" | "host" | "none") => Ok(()),
+        Some(driver) => Err(Error::Driver {
+            network: network.name.clone(),
+            driver: driver.to_owned(),
+        }),
     }
 }
 

@@ -11,6 +11,14 @@ pub enum Error {
     /// No subnet or address can be had.
     #[error(transparent)]
     Address(#[from] ipam::Error),
+    /// A driver that isn't there.
+    #[error("network {network}: driver {driver:?} isn't supported, only \"bridge\" is")]
+    Driver {
+        /// The network.
+        network: String,
+        /// Its driver.
+        driver: String,
+    },
     /// The kernel refused a request.
     #[error("{subject}{}", hint(text))]
     Kernel {
@@ -117,7 +125,8 @@ impl Error {
             | Self::NoLink { .. }
             | Self::PortTaken { .. }
             | Self::RangeTaken { .. }
-            | Self::Transport { .. } => None,
+            | Self::Transport { .. }
+            | Self::Driver { .. } => None,
         }
     }
 
