@@ -145,19 +145,7 @@ impl Context {
     }
 
     fn request(&self) -> compose::Request {
-        compose::Request {
-            files: self.flags.files.clone(),
-            project_directory: self
-                .flags
-                .project_directory
-                .clone()
-                .or_else(|| self.flags.workdir.clone()),
-            project_name: self.flags.project_name.clone(),
-            profiles: self.flags.profiles.clone(),
-            env_files: self.flags.env_files.clone(),
-            working_dir: self.working_dir.clone(),
-            variables: self.environment.variables().clone(),
-        }
+        request(&self.flags, &self.environment, &self.working_dir)
     }
 
     /// Loads the project's canonical tree; errors are told and end the
@@ -293,6 +281,51 @@ fn underscored(project: &mut Project) {
         {
             *tag = format!("{}_{name}", project.name);
         }
+    }
+}
+
+/// The environment with what the project's `.env`, or the files in its place,
+/// say about the command line itself. Problems in them are told by the commands
+/// that load the project.
+pub(crate) fn with_env_files(flags: &GlobalArgs, environment: &Environment) -> Environment {
+    let Ok(folder) = working_dir(environment) else {
+        return environment.clone();
+    };
+    let source = DiskSource::default();
+    let found = compose::discover(&request(flags, environment, &folder), &source);
+    let mut variables = environment.variables().clone();
+    for name in OF_ENV_FILES {
+        if let (None, Some(value)) = (environment.get(name), found.options.environment.get(name)) {
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    variables.into_iter().collect()
+}
+
+/// Variables about the command line that may stand in a project's `.env`.
+const OF_ENV_FILES: [&str; 8] = [
+    "COMPOSE_ANSI",
+    "COMPOSE_COMPATIBILITY",
+    "COMPOSE_IGNORE_ORPHANS",
+    "COMPOSE_MENU",
+    "COMPOSE_PARALLEL_LIMIT",
+    "COMPOSE_PROGRESS",
+    "COMPOSE_REMOVE_ORPHANS",
+    "COMPOSE_STATUS_STDOUT",
+];
+
+fn request(flags: &GlobalArgs, environment: &Environment, folder: &Path) -> compose::Request {
+    compose::Request {
+        files: flags.files.clone(),
+        project_directory: flags
+            .project_directory
+            .clone()
+            .or_else(|| flags.workdir.clone()),
+        project_name: flags.project_name.clone(),
+        profiles: flags.profiles.clone(),
+        env_files: flags.env_files.clone(),
+        working_dir: folder.to_owned(),
+        variables: environment.variables().clone(),
     }
 }
 

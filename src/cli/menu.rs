@@ -53,10 +53,7 @@ impl Menu {
 
     /// A menu, where there is somebody to use it and nobody refused it.
     pub(crate) fn open(context: &Context, wanted: Option<bool>) -> Self {
-        let wanted = wanted.or_else(|| {
-            let variable = context.environment.non_empty("COMPOSE_MENU");
-            variable.map(|_| context.environment.is_true("COMPOSE_MENU"))
-        });
+        let wanted = wanted.or(context.settings.menu);
         let has_terminal = context.terminal.stdin && context.terminal.stdout;
         if wanted == Some(false) || !has_terminal || context.settings.ansi == Ansi::Never {
             return Self::closed();

@@ -50,6 +50,7 @@ pub use tethered::{TETHERED, tethered};
 /// Runs one command line and gives the process's exit code.
 #[must_use]
 pub fn run(args: Vec<OsString>, environment: Environment) -> ExitCode {
+    crate::sys::exec::heed_interrupts();
     let args = docker_words::translate(args);
     if let Some(metadata) = plugin::metadata(&args) {
         return match output::print(&metadata) {
@@ -78,7 +79,11 @@ pub fn run(args: Vec<OsString>, environment: Environment) -> ExitCode {
 
 fn dispatch(root: args::Root, environment: Environment) -> anyhow::Result<exit::Exit> {
     plugin::end_with_client(&environment);
-    let settings = settings::Settings::settle(&root.globals, &environment)?;
+    let said = match root.command {
+        Some(_) => context::with_env_files(&root.globals, &environment),
+        None => environment.clone(),
+    };
+    let settings = settings::Settings::settle(&root.globals, &said)?;
     let context = context::Context::new(root.globals, settings, environment)?;
     match root.command {
         Some(command) => command

@@ -494,8 +494,8 @@ pub(crate) fn scales(scales: &[Scale]) -> anyhow::Result<BTreeMap<ServiceName, u
 
 /// What becomes of containers of unknown services.
 pub(crate) fn orphans(context: &Context, remove: bool) -> anyhow::Result<Orphans> {
-    let remove = remove || context.environment.is_true("COMPOSE_REMOVE_ORPHANS");
-    let ignore = context.environment.is_true("COMPOSE_IGNORE_ORPHANS");
+    let remove = remove || context.settings.remove_orphans;
+    let ignore = context.settings.ignore_orphans;
     match (remove, ignore) {
         (true, true) => {
             Err(Failure::usage("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans").into())

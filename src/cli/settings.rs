@@ -22,6 +22,12 @@ pub(crate) struct Settings {
     pub(crate) dry_run: bool,
     /// Progress goes to stdout instead of stderr.
     pub(crate) status_on_stdout: bool,
+    /// Containers of unknown services are removed.
+    pub(crate) remove_orphans: bool,
+    /// Nothing is said about them.
+    pub(crate) ignore_orphans: bool,
+    /// Whether an attached `up` has a menu, if that was said.
+    pub(crate) menu: Option<bool>,
     /// Notices about deprecated flags.
     pub(crate) notices: Vec<&'static str>,
 }
@@ -72,6 +78,11 @@ impl Settings {
             compatibility: flags.compatibility || environment.is_true("COMPOSE_COMPATIBILITY"),
             dry_run: flags.dry_run,
             status_on_stdout: environment.is_true("COMPOSE_STATUS_STDOUT"),
+            remove_orphans: environment.is_true("COMPOSE_REMOVE_ORPHANS"),
+            ignore_orphans: environment.is_true("COMPOSE_IGNORE_ORPHANS"),
+            menu: environment
+                .non_empty("COMPOSE_MENU")
+                .map(|_| environment.is_true("COMPOSE_MENU")),
             notices,
         })
     }

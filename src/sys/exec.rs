@@ -39,28 +39,39 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }
 
-/// Gives every signal its default action and blocks none.
-pub fn reset_signals() -> io::Result<()> {
+/// Lets SIGINT end this process, or reach its handlers, although a shell without
+/// job control started it in the background with that signal ignored.
+pub fn heed_interrupts() {
+    default_action(libc::SIGINT);
+}
+
+/// Gives a signal its default action. KILL and STOP are refused, without effect.
+fn default_action(signal: i32) {
     /// `struct sigaction` as the kernel has it; all zero is the default action.
     #[repr(C)]
     struct Action([u64; 4]);
-    const SIGNALS: i32 = 64;
     const SET_BYTES: usize = 8;
     let default = Action([0; 4]);
     // The raw call: the C library's own refuses the two signals that it keeps
     // for itself, which whoever started us may have ignored.
+    // SAFETY: reads one action without a handler; the old one isn't asked for.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            &raw const default,
+            std::ptr::null_mut::<Action>(),
+            SET_BYTES,
+        )
+    };
+}
+
+/// Gives every signal its default action and blocks none.
+pub fn reset_signals() -> io::Result<()> {
+    const SIGNALS: i32 = 64;
+    const SET_BYTES: usize = 8;
     for signal in 1..=SIGNALS {
-        // SAFETY: reads one action without a handler; the old one isn't asked
-        // for. KILL and STOP are refused, without effect.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                &raw const default,
-                std::ptr::null_mut::<Action>(),
-                SET_BYTES,
-            )
-        };
+        default_action(signal);
     }
     let none = 0_u64;
     // SAFETY: reads one set; the old one isn't asked for.

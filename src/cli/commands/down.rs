@@ -39,8 +39,7 @@ impl Args {
         };
         let options = DownOptions {
             services: session::service_names(&self.services)?,
-            remove_orphans: self.remove_orphans
-                || context.environment.is_true("COMPOSE_REMOVE_ORPHANS"),
+            remove_orphans: self.remove_orphans || context.settings.remove_orphans,
             volumes: self.volumes,
             timeout: session::timeout(self.timeout),
         };
