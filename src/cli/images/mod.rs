@@ -155,7 +155,10 @@ fn tell_if_old(context: &Context, root: &Root, project: &Project, need: &Need) {
 /// Images that aren't there and that no policy lets us have.
 fn missing(needs: &[&Need]) -> anyhow::Error {
     let words = |need: &&Need| {
-        let name = need.reference.familiar();
+        let name = match &need.platform {
+            Some(platform) => format!("{} for {platform}", need.reference.familiar()),
+            None => need.reference.familiar(),
+        };
         match need.services.first() {
             Some(service) => format!("{name} (service {service})"),
             None => name,
