@@ -80,7 +80,6 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
     if !options.skip.interpolation {
         settle::settle(&mut root, attribute::root(), &mut loader.problems);
         disabled = select(&mut loader, &mut root);
-        warn::warn(&root, &mut loader.problems);
         if !loader.problems.has_errors() {
             project = lower::lower(&mut loader, &root, &disabled, &name, &mut unsupported);
         }
@@ -180,6 +179,8 @@ fn read(loader: &mut Loader<'_>, name: &str) -> Node {
 fn select(loader: &mut Loader<'_>, root: &mut Node) -> Disabled {
     let options = loader.options;
     let mut disabled = select::apply_profiles(root, &options.profiles, &options.services);
+    // As the reference does, also about what nobody chose or uses.
+    warn::warn(root, &mut loader.problems);
     if !options.skip.consistency {
         consistency::check(root, &disabled, &mut loader.problems);
     }

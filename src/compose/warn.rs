@@ -20,7 +20,7 @@ struct Finding {
     place: Place,
 }
 
-/// Warns about what the enabled services and their resources use in vain.
+/// Warns about what the enabled services and the resources use in vain.
 pub(crate) fn warn(root: &Node, problems: &mut Problems) {
     let mut findings = Vec::new();
     for section in ["services", "configs", "secrets"] {

@@ -6,7 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::build::{BuildRequest, DockerfileSource, Goal, NamedSource, Pull, Secret};
 use crate::cli::build::platforms::{self, Extent};
-use crate::cli::build::section::Section;
+use crate::cli::build::section::{SecretUse, Section};
 use crate::cli::build::{cache, source, values};
 use crate::cli::context::Context;
 use crate::cli::docker_config;
@@ -297,6 +297,11 @@ fn secrets(
     section: &Section,
 ) -> anyhow::Result<IndexMap<String, Secret>> {
     let mut secrets = IndexMap::new();
+    if section.secrets.iter().any(SecretUse::has_owner_or_mode) {
+        output::warn(&format!(
+            "service {service}: uid, gid and mode of build secrets have no effect: say them in the Dockerfile, as in RUN --mount=type=secret,uid=1000"
+        ));
+    }
     for used in &section.secrets {
         let key: Option<ResourceKey> = used.source.parse().ok();
         let refuse = |why: &str| {

@@ -48,6 +48,17 @@ pub(crate) struct SecretUse {
     pub(crate) source: String,
     /// What steps call it; the key without.
     pub(crate) target: Option<String>,
+    uid: Option<String>,
+    gid: Option<String>,
+    mode: Option<serde_json::Value>,
+}
+
+impl SecretUse {
+    /// Whether it says who may read it, which only the mount in the Dockerfile
+    /// can.
+    pub(crate) fn has_owner_or_mode(&self) -> bool {
+        self.uid.is_some() || self.gid.is_some() || self.mode.is_some()
+    }
 }
 
 /// A limit of processes.

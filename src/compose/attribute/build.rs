@@ -5,6 +5,9 @@ use crate::compose::attribute::{
     labels, list, pairs, row, section, table, text, text_or_texts, texts,
 };
 
+/// What docker compose says of a build secret's owner and mode, too.
+const MOUNT_SAYS: &str = "the mount in the Dockerfile says it";
+
 pub(crate) static ROWS: &[Attribute] = &[
     text("services.*.build.context").base(Base::Context),
     text("services.*.build.dockerfile"),
@@ -55,13 +58,14 @@ pub(crate) static ROWS: &[Attribute] = &[
         .named(Forms::TEXT),
     text("services.*.build.secrets.[].source"),
     text("services.*.build.secrets.[].target"),
-    text("services.*.build.secrets.[].uid"),
-    text("services.*.build.secrets.[].gid"),
+    text("services.*.build.secrets.[].uid").carried(MOUNT_SAYS),
+    text("services.*.build.secrets.[].gid").carried(MOUNT_SAYS),
     row(
         "services.*.build.secrets.[].mode",
         Forms::NUMBER.or(Forms::TEXT),
         Kind::Mode,
     )
+    .carried(MOUNT_SAYS)
     .print(Print::Present),
     bytes("services.*.build.shm_size").forms(Forms::INT.or(Forms::TEXT)),
     texts("services.*.build.tags").unique(Unique::Key),

@@ -305,7 +305,6 @@ pub(crate) static ROWS: &[Attribute] = &[
         "^(always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+)$",
         is_pull_policy,
     )),
-    text("services.*.pull_refresh_after"),
     boolean("services.*.read_only"),
     text("services.*.restart"),
     text("services.*.runtime").carried("the runtime is ours"),
@@ -354,4 +353,5 @@ pub(crate) static ROWS: &[Attribute] = &[
     list("services.*.pre_start"),
     list("services.*.post_start"),
     list("services.*.pre_stop"),
+    text("services.*.pull_refresh_after"),
 ];

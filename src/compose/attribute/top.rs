@@ -37,7 +37,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     labels("volumes.*.labels"),
     table("secrets").limit(Limit::Names),
     section("secrets.*"),
-    text("secrets.*.name"),
+    text("secrets.*.name").carried("printed; containers name their secrets by key"),
     text("secrets.*.file").base(Base::MaybeUnix),
     text("secrets.*.environment"),
     external("secrets.*.external").note("external secrets are refused when a container is made"),
@@ -51,7 +51,7 @@ pub(crate) static ROWS: &[Attribute] = &[
     text("secrets.*.template_driver").carried("swarm"),
     table("configs").limit(Limit::Names),
     section("configs.*"),
-    text("configs.*.name"),
+    text("configs.*.name").carried("printed; containers name their configs by key"),
     text("configs.*.file").base(Base::MaybeUnix),
     text("configs.*.environment"),
     text("configs.*.content"),
@@ -60,8 +60,10 @@ pub(crate) static ROWS: &[Attribute] = &[
         .carried("swarm")
         .warned("configs[].labels are only applied to Swarm config objects"),
     text("configs.*.template_driver").carried("swarm"),
-    table("models"),
-    section("models.*").limit(Limit::Required(&["model"])),
+    table("models").carried("no model runner"),
+    section("models.*")
+        .limit(Limit::Required(&["model"]))
+        .carried("no model runner"),
     text("models.*.name").carried("no model runner"),
     text("models.*.model").carried("no model runner"),
     integer("models.*.context_size")

@@ -50,6 +50,11 @@ impl Lower<'_> {
             start_interval: read::duration(health, "start_interval"),
             retries: read::int(health, "retries").and_then(|count| u32::try_from(count).ok()),
         };
+        if let (Some(interval), None) = (health.get("start_interval"), setting.start_period) {
+            let message = "healthcheck.start_interval requires healthcheck.start_period to be set";
+            let hint = "say how long a start may take, as in `start_period: 30s`";
+            self.fault_with("unsupported", message.to_owned(), interval, hint);
+        }
         match words.split_first() {
             None => {}
             Some((head, _)) if head == "NONE" => setting.disabled = true,

@@ -517,7 +517,7 @@ mod syntax {
         let what = format!("go-yaml load error in {}", what(error, place, open));
         let problem = Problem::error(
             "yaml-syntax",
-            format!("failed to parse {name}: yaml: {what}"),
+            format!("failed to parse {name}: {what}"),
             place,
         )
         .label(error.info());
