@@ -2,8 +2,8 @@
 //! terminals that hang up, signals in every phase, two commands at once.
 
 use crate::support::{
-    background, eventually, exits, fails, look, prints, prints_no, processes, rcompose, says,
-    scenario, shell, shell_says, state,
+    background, cut_short, eventually, exits, fails, look, prints, prints_no, processes, rcompose,
+    says, scenario, shell, shell_says, state,
 };
 
 const WEB: &str = "services: {web: {image: 'busybox:local', command: [sh, -c, 'i=0; while [ $$i -lt 5000 ]; do echo line $$i; i=$$((i+1)); done; exec sleep 1000'], stop_signal: SIGKILL}}\n";
@@ -155,15 +155,10 @@ services:
     profiles: [slow]
 ",
             );
-            let cut = |command: &str, ready: &str, signal: &str| {
-                shell(&format!(
-                    "{command} & until {ready}; do sleep 0.05; done; kill -{signal} $!; code=0; wait $! || code=$?; echo code $code"
-                ))
-            };
             for signal in ["INT", "TERM"] {
                 s.step(
                     "a hook before the start",
-                    cut(
+                    cut_short(
                         "HOOK=998 $RCOMPOSE up -d web",
                         "pgrep -f '[s]leep 998' >/dev/null",
                         signal,
@@ -175,7 +170,7 @@ services:
                 );
                 s.step(
                     "a build",
-                    cut(
+                    cut_short(
                         "$RCOMPOSE build slow 2>/dev/null",
                         "pgrep -f '[s]leep 999' >/dev/null",
                         signal,
@@ -188,7 +183,7 @@ services:
                 s.step("up", rcompose("--profile deaf up -d web deaf"), [exits(0)]);
                 s.step(
                     "a stop that waits",
-                    cut(
+                    cut_short(
                         "$RCOMPOSE --profile deaf stop deaf 2>err",
                         "grep -q Stopping err 2>/dev/null",
                         signal,
@@ -197,7 +192,7 @@ services:
                 );
                 s.step(
                     "a run",
-                    cut(
+                    cut_short(
                         "$RCOMPOSE run --rm -T web sleep 997",
                         "pgrep -fx 'sleep 997' >/dev/null",
                         signal,
@@ -205,8 +200,8 @@ services:
                     [eventually(processes(&["sleep", "997"], 0))],
                 );
                 s.step(
-                    "down, by force",
-                    rcompose("--profile deaf --profile slow down -t 0 --remove-orphans"),
+                    "down, by force, doesn't wait for what the stop has granted",
+                    shell("timeout 20 $RCOMPOSE --profile deaf --profile slow down -t 0 --remove-orphans"),
                     [exits(0), shell_says("$RCOMPOSE ps -aq | wc -l", "0")],
                 );
                 s.step("the file", shell("rm -f err"), [exits(0)]);

@@ -4,6 +4,8 @@
 //! namespaces, a fake uplink, a root folder. What it leaves there at its end
 //! is a failure. See `docs/testing.md`.
 
+mod addresses;
+mod attributes;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
@@ -13,6 +15,7 @@ mod build_git;
 mod build_input;
 mod build_platforms;
 mod build_project;
+mod build_section;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
@@ -23,6 +26,7 @@ mod ends;
 mod environment;
 #[cfg(test)]
 mod example;
+mod formats;
 #[cfg(test)]
 mod hardship;
 mod harness;
@@ -32,6 +36,10 @@ mod health;
 mod hooks;
 #[cfg(test)]
 mod images;
+mod interrupts;
+mod lifetimes;
+mod limits;
+mod menu;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
@@ -46,6 +54,7 @@ mod registry_access;
 mod replicas;
 #[cfg(test)]
 mod runtime;
+mod small_print;
 #[cfg(test)]
 mod storms;
 #[cfg(test)]

@@ -166,7 +166,7 @@ fn restarts_and_commands() {
             "        - {path: ./first, action: sync, target: /app/first, initial_sync: true}
         - {path: ./restart, action: restart}
         - {path: ./conf, action: sync+restart, target: /conf}
-        - {path: ./gen, action: sync+exec, target: /gen, exec: {command: [sh, -c, 'echo $$WORD $$(cat /gen/x) >>/ran; echo told'], environment: {WORD: ran}}}
+        - {path: ./gen, action: sync+exec, target: /gen, exec: {command: [sh, -c, 'echo $$WORD $$(cat /gen/x) $$(id -un) $$PWD $$(grep -c a80425fb /proc/self/status) >>/tmp/ran; echo told'], environment: {WORD: ran}, user: worker, working_dir: /var/www, privileged: true}}
         - {path: ./bad, action: sync+exec, target: /bad, exec: {command: [sh, -c, 'exit 4']}}",
         ));
         s.file("first", "here");
@@ -192,7 +192,11 @@ fn restarts_and_commands() {
         s.step(
             "a copy and a command",
             shell("echo one >gen/x"),
-            [eventually(inside("web", "cat /ran", "ran one"))],
+            [eventually(inside(
+                "web",
+                "cat /tmp/ran",
+                "ran one worker /var/www 0",
+            ))],
         );
         s.step(
             "a command that fails keeps nothing back",
@@ -202,7 +206,11 @@ fn restarts_and_commands() {
         s.step(
             "the next change",
             shell("echo two >gen/x"),
-            [eventually(inside("web", "tail -n1 /ran", "ran two"))],
+            [eventually(inside(
+                "web",
+                "tail -n1 /tmp/ran",
+                "ran two worker /var/www 0",
+            ))],
         );
         s.step("Ctrl-C", interrupt("watch"), []);
         s.step(

@@ -51,6 +51,14 @@ pub(crate) fn shell(script: &str) -> Command {
     Command::Run(vec!["sh".to_owned(), "-euc".to_owned(), script.to_owned()])
 }
 
+/// A shell command that gets a signal as soon as another one succeeds; prints
+/// `code` and its exit code.
+pub(crate) fn cut_short(command: &str, ready: &str, signal: &str) -> Command {
+    shell(&format!(
+        "{command} & until {ready}; do sleep 0.05; done; kill -{signal} $!; code=0; wait $! || code=$?; echo code $code"
+    ))
+}
+
 /// A shell script in the network behind the uplink.
 pub(crate) fn shell_in_world(script: &str) -> Command {
     let words = ["ip", "netns", "exec", "world", "sh", "-euc", script];

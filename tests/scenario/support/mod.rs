@@ -15,7 +15,8 @@ pub(crate) use check::{
     processes, says, shell_says, state,
 };
 pub(crate) use command::{
-    Command, background, interrupt, join, kill, kill_some, look, rcompose, shell, shell_in_world,
+    Command, background, cut_short, interrupt, join, kill, kill_some, look, rcompose, shell,
+    shell_in_world,
 };
 pub(crate) use leftovers::Snapshot;
 pub(crate) use scenario::{Scenario, scenario, scenario_needing};
