@@ -48,6 +48,7 @@ pub use request::{
     NamedSource, Pull, Registry, Secret, Surroundings,
 };
 pub use result::Built;
+pub use session::sweep_killed;
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::protocol::keeper::SpawnFailure;

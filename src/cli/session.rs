@@ -37,8 +37,13 @@ pub(crate) fn open_root(context: &Context) -> anyhow::Result<Root> {
 
 /// A client for a project's supervisor.
 pub(crate) fn client(context: &Context, project: &ProjectName) -> anyhow::Result<Client> {
+    let root = open_root(context)?;
+    if let Err(error) = crate::build::sweep_killed(&root) {
+        // It is nothing of this command's, and the next one tries again.
+        tracing::debug!(%error, "what a killed build has left stays");
+    }
     Ok(Client::new(
-        open_root(context)?,
+        root,
         project.clone(),
         context.environment.variables(),
     ))
