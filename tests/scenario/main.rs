@@ -12,6 +12,7 @@ mod bad_input;
 mod build;
 mod build_cache;
 mod build_git;
+mod build_git_web;
 mod build_input;
 mod build_platforms;
 mod build_project;

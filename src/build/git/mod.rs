@@ -381,10 +381,16 @@ fn authorization(git: &GitSource, request: &BuildRequest) -> Result<Vec<(String,
     Ok(vec![(key, format!("Authorization: {header}"))])
 }
 
+/// What git says when a server wants to know who asks.
+const LOGIN_WANTED: [&str; 2] = ["could not read Username", "Authentication failed"];
+
 /// An error that names the repository without a password.
 fn refused(git: &GitSource, reason: String) -> Error {
     let url = without_password(&git.remote);
-    let reason = reason.replace(&git.remote, &url);
+    let mut reason = reason.replace(&git.remote, &url);
+    if LOGIN_WANTED.iter().any(|words| reason.contains(words)) {
+        reason.push_str("; it wants a login: give the secret GIT_AUTH_TOKEN");
+    }
     Error::Remote {
         what: "repository",
         url,
