@@ -9,7 +9,7 @@ use crate::build::cache::{
     self, CacheFrom, CachePlace, CacheTo, Finished, Promised, Source, Trust,
 };
 use crate::build::context::{self, Opened, Text};
-use crate::build::platforms::Part;
+use crate::build::platforms::{Part, Turn};
 use crate::build::request::{BuildRequest, Cancel, Goal, NamedSource, Surroundings};
 use crate::build::result::{self, Built};
 use crate::build::shared::{Shared, lock, look};
@@ -167,12 +167,12 @@ impl Results<'_> {
         }
     }
 
-    /// Waits until all parts of a request know that they can run here.
-    fn plan(&self, part: &Part, cancel: &Cancel) -> Result<(), Error> {
+    /// Waits until all parts of a request have come as far as this one.
+    fn meet(&self, part: &Part, turn: Turn, cancel: &Cancel) -> Result<(), Error> {
         let mut done = lock(&self.done);
-        done.plan(part);
+        done.arrive(part, turn);
         self.changed.notify_all();
-        while !done.are_planned(part) {
+        while !done.have_met(part, turn) {
             if cancel.is_set() {
                 return Err(Error::Cancelled);
             }
@@ -199,12 +199,13 @@ fn build(part: &Part, shared: &Shared<'_>, results: &Results<'_>) -> Result<Buil
             failed_step = step;
             error
         })?;
-        results.plan(part, &shared.cancel)?;
+        results.meet(part, Turn::Planned, &shared.cancel)?;
         let named = named_contexts(request, &graph, shared)?;
         let mut building = Building {
             shared,
             request,
-            prefix: part.prefix(),
+            part,
+            results,
             graph: &graph,
             bases: bases(&graph, &images)?,
             context,
@@ -388,8 +389,8 @@ struct Done {
 struct Building<'a> {
     shared: &'a Shared<'a>,
     request: &'a BuildRequest,
-    /// What stands before the names of its steps.
-    prefix: String,
+    part: &'a Part,
+    results: &'a Results<'a>,
     graph: &'a BuildGraph,
     bases: Vec<State>,
     context: Opened,
@@ -524,17 +525,7 @@ impl Building<'_> {
 
     /// A step's name as docker's progress shows it.
     fn name(&self, step: &Step) -> String {
-        let info = self.graph.stages.get(step.stage);
-        let total = info.map_or(0, |info| info.steps) + 1;
-        let name = info.map_or("", |info| info.name.as_str());
-        let number = step.number + 1;
-        let prefix = &self.prefix;
-        let is_only = self.graph.stages.len() == 1 && name.starts_with("stage-");
-        if is_only {
-            format!("[{prefix}{number}/{total}] {}", step.text)
-        } else {
-            format!("[{prefix}{name} {number}/{total}] {}", step.text)
-        }
+        platforms::step_name(&self.part.prefix(), self.graph, step)
     }
 
     /// A root file system, when it is there.
@@ -655,6 +646,9 @@ impl Building<'_> {
             .collect();
         let made = done.iter().flatten();
         let made = made.filter(|done| done.origin == Origin::Made).count();
+        // Should another platform fail, nothing is left of this one but its steps.
+        let cancel = &self.shared.cancel;
+        self.results.meet(self.part, Turn::Made, cancel)?;
         let finished = self.finished(state, &done);
         let created = self.shown("exporting to image", || {
             self.shared.need(&state.layers)?;

@@ -2,17 +2,18 @@
 //!
 //! A request for several platforms is split into parts that run side by side
 //! like any other builds and share every step that is the same on all of them.
-//! None begins with its first step before all know that they can run here.
-//! What they came to gets its names, and is exported, only when all are done.
+//! None begins with its first step before all know that they can run here, and
+//! none makes its image before all have made their last step. What they came
+//! to gets its names, and is exported, only when all are done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::build::graph::alone;
 use crate::build::request::{BuildRequest, Cancel, NamedSource, Surroundings};
 use crate::build::result::Built;
 use crate::build::{Error, FailedStep, Failure, export, step};
-use crate::dockerfile::{BuildGraph, Op};
+use crate::dockerfile::{BuildGraph, Op, Step};
 use crate::image::{self, Image};
 use crate::oci::Platform;
 
@@ -80,7 +81,7 @@ impl Part {
             };
             step::can_run(&info.platform).map_err(|error| {
                 let failed = FailedStep {
-                    name: format!("[{}{}] {}", self.prefix(), info.name, step.text),
+                    name: step_name(&self.prefix(), graph, step),
                     span: step.span.clone(),
                     output: Vec::new(),
                 };
@@ -97,8 +98,17 @@ impl Part {
 pub(crate) struct Done {
     /// By name, then by platform.
     images: HashMap<String, Vec<(Platform, Option<Image>)>>,
-    /// How many parts of a name know that they can run.
-    planned: HashMap<String, usize>,
+    /// Which parts of a name have come to a turn.
+    met: HashMap<(String, Turn), HashSet<Platform>>,
+}
+
+/// A place of a build where all parts of a request wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Turn {
+    /// It is known that its programs can run here.
+    Planned,
+    /// All steps are made, and the image isn't.
+    Made,
 }
 
 impl Done {
@@ -126,15 +136,31 @@ impl Done {
         }
     }
 
-    /// Notes that a part can run.
-    pub(crate) fn plan(&mut self, part: &Part) {
-        *self.planned.entry(part.request.name.clone()).or_default() += 1;
+    /// Notes that a part has come to a turn.
+    pub(crate) fn arrive(&mut self, part: &Part, turn: Turn) {
+        let met = self.met.entry((part.request.name.clone(), turn));
+        let platform = part.request.options.platform.clone();
+        met.or_default().insert(platform);
     }
 
-    /// Whether all parts of a request can run.
-    pub(crate) fn are_planned(&self, part: &Part) -> bool {
-        let planned = self.planned.get(&part.request.name).copied();
-        planned.unwrap_or_default() >= part.count
+    /// Whether all parts of a request have come to a turn.
+    pub(crate) fn have_met(&self, part: &Part, turn: Turn) -> bool {
+        let met = self.met.get(&(part.request.name.clone(), turn));
+        met.map_or(0, HashSet::len) >= part.count
+    }
+}
+
+/// A step's name as docker's progress shows it.
+pub(crate) fn step_name(prefix: &str, graph: &BuildGraph, step: &Step) -> String {
+    let info = graph.stages.get(step.stage);
+    let total = info.map_or(0, |info| info.steps) + 1;
+    let name = info.map_or("", |info| info.name.as_str());
+    let number = step.number + 1;
+    let is_only = graph.stages.len() == 1 && name.starts_with("stage-");
+    if is_only {
+        format!("[{prefix}{number}/{total}] {}", step.text)
+    } else {
+        format!("[{prefix}{name} {number}/{total}] {}", step.text)
     }
 }
 
@@ -295,13 +321,17 @@ mod tests {
     }
 
     #[test]
-    fn all_parts_wait_until_each_is_planned() {
+    fn all_parts_wait_until_each_has_come() {
         let parts = parts(&[request("a", &["linux/s390x", "linux/riscv64"])]);
         let mut done = Done::default();
-        done.plan(&parts[0]);
-        assert!(!done.are_planned(&parts[0]));
-        done.plan(&parts[1]);
-        assert!(done.are_planned(&parts[0]) && done.are_planned(&parts[1]));
+        let turn = Turn::Planned;
+        done.arrive(&parts[0], turn);
+        // One that tries again has come only once.
+        done.arrive(&parts[0], turn);
+        assert!(!done.have_met(&parts[0], turn));
+        done.arrive(&parts[1], turn);
+        assert!(done.have_met(&parts[0], turn) && done.have_met(&parts[1], turn));
+        assert!(!done.have_met(&parts[0], Turn::Made));
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
             several_platforms_come_to_one_name,
             builds_of_several_platforms_stand_on_each_other,
             a_foreign_program_is_refused_before_anything_is_made,
+            a_failing_platform_leaves_no_image_of_the_others,
             a_layout_is_a_base,
             an_unread_giant_costs_nothing,
         }

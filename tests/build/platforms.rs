@@ -116,6 +116,21 @@ pub(crate) fn a_foreign_program_is_refused_before_anything_is_made() {
     assert!(image::resolve(&bench.root, "app").unwrap().is_none());
 }
 
+pub(crate) fn a_failing_platform_leaves_no_image_of_the_others() {
+    let bench = Bench::new();
+    let images = || image::list(&bench.root).unwrap().len();
+    let before = images();
+    let dockerfile = "FROM --platform=$BUILDPLATFORM busybox AS make\nARG TARGETARCH\n\
+        RUN sleep 0.5; test $TARGETARCH != s390x\nFROM scratch\nCOPY --from=make /etc /etc\n";
+    let failure = bench.build_with(dockerfile, both).unwrap_err();
+    assert!(
+        words(&failure).contains("exit code: 1"),
+        "{}",
+        words(&failure)
+    );
+    assert_eq!(images(), before);
+}
+
 pub(crate) fn a_layout_is_a_base() {
     let bench = Bench::new();
     bench.build("FROM busybox\nRUN echo base >/base\n").unwrap();
