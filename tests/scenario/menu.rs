@@ -33,7 +33,7 @@ fn terminal(s: &mut Scenario, name: &str, arguments: &str) {
         background(
             &format!("{name}'s keyboard"),
             shell(&format!(
-                "until [ -p keys.{name} ]; do sleep 0.02; done; exec >keys.{name}; until grep -aq 'ended with' screen.{name}; do sleep 0.05; done"
+                "until [ -p keys.{name} ]; do sleep 0.02; done; exec >keys.{name}; until grep -aq 'ended with [0-9]' screen.{name}; do sleep 0.05; done"
             )),
         ),
         [shows(name, "serving")],
