@@ -23,7 +23,7 @@ use crate::archive;
 use crate::model::{ObservedVolume, Volume};
 use crate::store::record as records;
 use crate::store::{self, FileLock, Root};
-use crate::sys::{mount, tree};
+use crate::sys::{birth, mount, tree};
 
 use backing::Backing;
 use record::VolumeRecord;
@@ -37,6 +37,8 @@ const DATA: &str = "_data";
 const RECORD: &str = "record";
 /// The lock that is held while volumes come and go.
 const DOOR: &str = ".tmp-door";
+/// A volume that is being made.
+const COMING: &str = ".tmp-coming";
 /// Prefix of volumes on their way out.
 const LEAVING: &str = ".tmp-leaving-";
 /// Docker's label of volumes that belong to one container.
@@ -191,23 +193,37 @@ pub fn anonymous_of(root: &Root, project: &str) -> Result<Vec<String>, Error> {
 fn make(root: &Root, wanted: VolumeRecord) -> Result<(), Error> {
     let folder = folder(root, &wanted.volume.name)?;
     let _door = FileLock::exclusive(&root.volumes_dir().join(DOOR))?;
+    if !folder.exists() {
+        return make_anew(root, &folder, &wanted);
+    }
     let data = folder.join(DATA);
-    let is_there = data.is_dir();
-    if is_there
-        && matches!(
-            records::read::<VolumeRecord>(&folder.join(RECORD)),
-            Ok(Some(_))
-        )
-    {
+    if !data.is_dir() {
+        make_data(&data).map_err(Error::io("create folder", &data))?;
+    } else if matches!(
+        records::read::<VolumeRecord>(&folder.join(RECORD)),
+        Ok(Some(_))
+    ) {
         return Ok(());
     }
-    store::make_private_dir(&folder)?;
-    if !is_there {
-        make_data(&data).map_err(Error::io("create folder", &data))?;
-    }
-    // Also over a lost or damaged record: the content is adopted.
+    // Over a lost or damaged record: the content is adopted.
     records::write_durable(&folder.join(RECORD), &wanted)?;
     Ok(records::sync_folder(&folder)?)
+}
+
+/// It appears whole: content without a record would be nobody's, and stay.
+fn make_anew(root: &Root, folder: &Path, wanted: &VolumeRecord) -> Result<(), Error> {
+    let volumes = root.volumes_dir();
+    let failed = |source| Error::io("create", folder)(source);
+    // One at a time, behind the door: what is there was broken off.
+    let coming = volumes.join(COMING);
+    let dir = tree::open_root(&volumes).map_err(failed)?;
+    tree::remove_tree(dir.as_fd(), OsStr::new(COMING)).map_err(failed)?;
+    store::make_private_dir(&coming)?;
+    make_data(&coming.join(DATA)).map_err(failed)?;
+    birth::die_if_told("volume:before-record");
+    records::write_durable(&coming.join(RECORD), wanted)?;
+    records::sync_folder(&coming)?;
+    fs::rename(&coming, folder).map_err(failed)
 }
 
 /// Containers' users pass through it, whatever our umask is.

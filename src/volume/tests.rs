@@ -62,6 +62,21 @@ fn a_volume_is_made_once() {
 }
 
 #[test]
+fn a_volume_that_was_broken_off_is_made_anew() {
+    let (_dir, root) = scratch();
+    let half = root.volumes_dir().join(".tmp-coming/_data");
+    fs::create_dir_all(&half).unwrap();
+    fs::write(half.join("of another"), "").unwrap();
+    assert_eq!(list(&root).unwrap(), []);
+    create(&root, &declared("shop_data", &[]), owner()).unwrap();
+    let made = list(&root).unwrap();
+    assert!(made.len() == 1 && made[0].owner == owner());
+    let data = data_dir(&root, "shop_data").unwrap();
+    assert_eq!(fs::read_dir(data).unwrap().count(), 0);
+    assert!(!root.volumes_dir().join(".tmp-coming").exists());
+}
+
+#[test]
 fn a_volume_without_a_record_is_adopted() {
     let (_dir, root) = scratch();
     create(&root, &declared("v1", &[]), owner()).unwrap();

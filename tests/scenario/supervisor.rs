@@ -42,6 +42,7 @@ volumes:
             "supervisor:before-record",
             "network:before-record",
             "bridge:bare",
+            "volume:before-record",
         ] {
             let up = format!(
                 "touch die
@@ -53,7 +54,7 @@ volumes:
                 shell(&up),
                 [
                     exits(0),
-                    processes(&["sleep", "54321"], 1),
+                    eventually(processes(&["sleep", "54321"], 1)),
                     processes(&["rcompose", "supervisor", "demo"], 1),
                 ],
             );
