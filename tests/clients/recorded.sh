@@ -32,7 +32,7 @@ ddev() { COMPOSE_DISABLE_ENV_FILE=1 compose -p demo -f - "$@" <compose.yaml; }
 ddev up -d --progress plain 2>/dev/null || ddev up -d 2>progress.log
 ddev stop 2>>progress.log
 ddev down 2>>progress.log
-grep -vE '^ (Network|Container|Image|Volume|Service) [^ ]+ +(Creating|Created|Starting|Started|Stopping|Stopped|Removing|Removed|Running|Waiting|Healthy|Exited)$' progress.log >other.log || true
+grep -vE '^ (Network|Container|Image|Volume|Service) [^ ]+ +(Creating|Created|Starting|Started|Stopping|Stopped|Removing|Removed|Running|Waiting|Healthy|Exited) ?$' progress.log >other.log || true
 test ! -s other.log || { cat other.log; exit 1; }
 compose -p demo down -v
 

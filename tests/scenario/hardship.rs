@@ -124,7 +124,7 @@ fn pipes_and_terminals() {
         );
         s.step(
             "the terminal of an attached up hangs up",
-            shell("$RCOMPOSE up >out 2>&1 & until grep -q Running out; do sleep 0.05; done; kill -HUP $!; wait $! || echo $?"),
+            shell("env --default-signal=HUP $RCOMPOSE up >out 2>&1 & until grep -q Running out; do sleep 0.05; done; kill -HUP $!; wait $! || echo $?"),
             [prints("129"), state("web", "running")],
         );
     });
