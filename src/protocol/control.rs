@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
@@ -21,7 +22,7 @@ use crate::plan::{
 /// The version's one place. It is looked up when the program runs, so that a
 /// copy of the program with another number here is one of another version.
 #[used]
-static VERSION: [u8; 40] = *b"rcompose control protocol version 000001";
+static VERSION: [u8; 40] = *b"rcompose control protocol version 000002";
 
 /// Version of this protocol. Programs of one version understand each other;
 /// of two versions, each understands the other's `Hello`, and the older one
@@ -72,10 +73,20 @@ pub enum Request {
     Container(OneContainer),
     /// The project lives as long as a process from now on, or by itself again.
     Lease(Option<Lease>),
-    /// Project events as they come, until the connection closes.
-    Events,
+    /// Project events: past ones if a time is told, as far as they are
+    /// remembered, then those that come.
+    Events(Period),
     /// Ends the supervisor and its keeper if nothing of the project lives.
     Retire,
+}
+
+/// Which project events are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Period {
+    /// From then on; only those that come when absent.
+    pub since: Option<Timestamp>,
+    /// Up to then, after which the request is done; without end when absent.
+    pub until: Option<Timestamp>,
 }
 
 /// A plan to make and carry out.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::event::Event;
 use crate::keeper::{self, LaunchSpec, Launched};
 use crate::model::{ContainerId, Outcome, ProjectName};
-use crate::protocol::control::{ClientFrame, Failure, Request, ServerFrame, version};
+use crate::protocol::control::{ClientFrame, Failure, Period, Request, ServerFrame, version};
 use crate::store::{self, Root};
 use crate::supervisor::channel::{self, Reader, Writer};
 
@@ -184,12 +184,16 @@ impl Client {
         }
     }
 
-    /// Listens to the project's events as long as a supervisor lives; starts
-    /// none. Gives whether there was one.
+    /// Listens to the project's events of a period as long as a supervisor
+    /// lives; starts none. Gives whether there was one.
     ///
     /// # Errors
     /// When what answers isn't a supervisor that we understand.
-    pub async fn listen(&self, notice: &mut dyn FnMut(Event)) -> Result<bool, Error> {
+    pub async fn listen(
+        &self,
+        period: Period,
+        notice: &mut dyn FnMut(Event),
+    ) -> Result<bool, Error> {
         let mut may_replace = true;
         let (mut reader, writer) = loop {
             let Ok(stream) = connect(&self.root.project(&self.project).socket_path()) else {
@@ -206,14 +210,13 @@ impl Client {
                 Err(other) => return Err(other),
             }
         };
-        let request = ClientFrame::Request(Box::new(Request::Events));
+        let request = ClientFrame::Request(Box::new(Request::Events(period)));
         if writer.send(&request, &[]).await.is_err() {
             return Ok(false);
         }
-        while let Ok(Some(frame)) = reader.receive::<ServerFrame>().await {
-            if let ServerFrame::Event(event) = frame {
-                notice(event);
-            }
+        // Any other frame is the answer: the period is over.
+        while let Ok(Some(ServerFrame::Event(event))) = reader.receive::<ServerFrame>().await {
+            notice(event);
         }
         Ok(true)
     }

@@ -46,6 +46,8 @@ pub(crate) struct Host {
     pub host_servers: Arc<HostServers>,
     /// What happened, for `events`.
     pub events: broadcast::Sender<ProjectEvent>,
+    /// What happened before somebody asked.
+    pub history: RefCell<events::History>,
     /// What the project's names mean, for every DNS server.
     pub zone: watch::Sender<Arc<Zone>>,
     /// Other projects' containers on shared networks.
@@ -100,6 +102,7 @@ impl Host {
             project: RefCell::new(None),
             host_servers: Arc::new(HostServers::new(HOST_RESOLV_CONF)),
             events: broadcast::Sender::new(events::EVENTS_MAX),
+            history: RefCell::default(),
             zone: watch::Sender::new(Arc::new(Zone::default())),
             neighbours: RefCell::new(Neighbours::new()),
             unwritten: RefCell::new(BTreeSet::new()),
@@ -145,8 +148,10 @@ impl Host {
                 removes_volumes: lease.removes_volumes,
             }),
             Request::Lease(None) => self.end_lease_alone(),
-            Request::Events => {
-                events::stream(self.events.subscribe(), conversation).await;
+            Request::Events(period) => {
+                let past = self.history.borrow().of(&period);
+                let coming = self.events.subscribe();
+                events::stream(past, coming, period.until, conversation).await;
                 Ok(())
             }
             Request::Retire => Ok(()),

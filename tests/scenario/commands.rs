@@ -285,6 +285,20 @@ fn events_tell() {
                 prints("\"service\":\"web\""),
             ],
         );
+        s.step(
+            "what happened before is remembered",
+            rcompose("events --since 1h --until 0s web"),
+            [
+                exits(0),
+                prints("container create "),
+                prints("container die "),
+            ],
+        );
+        s.step(
+            "from a time on",
+            rcompose("events --since 0s --until 0s"),
+            [exits(0), prints_exactly("")],
+        );
     });
 }
 

@@ -195,9 +195,9 @@ fn the_supervisor_may_die() {
 /// A copy of the program whose control protocol is one version later.
 const MAKE_LATER: &str = r#"
 word='rcompose control protocol version 0'
-at=$(grep -abo "${word}00001" "$RCOMPOSE" | cut -d : -f 1)
+at=$(grep -abo "${word}0000" "$RCOMPOSE" | cut -d : -f 1)
 cp "$RCOMPOSE" later
-printf '000002' | dd of=later bs=1 seek=$((at + ${#word} - 1)) conv=notrunc 2>/dev/null
+printf '000900' | dd of=later bs=1 seek=$((at + ${#word} - 1)) conv=notrunc 2>/dev/null
 "#;
 
 #[test]

@@ -1,6 +1,9 @@
 //! `events`: what happens to the project's containers, as it happens.
 
+use std::cell::Cell;
 use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use crate::cli::commands::values::{check_services, time};
 use crate::cli::context::Context;
@@ -8,7 +11,8 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::session::{self, Interrupts};
 use crate::event::{Event, ProjectEvent};
-use crate::view;
+use crate::protocol::control::Period;
+use crate::{sys, view};
 
 /// How often a project that is down is looked at: no supervisor is started
 /// just to have nothing to tell.
@@ -37,20 +41,19 @@ impl Args {
         let name = context.project_name()?;
         check_services(context.declared_services()?.as_deref(), &self.services)?;
         let moment = context.moment();
-        let until = self
-            .until
-            .as_deref()
-            .map(|text| time(text, &moment))
-            .transpose();
-        let until = until.map_err(Failure::usage)?;
-        let left = until.map(|until| until.duration_since(moment.now));
-        let left = left.map(|left| Duration::try_from(left).unwrap_or_default());
+        let told = |text: &Option<String>| {
+            let time = text.as_deref().map(|text| time(text, &moment));
+            time.transpose().map_err(Failure::usage)
+        };
+        let (since, until) = (told(&self.since)?, told(&self.until)?);
         let client = session::client(context, &name)?;
         session::block_on(async {
             let mut interrupts = Interrupts::listen()?;
             let mut closed = None;
+            let seen = Cell::new(since);
             let mut show = |event| match event {
                 Event::Project(event) => {
+                    seen.set(Some(event.time + SignedDuration::from_nanos(1)));
                     if let Err(error) = self.print(&event, &moment) {
                         closed.get_or_insert(error);
                     }
@@ -60,19 +63,21 @@ impl Args {
             };
             let follow = async {
                 loop {
-                    client.listen(&mut show).await.map_err(session::describe)?;
+                    // A later supervisor goes on where this one ended.
+                    let period = Period {
+                        since: seen.get(),
+                        until,
+                    };
+                    let heard = client.listen(period, &mut show).await;
+                    heard.map_err(session::describe)?;
+                    if until.is_some_and(|until| until <= sys::time::now()) {
+                        return Ok(Exit::SUCCESS);
+                    }
                     tokio::time::sleep(LOOK_PERIOD).await;
-                }
-            };
-            let over = async {
-                match left {
-                    Some(left) => tokio::time::sleep(left).await,
-                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 result = follow => result,
-                () = over => Ok(Exit::SUCCESS),
                 () = interrupts.next() => Ok(Exit::INTERRUPTED),
             }
         })
