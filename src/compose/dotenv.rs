@@ -56,6 +56,7 @@ pub(crate) fn parse_after(
         lookup,
         earlier,
         unset,
+        growth: 0,
         out: Assignments::new(),
     }
     .run()
@@ -128,6 +129,8 @@ struct Parser<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     earlier: &'a dyn Fn(&str) -> Option<String>,
     unset: &'a mut dyn FnMut(&str),
+    /// How much longer the values have become by those in them, in bytes.
+    growth: usize,
     out: Assignments,
 }
 
@@ -256,7 +259,12 @@ impl<'a> Parser<'a> {
                 .or_else(|| (self.earlier)(name))
         };
         template::substitute(value, &lookup, self.unset)
-            .map(std::borrow::Cow::into_owned)
+            .and_then(|expanded| {
+                self.growth += expanded.len().saturating_sub(value.len());
+                let fits = self.growth <= template::GROWTH_MAX;
+                fits.then(|| expanded.into_owned())
+                    .ok_or(TemplateError::TooLong)
+            })
             .map_err(|error| DotenvError {
                 line: self.line,
                 message: match error {
@@ -265,6 +273,7 @@ impl<'a> Parser<'a> {
                         let colon = if reason.is_empty() { "" } else { ": " };
                         format!("required variable {name} is missing a value{colon}{reason}")
                     }
+                    TemplateError::TooLong => too_long(),
                 },
             })
     }
@@ -282,6 +291,14 @@ fn is_blank(c: char) -> bool {
     matches!(
         c,
         '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}'
+    )
+}
+
+fn too_long() -> String {
+    format!(
+        "its values make this one longer than {} MiB, or all of the file's by more than {} MiB",
+        template::TEXT_MAX >> 20,
+        template::GROWTH_MAX >> 20,
     )
 }
 
@@ -350,6 +367,24 @@ mod tests {
         let found = run(text).expect(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         found.into_iter().next().expect("one").1
+    }
+
+    #[test]
+    fn values_of_values_have_limits() {
+        let mut text = "A0=x\n".to_owned();
+        for number in 1..60 {
+            text += &format!("A{number}=$A{}$A{0}\n", number - 1);
+        }
+        let error = parse(&text, &|_| None, &mut |_| {}).unwrap_err();
+        assert_eq!(error.line, 24);
+        // No single one is too long, all of them are.
+        let mut text = format!("A0={}\n", "x".repeat(template::TEXT_MAX));
+        for number in 1..60 {
+            text += &format!("A{number}=$A0\n");
+        }
+        let error = parse(&text, &|_| None, &mut |_| {}).unwrap_err();
+        assert_eq!(error.line, 18);
+        assert!(error.message.contains("64 MiB"), "{}", error.message);
     }
 
     #[test]

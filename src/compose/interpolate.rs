@@ -26,6 +26,8 @@ pub(crate) fn interpolate(
         environment,
         told,
         problems,
+        growth: 0,
+        is_overgrown: false,
     }
     .node(document, Some(schema), &Trail::ROOT);
 }
@@ -91,6 +93,10 @@ struct Walk<'a> {
     environment: &'a Environment,
     told: &'a mut BTreeSet<String>,
     problems: &'a mut Problems,
+    /// How much longer the texts have become, in bytes.
+    growth: usize,
+    /// Whether that was too much, and told.
+    is_overgrown: bool,
 }
 
 impl Walk<'_> {
@@ -154,6 +160,14 @@ impl Walk<'_> {
                     return None;
                 }
             };
+        self.growth += value.len().saturating_sub(text.len());
+        if self.growth > template::GROWTH_MAX {
+            // Told once: everything after it is too long as well.
+            if !std::mem::replace(&mut self.is_overgrown, true) {
+                self.fault(text, &TemplateError::TooLong, place, trail);
+            }
+            return None;
+        }
         for name in unset {
             self.tell_unset(&name, place);
         }
@@ -198,6 +212,15 @@ impl Walk<'_> {
                 );
                 Problem::error("bad-interpolation", message, place)
                     .hint("variables look like $NAME, ${NAME}, ${NAME:-default}; a literal $ is $$")
+            }
+            TemplateError::TooLong => {
+                let message = format!(
+                    "error while interpolating {path}: the value is longer than {} MiB, or all values together than {} MiB",
+                    template::TEXT_MAX >> 20,
+                    template::GROWTH_MAX >> 20,
+                );
+                Problem::error("too-long", message, place)
+                    .hint("variables whose values contain each other double with each step")
             }
             TemplateError::Missing { name, reason } => {
                 let colon = if reason.is_empty() { "" } else { ": " };

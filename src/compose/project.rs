@@ -539,6 +539,21 @@ secrets: {password: {file: ./pw}}
     }
 
     #[test]
+    fn values_are_bounded_all_together() {
+        let labels = (0..100).fold(String::new(), |all, i| all + &format!("t{i}: \"$A\", "));
+        let text = format!("services: {{a: {{image: x, labels: {{{labels}}}}}}}");
+        let source = MapSource::new().with("/p/compose.yaml", text);
+        let mut options = LoadOptions::new("/p", [PathBuf::from("/p/compose.yaml")]);
+        let value = "x".repeat(1 << 20);
+        options
+            .environment
+            .put_first("A", value, OriginKind::Process);
+        let loaded = load(&options, &source);
+        let told: Vec<_> = loaded.diagnostics.iter().map(|told| told.code.as_str()).collect();
+        assert_eq!(told, ["too-long"]);
+    }
+
+    #[test]
     fn names_are_repaired_or_refused() {
         let named = |text: &str| loaded(text).canonical.name().to_owned();
         assert_eq!(named("name: My.App\nservices: {}"), "myapp");

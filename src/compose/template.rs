@@ -8,6 +8,13 @@ use std::borrow::Cow;
 /// How deep defaults may nest.
 pub(crate) const NESTING_MAX: usize = 100;
 
+/// How long one text may become, in bytes.
+pub(crate) const TEXT_MAX: usize = 4 << 20;
+
+/// How much longer all texts of a project, or of an environment file, may
+/// become: values of values double with each line.
+pub(crate) const GROWTH_MAX: usize = 64 << 20;
+
 /// A variable in a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Variable<'a> {
@@ -47,6 +54,9 @@ pub(crate) enum TemplateError {
     Invalid,
     /// A required variable has no value.
     Missing { name: String, reason: String },
+    /// With its values it is longer than [`TEXT_MAX`], or all texts together
+    /// are by more than [`GROWTH_MAX`].
+    TooLong,
 }
 
 /// Cuts a template into pieces.
@@ -161,7 +171,8 @@ fn name_length(text: &str) -> usize {
 /// plain one without a value, which counts as empty.
 ///
 /// # Errors
-/// When the template is invalid or a required variable is missing.
+/// When the template is invalid, a required variable is missing, or the text
+/// becomes too long.
 pub(crate) fn substitute<'t>(
     template: &'t str,
     lookup: &dyn Fn(&str) -> Option<String>,
@@ -184,6 +195,9 @@ fn substitute_nested<'t>(
     }
     let mut out = String::with_capacity(template.len());
     for piece in pieces(template)? {
+        if out.len() > TEXT_MAX {
+            return Err(TemplateError::TooLong);
+        }
         match piece {
             Piece::Literal(text) => out.push_str(text),
             Piece::Variable(variable) => {
@@ -221,6 +235,9 @@ fn substitute_nested<'t>(
                 }
             }
         }
+    }
+    if out.len() > TEXT_MAX {
+        return Err(TemplateError::TooLong);
     }
     Ok(Cow::Owned(out))
 }
@@ -312,6 +329,14 @@ mod tests {
         });
         assert_eq!(out.as_deref(), Ok("  c value"));
         assert_eq!(told, ["A", "B"]);
+    }
+
+    #[test]
+    fn a_text_has_a_limit() {
+        let value = |_: &str| Some("x".repeat(TEXT_MAX / 2));
+        let run = |template| substitute(template, &value, &mut |_| {}).map(Cow::into_owned);
+        assert_eq!(run("$A$A").unwrap().len(), TEXT_MAX);
+        assert_eq!(run("$A$A$A$A"), Err(TemplateError::TooLong));
     }
 
     #[test]
