@@ -549,7 +549,11 @@ secrets: {password: {file: ./pw}}
             .environment
             .put_first("A", value, OriginKind::Process);
         let loaded = load(&options, &source);
-        let told: Vec<_> = loaded.diagnostics.iter().map(|told| told.code.as_str()).collect();
+        let told: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .map(|told| told.code.as_str())
+            .collect();
         assert_eq!(told, ["too-long"]);
     }
 
