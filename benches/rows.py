@@ -511,9 +511,50 @@ class Load(Row):
         tool.unload("large:local")
 
 
+class Pull(Load):
+    """pull of the same image from a registry on loopback, then again with nothing new"""
+
+    name = "pull"
+    port = 5000
+    registry = None
+
+    def prepare(self, tool):
+        if not shutil.which("docker-registry"):
+            raise Failed("there is no docker-registry")
+        self.image = f"127.0.0.1:{self.port}/large:1"
+        if not self.registry:
+            self.serve()
+        tool.unload(self.image)
+        tool.unload("large:local")
+
+    def serve(self):
+        """A registry that has the image, brought there by rcompose."""
+        folder = os.path.join(tools.work_folder(), "registry")
+        os.makedirs(folder, exist_ok=True)
+        settings = os.path.join(folder, "config.yml")
+        with open(settings, "w", encoding="ascii") as file:
+            file.write(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\nhttp: {{addr: '127.0.0.1:{self.port}'}}\n")
+        Pull.registry = subprocess.Popen(["docker-registry", "serve", settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: listens(self.port), 10, "the registry")
+        rcompose = tools.Rcompose()
+        rcompose.load(self.make())
+        for words in (["tag", "large:local", self.image], ["push", "-q", self.image]):
+            rcompose.timed([rcompose.binary, "image", *words], "/")
+        rcompose.unload(self.image)
+        rcompose.unload("large:local")
+
+    def once(self, tool):
+        yield "pull", tool.pull(self.image), "s"
+        yield "pull with nothing new", tool.pull(self.image), "s"
+        tool.unload(self.image)
+
+    def finish(self, tool):
+        tool.unload(self.image)
+
+
 ROWS = [
     Stack(), Bare(), Probe(), UpDown(3, "n1", 1), UpDown(4, "n10", 10), UpDown(4, "n50", 50), UpDown(5, "chain10", 10, chain=True),
     UpDown(7, "deaf1", 1, command=["sleep", "1000"]), Run(), Commands(), Config(), Memory(), Port(), Dns(), Logs(), Build(), BuildContext(),
     Parallel(), Networks(),
-    Load(),
+    Load(), Pull(),
 ]

@@ -50,6 +50,10 @@ class Tool:
         """Seconds of loading an archive of images."""
         raise NotImplementedError
 
+    def pull(self, image):
+        """Seconds of pulling an image."""
+        raise NotImplementedError
+
     def unload(self, image):
         """Removes an image."""
         raise NotImplementedError
@@ -109,6 +113,9 @@ class Rcompose(Tool):
     def load(self, archive):
         return self.timed([self.binary, "image", "load", "-i", archive], "/")[0]
 
+    def pull(self, image):
+        return self.timed([self.binary, "image", "pull", "-q", image], "/")[0]
+
     def unload(self, image):
         self.timed([self.binary, "image", "rm", "-f", image], "/", check=False)
 
@@ -117,6 +124,7 @@ class Peer(Tool):
     """A tool that lives in the peers' root."""
 
     loader = ()
+    puller = ()
 
     def __init__(self):
         with open(os.path.join(work_folder(), "run", "peers.pid"), encoding="ascii") as file:
@@ -134,6 +142,9 @@ class Peer(Tool):
     def load(self, archive):
         return self.timed([*self.inside("/"), *self.loader, archive], "/")[0]
 
+    def pull(self, image):
+        return self.timed([*self.inside("/"), *self.puller, image], "/")[0]
+
     def unload(self, image):
         self.timed([*self.inside("/"), self.loader[0], "rmi", "-f", image], "/", check=False)
 
@@ -142,6 +153,7 @@ class Docker(Peer):
     name = "docker"
     support = ("dockerd", "containerd", "containerd-shim-runc-v2", "docker-proxy")
     loader = ("docker", "load", "-q", "-i")
+    puller = ("docker", "pull", "-q")
 
     def compose(self, folder):
         return [*self.inside(folder), "docker", "compose"]
@@ -151,6 +163,7 @@ class Podman(Peer):
     name = "podman"
     support = ("conmon", "aardvark-dns", "netavark", "podman")
     loader = ("podman", "--cgroup-manager=cgroupfs", "load", "-q", "-i")
+    puller = ("podman", "--cgroup-manager=cgroupfs", "pull", "-q", "--tls-verify=false")
 
     def compose(self, folder):
         return [*self.inside(folder), "podman-compose", "--podman-args=--cgroup-manager=cgroupfs"]
