@@ -16,7 +16,8 @@ use crate::supervisor::driver::now;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::link::Greeting;
 use crate::supervisor::live::Live;
-use crate::supervisor::{health, logging, start};
+use crate::supervisor::spawn_name::PROBE;
+use crate::supervisor::{logging, spawn_name};
 use crate::{snapshot, sys};
 
 /// How often and how long the end of a killed process is waited for.
@@ -75,7 +76,7 @@ impl Host {
             let SpawnState::Running { process } = state else {
                 continue;
             };
-            if is_recorded || !start::is_containers(spawn) {
+            if is_recorded || !spawn_name::is_first(spawn) {
                 continue;
             }
             tracing::warn!(spawn, "its start was not recorded: it is ended");
@@ -92,10 +93,12 @@ impl Host {
         for (spawn, state) in spawns {
             let request = match state {
                 SpawnState::Exited { .. } => RequestBody::Forget { spawn },
-                SpawnState::Running { .. } if health::is_probe(&spawn) => RequestBody::Signal {
-                    spawn,
-                    signal: SIGKILL,
-                },
+                SpawnState::Running { .. } if spawn_name::is_for(&spawn, PROBE) => {
+                    RequestBody::Signal {
+                        spawn,
+                        signal: SIGKILL,
+                    }
+                }
                 SpawnState::Running { .. } => continue,
             };
             if let Err(error) = self.link.call(request, Vec::new()).await {

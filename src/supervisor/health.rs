@@ -10,10 +10,11 @@ use tokio::net::unix::pipe::Receiver;
 use crate::engine::bundle::ExecSettings;
 use crate::lifecycle::health::{Action, Event, Monitor, OUTPUT_BYTES_MAX};
 use crate::model::{ContainerId, ContainerRecord, ProbeCommand};
-use crate::protocol::keeper::{SpawnId, Stdio};
+use crate::protocol::keeper::Stdio;
 use crate::supervisor::driver::now;
 use crate::supervisor::host::Host;
 use crate::supervisor::live::Task;
+use crate::supervisor::spawn_name;
 use crate::sys;
 
 /// Time given to read a probe's last output after its end: what it left
@@ -153,7 +154,7 @@ impl Host {
         let (Ok(input), Ok(second)) = (sys::descriptor::pipe(), pipe.writer.try_clone()) else {
             return failed("out of descriptors".to_owned());
         };
-        let spawn = spawn_id(&record);
+        let spawn = spawn_name::of_purpose(&record.id, spawn_name::PROBE);
         let descriptors = vec![input.reader, pipe.writer, second];
         // From here on the process may exist, whether or not we hear of it.
         let abandoned = Abandoned {
@@ -188,17 +189,6 @@ impl Host {
             output: output.text(),
         }
     }
-}
-
-/// A new name for a probe's process.
-fn spawn_id(record: &ContainerRecord) -> SpawnId {
-    let now = sys::time::unix_nanoseconds();
-    format!("{}.probe.{now}", record.id.short())
-}
-
-/// Whether a spawn is a probe.
-pub(crate) fn is_probe(spawn: &str) -> bool {
-    spawn.split('.').nth(1) == Some("probe")
 }
 
 /// Ends a probe's process when the probe is given up.

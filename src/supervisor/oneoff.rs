@@ -15,8 +15,7 @@ use crate::supervisor::Error;
 use crate::supervisor::host::Host;
 use crate::supervisor::server::Conversation;
 use crate::supervisor::start::Streams;
-use crate::supervisor::{failure, link};
-use crate::sys;
+use crate::supervisor::{failure, link, spawn_name};
 
 /// A process that was started in a running container.
 #[derive(Debug)]
@@ -339,11 +338,7 @@ impl Host {
                     .collect(),
                 privileged: hook.privileged,
             };
-            let spawn = format!(
-                "{}.{kind}.{}",
-                record.id.short(),
-                sys::time::unix_nanoseconds()
-            );
+            let spawn = spawn_name::of_purpose(&record.id, kind);
             let mut output = self.hook_output(record)?;
             let (stdio, descriptors) = match &mut output {
                 Some(output) => (Stdio::Pipes, output.take_theirs()),

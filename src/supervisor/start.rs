@@ -12,14 +12,12 @@ use crate::model::{
     Attachment, Bundle, ContainerId, ContainerRecord, ContainerRuntime, ContainerState,
     EndpointRecord, Mount, Namespace, NamespaceMode, PortBinding, ProcessIdentity, RootFilesystem,
 };
-use crate::protocol::keeper::{
-    DescriptorRole, ReplyBody, RequestBody, Spawn, SpawnFailure, SpawnId, Stdio,
-};
+use crate::protocol::keeper::{DescriptorRole, ReplyBody, RequestBody, Spawn, SpawnFailure, Stdio};
 use crate::snapshot::{self, Snapshot};
 use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::sandbox::Raised;
-use crate::supervisor::{failure, files, logging};
+use crate::supervisor::{failure, files, logging, spawn_name};
 use crate::topology::hosts;
 use crate::{image, oci, runtime, sys};
 
@@ -147,7 +145,7 @@ impl Host {
             source,
         })?;
         self.prepare_cgroup(&record, &bundle).await?;
-        let spawn = spawn_id(id);
+        let spawn = spawn_name::of_first(id);
         let streams = self.table.borrow_mut().update(id, |live| {
             live.spawn = Some(spawn.clone());
             live.streams.take()
@@ -413,19 +411,6 @@ impl Host {
     }
 }
 
-/// A new name for a container's first process.
-fn spawn_id(container: &ContainerId) -> SpawnId {
-    format!("{}.{}", container.short(), sys::time::unix_nanoseconds())
-}
-
-/// Whether a spawn is a container's first process; what is executed in one has
-/// the purpose in its name too.
-pub(crate) fn is_containers(spawn: &str) -> bool {
-    spawn
-        .split_once('.')
-        .is_some_and(|(_, rest)| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
 /// The container's host name: its own, or the short id.
 pub(crate) fn hostname(record: &ContainerRecord) -> String {
     record
@@ -457,18 +442,4 @@ pub(crate) fn is_own(mode: &NamespaceMode) -> bool {
         mode,
         NamespaceMode::Private | NamespaceMode::Shareable | NamespaceMode::None
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_first_process_is_told_by_its_name() {
-        let container: ContainerId = "0123456789ab".repeat(6)[..64].parse().unwrap();
-        assert!(is_containers(&spawn_id(&container)));
-        for name in ["0123.probe.77", "0123.", "0123", "abandoned/7/8"] {
-            assert!(!is_containers(name), "{name}");
-        }
-    }
 }
