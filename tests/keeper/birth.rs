@@ -23,7 +23,7 @@ pub(crate) fn a_launched_pair_is_nobodys() {
     let script = "trap '' HUP PIPE INT; umask 077; cd /tmp; exec 7</proc/self/status; \
                   exec nice -n 5 \"$0\" launch \"$1\"";
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", script]).arg(own_path()).arg(&pair.tag);
+    shell.args(["-c", script]).arg(own_path()).arg(pair.groups);
     shell.env("SECRET", "hunter2");
     assert!(shell.status().unwrap().success());
     for (role, pid) in pair.await_members(&[]) {
@@ -82,7 +82,7 @@ pub(crate) fn a_command_substitution_returns() {
             "answer=$(\"$0\" launch \"$1\" 2>&1); echo \"returned $answer\"",
         ])
         .arg(own_path())
-        .arg(&pair.tag)
+        .arg(pair.groups)
         .stdin(ProcessStdio::null())
         .output()
         .unwrap();

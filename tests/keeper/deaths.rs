@@ -62,7 +62,7 @@ fn a_spawn_survives(point: &str) {
     let before = pair.await_ready();
     let bundle = pair.engine.bundle("orphan", &["sleep", "54321"]);
     let group = CgroupSpec {
-        path: format!("rcompose-test-{}/shop/orphan", pair.tag),
+        path: format!("{}/shop/orphan", pair.groups),
         resources: Resources::default(),
     };
     runtime::cgroup::prepare(&group, &[], true).unwrap();

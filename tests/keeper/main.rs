@@ -46,8 +46,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         "launch" => {
-            let tag = std::env::args().nth(2).unwrap();
-            return end(rcompose::keeper::launch(&pair::spec(&tag)));
+            let groups = std::env::args().nth(2).unwrap();
+            return end(rcompose::keeper::launch(&pair::spec(&groups)));
         }
         _ => {}
     }

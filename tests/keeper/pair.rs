@@ -13,10 +13,11 @@ use rcompose::protocol::frame::{self, Assembler};
 use rcompose::protocol::keeper::{
     Exec, LogTarget, ReplyBody, RequestBody, Spawn, SpawnState, Stdio,
 };
-use rcompose::sys::{poll, process, random, scm};
+use rcompose::sys::{poll, process, scm};
 
 use crate::supervisor::{Ask, Tell};
 use crate::support::container::Engine;
+use crate::support::isolated;
 use crate::support::patience::patient;
 
 /// How long anything may take.
@@ -30,8 +31,8 @@ pub(crate) fn patience() -> Duration {
 /// A project with its pair.
 pub(crate) struct Pair {
     pub(crate) spec: LaunchSpec,
-    /// Tells it from other cases' on the host.
-    pub(crate) tag: String,
+    /// The folder of its control groups, which are the whole host's.
+    pub(crate) groups: &'static str,
     pub(crate) engine: Engine,
 }
 
@@ -45,12 +46,12 @@ impl Pair {
 
     /// Only prepares the folders.
     pub(crate) fn unlaunched() -> Self {
-        let tag = format!("{:02x}", random::bytes32().unwrap()[0]);
-        let spec = spec(&tag);
+        let groups = isolated::groups();
+        let spec = spec(groups);
         std::fs::create_dir_all(&spec.state_dir).unwrap();
         Self {
             spec,
-            tag,
+            groups,
             engine: Engine::new(),
         }
     }
@@ -261,8 +262,8 @@ impl Pair {
     }
 }
 
-/// The pair that every case has.
-pub(crate) fn spec(tag: &str) -> LaunchSpec {
+/// The pair that every case has, with its control groups in this folder.
+pub(crate) fn spec(groups: &str) -> LaunchSpec {
     let root = PathBuf::from("/tmp/project");
     let environment = std::env::vars().filter(|(name, _)| is_passed_on(name));
     LaunchSpec {
@@ -271,7 +272,7 @@ pub(crate) fn spec(tag: &str) -> LaunchSpec {
         // Longer than a socket's path may be.
         run_dir: root.join("r".repeat(120)),
         log_path: root.join("state/keeper.log"),
-        cgroup: format!("rcompose-test-{tag}/shop/pair"),
+        cgroup: format!("{groups}/shop/pair"),
         environment: environment.collect(),
     }
 }
