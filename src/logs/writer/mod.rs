@@ -5,6 +5,7 @@
 //! for each turn, and it alone may block on a disk. It ends, after writing
 //! what it has read, when its keeper is gone, so that there are never two.
 
+mod pace;
 mod spool;
 mod tee;
 
@@ -13,6 +14,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use crate::logs::writer::pace::{PAUSE, Pace};
 use crate::logs::writer::spool::{Incoming, Scratch, Spool};
 use crate::protocol::frame::{self, Assembler};
 use crate::protocol::keeper::{LogTarget, SpawnId};
@@ -80,6 +82,7 @@ struct Writer {
     active: BTreeSet<u64>,
     sweep_at: Option<Duration>,
     is_writing: bool,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -112,6 +115,7 @@ impl Writer {
             active: BTreeSet::new(),
             sweep_at: None,
             is_writing: false,
+            pace: Pace::default(),
         })
     }
 
@@ -120,6 +124,7 @@ impl Writer {
             let timeout = self.timeout();
             let events = self.poller.wait(timeout).map_err(system("wait"))?;
             let mut is_keeper_gone = false;
+            let mut taken = 0;
             for event in events {
                 if event.token == KEEPER {
                     is_keeper_gone = !self.hear_keeper()?;
@@ -127,7 +132,7 @@ impl Writer {
                 }
                 let (number, track) = (event.token / 2, usize::from(event.token % 2 == 1));
                 if let Some(entry) = self.spools.get_mut(&number) {
-                    entry.spool.pump(track, &mut self.scratch);
+                    taken += entry.spool.pump(track, &mut self.scratch);
                     self.restless.insert(number);
                     self.active.insert(number);
                 }
@@ -139,6 +144,9 @@ impl Writer {
             self.settle()?;
             self.sweep();
             self.tell_keeper()?;
+            if self.pace.wants_pause(taken, time::since_boot()) {
+                std::thread::sleep(PAUSE);
+            }
         }
     }
 

@@ -129,21 +129,31 @@ impl Spool {
             .map(move |track| (&track.from, is_well && !track.is_at_end))
     }
 
-    /// Takes one batch of a stream and writes its whole lines.
-    pub(crate) fn pump(&mut self, track: usize, scratch: &mut Scratch) {
+    /// Takes one batch of a stream and writes its whole lines; how many bytes
+    /// it took.
+    pub(crate) fn pump(&mut self, track: usize, scratch: &mut Scratch) -> usize {
         if self.trouble.is_some() {
-            return;
+            return 0;
         }
-        let result = self.take_and_write(track, scratch);
+        let taken = self.take(track, scratch);
+        let count = match taken {
+            Ok(Taken::Bytes(count)) => count,
+            Ok(Taken::Nothing | Taken::End) | Err(_) => 0,
+        };
+        let result = taken.and_then(|taken| match taken {
+            Taken::Nothing => Ok(()),
+            Taken::Bytes(_) | Taken::End => self.write_pending(track, scratch),
+        });
         self.note(result);
+        count
     }
 
-    fn take_and_write(&mut self, track: usize, scratch: &mut Scratch) -> io::Result<()> {
+    fn take(&mut self, track: usize, scratch: &mut Scratch) -> io::Result<Taken> {
         let Some(stream) = self.tracks.get_mut(track) else {
-            return Ok(());
+            return Ok(Taken::Nothing);
         };
         if stream.is_at_end {
-            return Ok(());
+            return Ok(Taken::Nothing);
         }
         let taken = match stream.source {
             StreamSource::Stdout | StreamSource::Stderr => {
@@ -154,19 +164,16 @@ impl Spool {
                 .take_from_terminal(&stream.from, &mut scratch.input)?,
         };
         match taken {
-            Taken::Nothing => Ok(()),
+            Taken::Nothing => {}
             Taken::Bytes(count) => {
                 if !self.tees.is_empty() {
                     stream.journal.latest(count, &mut scratch.input)?;
                     self.tees.copy(stream.source, &scratch.input);
                 }
-                self.write_pending(track, scratch)
             }
-            Taken::End => {
-                stream.is_at_end = true;
-                self.write_pending(track, scratch)
-            }
+            Taken::End => stream.is_at_end = true,
         }
+        Ok(taken)
     }
 
     /// Copies what is taken from now on into two pipes as well.
