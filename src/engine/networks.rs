@@ -51,7 +51,8 @@ pub struct Wanted {
     pub owner: Option<(String, String)>,
     /// How many endpoints are expected; it decides the size of a chosen subnet.
     pub endpoints: usize,
-    /// Its record from before its bridge went away.
+    /// Its record from before its bridge went away; None when there is none
+    /// that can be read.
     pub former: Option<NetworkRecord>,
 }
 
@@ -60,6 +61,8 @@ pub struct Wanted {
 pub struct Made {
     /// Its record, already written.
     pub record: NetworkRecord,
+    /// Whether this call made it, or somebody else meanwhile.
+    pub is_new: bool,
     /// Whether its former subnet was taken and another one was chosen.
     pub has_moved: bool,
 }
@@ -71,6 +74,28 @@ pub struct Made {
 pub fn make(root: &Root, wanted: Wanted) -> Result<Made, Error> {
     let _lock = NetworkStore::new(root).lock()?;
     make_locked(root, wanted)
+}
+
+/// Makes a network again, whose bridge is gone (a reboot) or whose record is
+/// damaged (a power cut), unless somebody has done so by now: containers that
+/// start together all find it missing. Blocks for a moment.
+///
+/// # Errors
+/// [`Error::NotFound`] when it was removed meanwhile, and those of [`make`].
+pub fn make_again(root: &Root, wanted: Wanted) -> Result<Made, Error> {
+    let networks = NetworkStore::new(root);
+    let _lock = networks.lock()?;
+    let known = wanted.former.as_ref().map(|record| record.generation);
+    match networks.get(&wanted.network.name) {
+        Ok(Some(record)) if Some(record.generation) != known => Ok(Made {
+            record,
+            is_new: false,
+            has_moved: false,
+        }),
+        Ok(Some(_)) | Err(store::Error::Damaged { .. }) => make_locked(root, wanted),
+        Ok(None) => Err(Error::NotFound(wanted.network.name)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes a network that no project owns.
@@ -191,7 +216,11 @@ fn make_locked(root: &Root, wanted: Wanted) -> Result<Made, Error> {
         && subnets
             .iter()
             .any(|subnet| record.pools.iter().all(|pool| pool.subnet != *subnet));
-    Ok(Made { record, has_moved })
+    Ok(Made {
+        record,
+        is_new: true,
+        has_moved,
+    })
 }
 
 /// Removes a network that nobody is attached to: rules, bridge, record.

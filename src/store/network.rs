@@ -79,14 +79,20 @@ impl NetworkStore {
         Ok((networks, damaged))
     }
 
-    /// Keeps a network.
+    /// Keeps a network. A project's is made again from the project's model when
+    /// a power cut has damaged its record, so nothing waits for the disk; what
+    /// the user made by hand is written down nowhere else.
     ///
     /// # Errors
     /// As [`record::write_durable`].
     pub fn write(&self, network: &NetworkRecord) -> Result<(), Error> {
         let dir = self.dir(&network.name)?;
         make_private_dir(&dir)?;
-        record::write_durable(&dir.join("record"), network)
+        let path = dir.join("record");
+        match network.owner {
+            Some(_) => record::write_atomic(&path, network),
+            None => record::write_durable(&path, network),
+        }
     }
 
     /// Removes a network's record and claims.

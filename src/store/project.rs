@@ -3,6 +3,7 @@
 //! state: `model`, `containers/<id>/{record, exit, upper, work, root, log.json, etc/}`,
 //! `supervisor.log`. run: `lock`, `sock`, `containers/<id>`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,12 +16,12 @@ use crate::store::{Error, make_private_dir, remove_file};
 
 /// The model as it was last applied (an atomic record).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ProjectRecord {
+pub struct ProjectRecord<'a> {
     /// It.
-    pub project: Project,
+    pub project: Cow<'a, Project>,
 }
 
-impl Record for ProjectRecord {
+impl Record for ProjectRecord<'_> {
     const KIND: &'static str = "project";
     const VERSION: u32 = 1;
 }
@@ -144,20 +145,19 @@ impl ProjectStore {
     /// # Errors
     /// As [`record::read`].
     pub fn model(&self) -> Result<Option<Project>, Error> {
-        Ok(record::read::<ProjectRecord>(&self.state.join("model"))?.map(|record| record.project))
+        Ok(record::read::<ProjectRecord>(&self.state.join("model"))?
+            .map(|record| record.project.into_owned()))
     }
 
-    /// Keeps the model that is being applied.
+    /// Keeps the model that is being applied. One that is kept already costs no
+    /// write: a file system that orders data before a rename over another file
+    /// (ext4) would begin to write it out at once.
     ///
     /// # Errors
-    /// As [`record::write_atomic`].
+    /// As [`record::write_changed`].
     pub fn write_model(&self, project: &Project) -> Result<(), Error> {
-        record::write_atomic(
-            &self.state.join("model"),
-            &ProjectRecord {
-                project: project.clone(),
-            },
-        )
+        let project = Cow::Borrowed(project);
+        record::write_changed(&self.state.join("model"), &ProjectRecord { project })
     }
 
     /// A container's folder.

@@ -55,6 +55,18 @@ pub fn write_atomic<T: Record>(path: &Path, value: &T) -> Result<(), Error> {
     write(path, value, false)
 }
 
+/// As [`write_atomic`], unless the file says just that already.
+///
+/// # Errors
+/// [`Error::Io`]; nothing of it is left then.
+pub fn write_changed<T: Record>(path: &Path, value: &T) -> Result<(), Error> {
+    let bytes = encode(path, value)?;
+    if matches!(std::fs::read(path), Ok(there) if there == bytes) {
+        return Ok(());
+    }
+    put(path, &bytes, false)
+}
+
 /// Writes a record of the run tree.
 ///
 /// # Errors
@@ -64,9 +76,12 @@ pub fn write_volatile<T: Record>(path: &Path, value: &T) -> Result<(), Error> {
 }
 
 fn write<T: Record>(path: &Path, value: &T, durable: bool) -> Result<(), Error> {
-    let bytes = encode(path, value)?;
+    put(path, &encode(path, value)?, durable)
+}
+
+fn put(path: &Path, bytes: &[u8], durable: bool) -> Result<(), Error> {
     let temporary = temporary_beside(path);
-    let written = write_file(&temporary, &bytes, durable)
+    let written = write_file(&temporary, bytes, durable)
         .map_err(|source| Error::io("write", &temporary, source))
         .and_then(|()| {
             std::fs::rename(&temporary, path).map_err(|source| Error::io("write", path, source))
@@ -247,6 +262,23 @@ mod tests {
         assert_eq!(read::<Thing>(&path).unwrap(), Some(thing));
         assert_eq!(names(dir.path()).unwrap(), ["a"]);
         assert_eq!(read::<Thing>(&dir.path().join("b")).unwrap(), None);
+    }
+
+    #[test]
+    fn only_what_changed_is_written() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (_dir, path, thing) = written();
+        let file = || std::fs::metadata(&path).unwrap().ino();
+        let first = file();
+        write_changed(&path, &thing).unwrap();
+        assert_eq!(file(), first, "the same again");
+        let text = "another".to_owned();
+        write_changed(&path, &Thing { text: text.clone() }).unwrap();
+        assert_ne!(file(), first);
+        assert_eq!(read::<Thing>(&path).unwrap(), Some(Thing { text }));
+        std::fs::write(&path, "damaged").unwrap();
+        write_changed(&path, &thing).unwrap();
+        assert_eq!(read::<Thing>(&path).unwrap(), Some(thing));
     }
 
     #[test]

@@ -38,35 +38,21 @@ impl Host {
         key: &ResourceKey,
         network: &Network,
     ) -> Result<(), Error> {
-        let owner = Some((self.store.name().to_string(), key.to_string()));
-        self.make_network(network.clone(), owner, None).await?;
+        let root = self.root.clone();
+        let wanted = self.wanted_network(key, network.clone());
+        blocking(move || networks::make(&root, wanted)).await?;
         self.refresh_zone();
         Ok(())
     }
 
-    /// Makes a network's bridge and writes its record. `former` is the record
-    /// that it has already, from before its bridge went away.
-    async fn make_network(
-        &self,
-        network: Network,
-        owner: Option<(String, String)>,
-        former: Option<NetworkRecord>,
-    ) -> Result<NetworkRecord, Error> {
-        let root = self.root.clone();
-        let name = network.name.clone();
-        let wanted = networks::Wanted {
+    /// A network of the project as it is to be made.
+    fn wanted_network(&self, key: &ResourceKey, network: Network) -> networks::Wanted {
+        networks::Wanted {
             network,
-            owner,
+            owner: Some((self.store.name().to_string(), key.to_string())),
             endpoints: self.expected_endpoints(),
-            former,
-        };
-        let made = blocking(move || networks::make(&root, wanted)).await?;
-        if made.has_moved {
-            self.warn(&format!(
-                "network {name}: its former subnet is taken by now; a new one was chosen"
-            ));
+            former: None,
         }
-        Ok(made.record)
     }
 
     /// Lets running containers out by links of the host that came up since
@@ -117,9 +103,13 @@ impl Host {
         let mut joined = Vec::new();
         for (key, spec) in endpoint::connection_order(specs) {
             let name = self.network_name(record, key);
-            let found = networks.get(&name)?;
-            let found = found.ok_or_else(|| Error::NetworkMissing { name: name.clone() })?;
-            joined.push((self.with_bridge(found).await?, spec.clone()));
+            let network = match networks.get(&name) {
+                Ok(Some(found)) => self.with_bridge(found).await?,
+                Ok(None) => return Err(Error::NetworkMissing { name }),
+                Err(error @ store::Error::Damaged { .. }) => self.heal_network(key, error).await?,
+                Err(error) => return Err(error.into()),
+            };
+            joined.push((network, spec.clone()));
         }
         Ok(joined)
     }
@@ -163,13 +153,53 @@ impl Host {
         let record = if is_up {
             record
         } else {
-            self.make_network(record.applied.clone(), record.owner.clone(), Some(record))
-                .await?
+            let root = self.root.clone();
+            let wanted = networks::Wanted {
+                network: record.applied.clone(),
+                owner: record.owner.clone(),
+                endpoints: self.expected_endpoints(),
+                former: Some(record),
+            };
+            let made = blocking(move || networks::make_again(&root, wanted)).await?;
+            if made.has_moved {
+                self.warn(&format!(
+                    "network {}: its former subnet is taken by now; a new one was chosen",
+                    made.record.name
+                ));
+            }
+            made.record
         };
         self.known_bridges
             .borrow_mut()
             .insert(record.bridge.clone());
         Ok(record)
+    }
+
+    /// Makes a network of the project anew whose record can't be read, as the
+    /// model that was applied last declares it.
+    async fn heal_network(
+        &self,
+        key: &ResourceKey,
+        error: store::Error,
+    ) -> Result<NetworkRecord, Error> {
+        let declared = {
+            let project = self.project.borrow();
+            let networks = project.as_deref().map(|project| &project.networks);
+            match networks.and_then(|networks| networks.get(key)) {
+                Some(Resource::Managed(network)) => Some(network.clone()),
+                Some(Resource::External { .. }) | None => None,
+            }
+        };
+        let Some(network) = declared else {
+            return Err(error.into());
+        };
+        let root = self.root.clone();
+        let wanted = self.wanted_network(key, network);
+        let made = blocking(move || networks::make_again(&root, wanted)).await?;
+        if made.is_new {
+            self.warn(&format!("{error}; the network was made anew"));
+        }
+        Ok(made.record)
     }
 
     /// A network's name on the host.

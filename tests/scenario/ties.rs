@@ -250,6 +250,13 @@ fn gc_finds_what_nobody_takes_down() {
     });
 }
 
+/// What a power cut leaves: records, and nothing of the kernel's.
+const POWER_CUT: &str = "kill -9 $(pids '[s]upervisor demo') $(pids '[k]eeper demo') \
+    $(pids '[l]og-writer') $(pids '[s]leep 1000') 2>/dev/null || true; sleep 0.2; \
+    for table in $(nft list tables | grep -o 'rcompose-rc[^ ]*'); do nft delete table inet $table; done; \
+    rm -rf \"$RCOMPOSE_ROOT/run\"; \
+    for link in $(ip -o link show type bridge | cut -d: -f2); do ip link delete $link; done";
+
 #[test]
 fn policies_hold_over_a_reboot() {
     scenario("system resume starts what a reboot stopped", |s| {
@@ -306,16 +313,7 @@ services:
                 state("never", "exited"),
             ],
         );
-        s.step(
-            "the power goes",
-            script(
-                "kill -9 $(pids '[s]upervisor demo') $(pids '[k]eeper demo') \
-                 $(pids '[l]og-writer') $(pids '[s]leep 1000') 2>/dev/null || true; \
-                 sleep 0.2; for table in $(nft list tables | grep -o 'rcompose-rc[^ ]*'); do nft delete table inet $table; done; rm -rf \"$RCOMPOSE_ROOT/run\"; \
-                 for link in $(ip -o link show type bridge | cut -d: -f2); do ip link delete $link; done",
-            ),
-            [exits(0)],
-        );
+        s.step("the power goes", script(POWER_CUT), [exits(0)]);
         s.step(
             "it comes back",
             rcompose("system resume"),
@@ -335,6 +333,49 @@ services:
                 shell_says("find units -type f -o -type l | wc -l", "0"),
             ],
         );
+    });
+}
+
+/// All find the bridge gone at the same time, and one network is made again.
+#[test]
+fn containers_that_start_together_share_their_network_again() {
+    const SERVICE: &str = "image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL, restart: always, scale: 3";
+    scenario("one network for all that start together", |s| {
+        s.load_busybox();
+        s.compose(&format!(
+            "services:\n  a: {{{SERVICE}}}\n  b: {{{SERVICE}}}\n  c: {{{SERVICE}}}\n"
+        ));
+        let everybody_meets = || {
+            [
+                inside(
+                    "a",
+                    "for name in a b c; do ping -c 1 -W 5 $name; done >/dev/null && echo met",
+                    "met",
+                ),
+                inside(
+                    "c",
+                    "nslookup b 127.0.0.11 | grep -c '^Address.*10\\.'",
+                    "3",
+                ),
+                shell_says("ip -o link show type bridge | wc -l", "1"),
+            ]
+        };
+        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.step("the power goes", script(POWER_CUT), [exits(0)]);
+        s.step("it comes back", rcompose("start"), [exits(0)]);
+        s.step("all meet", look(), everybody_meets());
+        s.step("the power goes again", script(POWER_CUT), [exits(0)]);
+        s.step(
+            "and the disk had not the network's record yet",
+            shell(": >\"$RCOMPOSE_ROOT/state/networks/demo_default/record\""),
+            [exits(0)],
+        );
+        s.step(
+            "it comes back all the same",
+            rcompose("start"),
+            [exits(0), says("the network was made anew")],
+        );
+        s.step("all meet again", look(), everybody_meets());
     });
 }
 
