@@ -365,7 +365,15 @@ mod tests {
         let mut other = Shelf::default();
         assert!(matches!(claim(&long, &mut other), Ok(Claim::Taken)));
         drop(shelf);
-        assert!(matches!(claim(&long, &mut other), Ok(Claim::Ours)));
+        // A child of another test may have a copy of the lock until its exec.
+        let is_free = (0..2000).any(|_| {
+            let is_ours = matches!(claim(&long, &mut other), Ok(Claim::Ours));
+            if !is_ours {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            is_ours
+        });
+        assert!(is_free);
     }
 
     #[test]

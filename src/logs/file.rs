@@ -127,6 +127,13 @@ impl LogFile {
     }
 }
 
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        // Closing it frees the lock, too, but not while a child has a copy.
+        let _ = self.file.unlock();
+    }
+}
+
 /// The path of a log's `number`-th rotated file; 1 is the newest.
 pub(crate) fn rotated(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -14,7 +14,7 @@ const PATH: &str = "/run/rcompose.lock";
 /// The lock, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct HostLock {
-    _file: File,
+    file: File,
 }
 
 impl HostLock {
@@ -35,6 +35,13 @@ impl HostLock {
             .open(PATH)
             .map_err(failed)?;
         file.lock().map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for HostLock {
+    fn drop(&mut self) {
+        // Closing it frees it, too, but not while a child has a copy.
+        let _ = self.file.unlock();
     }
 }

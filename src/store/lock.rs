@@ -7,6 +7,10 @@ use std::path::Path;
 use crate::store::Error;
 
 /// A lock on a file. The file is made when missing and never removed.
+///
+/// The kernel frees it with the last copy of its descriptor, and a child on its
+/// way to another program has one: so the end of the value frees it in words,
+/// and the end of the process whatever else was held.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -61,10 +65,17 @@ impl FileLock {
         }
     }
 
-    /// The open file, to hand the lock to another process.
+    /// The file, open for reading and writing as long as it is locked.
     #[must_use]
-    pub fn into_file(self) -> File {
-        self.file
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing it frees it, too.
+        let _ = self.file.unlock();
     }
 }
 
@@ -95,5 +106,15 @@ mod tests {
         drop((held, second));
         let alone = FileLock::try_exclusive(&path).unwrap();
         assert!(alone.is_some() && FileLock::try_shared(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_copy_of_its_descriptor_does_not_hold_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let held = FileLock::exclusive(&path).unwrap();
+        let _childs = held.file().try_clone().unwrap();
+        drop(held);
+        assert!(FileLock::try_exclusive(&path).unwrap().is_some());
     }
 }
