@@ -143,13 +143,25 @@ pub fn sweep_killed(root: &Root) -> Result<(), Error> {
 pub(crate) fn sweep(root: &Root, dir: &Path) -> Result<(), Error> {
     for name in store::record::names(dir)? {
         let folder = dir.join(&name);
-        let lock = folder.join(OWNER);
-        let is_dead = !lock.exists() || FileLock::try_exclusive(&lock)?.is_some();
-        if is_dead {
+        if is_dead(&folder.join(OWNER))? {
             clear(&folder, &cgroup(root, &name))?;
         }
     }
     Ok(())
+}
+
+/// Whether nobody has the lock of a run's folder. The folder may vanish
+/// meanwhile: a run that ends needs no door.
+fn is_dead(owner: &Path) -> Result<bool, Error> {
+    if !owner.exists() {
+        return Ok(true);
+    }
+    match FileLock::try_exclusive(owner) {
+        Err(store::Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(true)
+        }
+        found => Ok(found?.is_some()),
+    }
 }
 
 /// Removes a run's folder, last, after what stands in it.
@@ -206,17 +218,28 @@ mod tests {
         assert_ne!(living.cgroup(), other.cgroup());
         let second = root.run_dir().join("builds/2-0");
         std::fs::create_dir(&second).unwrap();
-        // A child of another test may hold the door until its exec.
-        for _ in 0..100 {
-            drop(FileLock::exclusive(&root.run_dir().join("builds").join(DOOR)).unwrap());
-            sweep_killed(&root).unwrap();
-            if !second.exists() {
-                break;
-            }
-        }
+        sweep_killed(&root).unwrap();
         assert!(!second.exists() && living.place(OWNER).exists());
         let gone = living.folder.clone();
         drop(living);
         assert!(!gone.exists() && !memory.exists());
+        assert!(is_dead(&gone.join(OWNER)).unwrap());
+    }
+
+    #[test]
+    fn runs_that_end_while_others_begin_harm_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("s"), &dir.path().join("r")).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        drop(Session::open(&root).unwrap());
+                    }
+                });
+            }
+        });
+        let left = store::record::names(&root.run_dir().join("builds")).unwrap();
+        assert_eq!(left, Vec::<String>::new());
     }
 }
