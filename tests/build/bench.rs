@@ -15,7 +15,7 @@ use rcompose::image::{self, Image, Import, Source};
 use rcompose::oci::Platform;
 use rcompose::store::Root;
 
-use crate::support::container::Engine;
+use crate::support::container::{Engine, eventually};
 
 /// An engine of one case.
 pub(crate) struct Bench {
@@ -182,16 +182,7 @@ pub(crate) fn words(failure: &Failure) -> String {
 pub(crate) fn assert_nothing_left(bench: &Bench) {
     let remains = || rcompose::network::observe::remains(bench.root.engine()).unwrap();
     // The kernel takes links away in its own time, once their namespace is gone.
-    let start = std::time::Instant::now();
-    while !remains().is_empty() {
-        let waited = start.elapsed();
-        assert!(
-            waited < std::time::Duration::from_secs(20),
-            "{:?}",
-            remains()
-        );
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    eventually("links are gone", || remains().is_empty());
     let left: Vec<_> = fs::read_dir(bench.root.ingest_dir())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())

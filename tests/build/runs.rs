@@ -1,13 +1,14 @@
 //! What holds for whole runs: parallel stages, networks, caches, deaths.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rcompose::build::{self, NamedSource, PruneFilter};
 use rcompose::dockerfile::{NamedContext, NoCache, RunNetwork};
 use rcompose::image;
 
 use crate::bench::{Bench, assert_nothing_left, request, words};
+use crate::support::container::eventually;
 
 pub(crate) fn independent_stages_run_together() {
     let bench = Bench::new();
@@ -176,11 +177,7 @@ pub(crate) fn images_can_be_removed_while_a_build_runs() {
             let id = std::fs::read_dir(&mounts).ok()?.next()?.ok()?.path();
             Some(id.join("0/data")).filter(|data| data.exists())
         };
-        let start = Instant::now();
-        while folder().is_none() {
-            assert!(start.elapsed() < Duration::from_secs(60));
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually("its step runs", || folder().is_some());
         // Nobody waits for the build, and it loses nothing that it stands on.
         let removed = image::remove(&bench.root, "busybox", true, &|_| None).unwrap();
         assert!(!removed.is_empty());
@@ -224,11 +221,7 @@ pub(crate) fn a_killed_build_leaves_nothing_running() {
         found.collect::<Vec<_>>()
     };
     let until = |is_there: bool, word: &str| {
-        let start = Instant::now();
-        while processes(word).is_empty() == is_there {
-            assert!(start.elapsed() < Duration::from_secs(60), "{word}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually(word, || processes(word).is_empty() != is_there);
     };
     until(true, "sleep\x004242");
     child.kill().unwrap();

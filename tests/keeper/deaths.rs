@@ -10,10 +10,11 @@ use rcompose::keeper::{Launched, launch};
 use rcompose::model::{Bundle, CgroupSpec, Outcome, ProcessIdentity, Resources};
 use rcompose::protocol::keeper::{Adopt, ReplyBody, RequestBody};
 use rcompose::runtime;
-use rcompose::sys::{descriptor, process, pty, random};
+use rcompose::sys::{descriptor, process, pty};
 
 use crate::pair::{Pair, eventually, kill, processes};
 use crate::supervisor::{Ask, Tell};
+use crate::support::container::bind;
 
 pub(crate) fn the_shelf_survives_a_supervisor() {
     let pair = Pair::launch();
@@ -136,6 +137,12 @@ pub(crate) fn a_stopped_supervisor_blocks_nobody() {
     pair.shut_down();
 }
 
+/// How long the keeper waits for a log writer that isn't known to hang.
+const WAITED_FOR: Duration = Duration::from_secs(5);
+/// Ends behind that: so many that not even a crowded machine takes as long for
+/// them as waiting for each would.
+const LATER: usize = 8;
+
 /// A log writer that hangs, as on a frozen disk, hides no end for long.
 pub(crate) fn a_stopped_log_writer_hides_no_exit() {
     let pair = Pair::launch();
@@ -149,10 +156,13 @@ pub(crate) fn a_stopped_log_writer_hides_no_exit() {
         assert_eq!(pair.output(name), "");
     }
     let start = std::time::Instant::now();
-    pair.start("fourth", "exit 5");
-    assert_eq!(pair.await_exit("fourth"), Outcome::Code(5));
+    for number in 0..LATER {
+        let name = format!("later{}", "w".repeat(number));
+        pair.start(&name, "exit 5");
+        assert_eq!(pair.await_exit(&name), Outcome::Code(5));
+    }
     assert!(
-        start.elapsed() < Duration::from_secs(4),
+        start.elapsed() < WAITED_FOR * u32::try_from(LATER).unwrap(),
         "it is known to hang"
     );
     process::kill(&writer, libc::SIGCONT).unwrap();
@@ -240,11 +250,11 @@ pub(crate) fn any_of_the_three_may_die() {
         &["keeper", "log-writer"],
         &["log-writer"],
     ];
-    for round in 0..18 {
+    for (round, roles) in (0..18).zip(subsets.into_iter().cycle()) {
         let members = pair.await_ready();
-        let nap = u64::from(random::bytes32().unwrap()[0]) / 8;
-        std::thread::sleep(Duration::from_millis(nap));
-        for role in subsets[round % subsets.len()] {
+        // At another point of their turns each time.
+        std::thread::sleep(Duration::from_millis(round * 7 % 32));
+        for role in roles {
             kill(members[role]);
         }
         counters.await_progress();
@@ -291,9 +301,15 @@ fn adoption(pair: &Pair, name: &str, process: &ProcessIdentity) -> RequestBody {
 pub(crate) fn all_three_may_die() {
     let pair = Pair::launch();
     let counters = Counters::start(&pair, 2);
-    let ended = pair.start("ended", "sleep 0.2; exit 3");
+    // Ends when it is told, which is when nobody is there to see it.
+    let signs = pair.engine.folder("signs");
+    let script = "until test -e /signs/end; do sleep 0.01; done; exit 3";
+    let mut bundle = pair.engine.bundle("ended", &["sh", "-c", script]);
+    bundle.mounts.push(bind(&signs, "/signs"));
+    let ended = pair.start_bundle("ended", bundle);
     counters.await_progress();
     kill_all_three(&pair);
+    std::fs::write(signs.join("end"), "").unwrap();
     eventually("the end of one", || {
         // As the host's first process does it: then nobody can ask any more.
         let _ = rustix::process::wait(rustix::process::WaitOptions::NOHANG);

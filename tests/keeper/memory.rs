@@ -68,10 +68,14 @@ fn spied(init: bool) {
         let text = fs::read_to_string(signs.join("met")).unwrap_or_default();
         text.parse().unwrap_or(0)
     };
-    let start = Instant::now();
     let mut number = 0;
+    // Of what it does in all, only the waiting for the spy has a limit.
+    let mut waits_since = None;
     while number < STARTS * rounds || met() < MET_MIN {
-        assert!(start.elapsed() < patience(), "it met {} processes", met());
+        if number >= STARTS * rounds {
+            let since = *waits_since.get_or_insert_with(Instant::now);
+            assert!(since.elapsed() < patience(), "it met {} processes", met());
+        }
         number += 1;
         for (id, target, env) in [
             (format!("kept-{number}"), &vault, Some(&secret)),

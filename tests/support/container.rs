@@ -19,8 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::support::isolated::{self, PROBE};
 use crate::support::patience::patient;
 
-/// How long a container may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take that has to come: a container's start, its end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Folders of one engine, below /tmp.
 #[derive(Debug)]

@@ -66,7 +66,7 @@ impl Case {
 /// Cases that run at the same time.
 const PARALLEL: usize = 2;
 /// How long a case may take.
-const CASE_TIMEOUT: Duration = Duration::from_secs(120);
+const CASE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Marks the process that runs one case.
 const CASE: &str = "--isolated-case";
 /// Marks a probe inside a container.
@@ -168,13 +168,16 @@ fn run_all(chosen: &[&Case]) -> ExitCode {
 
 fn run_one(case: &Case) -> (bool, String) {
     let output = tempfile::NamedTempFile::new().unwrap();
+    // One place in the file for both, or they would write over each other.
+    let stdout = output.reopen().unwrap();
+    let stderr = stdout.try_clone().unwrap();
     let mut child = Command::new("/proc/self/exe")
         .args([CASE, &case.label()])
         .env("RCOMPOSE_TEST_FEATURES_OFF", case.without)
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
-        .stdout(output.reopen().unwrap())
-        .stderr(output.reopen().unwrap())
+        .stdout(stdout)
+        .stderr(stderr)
         .spawn()
         .unwrap();
     let deadline = Instant::now() + patient(CASE_TIMEOUT);
