@@ -64,12 +64,25 @@ fn what_stalls_is_given_up() {
             matches!(error, Error::Connection { .. }),
             "{shown}: {error}"
         );
-        assert_eq!(server.requests().len(), 5, "{shown}");
+        // The last may still be on its way to the server's eyes.
+        server.await_requests(5);
     }
 }
 
 /// What comes of a layer when its blob is answered so.
 fn layer_from(answer: impl Fn(&Request, &[u8]) -> Answer + Send + Sync + 'static) -> Error {
+    layer_by(&client(), answer)
+}
+
+/// The same, waited for with little patience.
+fn layer_in_haste(answer: impl Fn(&Request, &[u8]) -> Answer + Send + Sync + 'static) -> Error {
+    layer_by(&Client::new(hasty()).unwrap(), answer)
+}
+
+fn layer_by(
+    asker: &Client,
+    answer: impl Fn(&Request, &[u8]) -> Answer + Send + Sync + 'static,
+) -> Error {
     let (shelf, layer) = shelf();
     let server = Server::start(move |request| {
         if request.path().ends_with(Digest::of(&layer).hex()) {
@@ -77,9 +90,9 @@ fn layer_from(answer: impl Fn(&Request, &[u8]) -> Answer + Send + Sync + 'static
         }
         testing::answer(&shelf, request)
     });
-    // Only the blob is waited for with little patience.
+    // Only the blob is asked for so.
     let remote = image(&client(), &server).unwrap();
-    layer_of(&Client::new(hasty()).unwrap(), &remote).unwrap_err()
+    layer_of(asker, &remote).unwrap_err()
 }
 
 #[test]
@@ -100,7 +113,7 @@ fn a_blob_that_lies_about_its_size_is_refused() {
 
 #[test]
 fn a_blob_that_never_ends_well_ends() {
-    let stalled = layer_from(|request, layer| {
+    let stalled = layer_in_haste(|request, layer| {
         let all = testing::part(request, layer);
         let Body::Whole(bytes) = all.body.clone() else {
             return all;
@@ -115,21 +128,24 @@ fn a_blob_that_never_ends_well_ends() {
         }
     );
     assert!(is_silent, "{stalled:?}");
-    let trickle = layer_from(|request, layer| {
-        let all = testing::part(request, layer);
-        let Body::Whole(bytes) = all.body.clone() else {
-            return all;
-        };
-        all.sent(Body::Trickle(bytes, Duration::from_millis(20)))
-    });
-    let is_trickle = matches!(
-        trickle,
-        Error::Connection {
-            source: Broken::Trickle(_),
-            ..
-        }
-    );
-    assert!(is_trickle, "{trickle:?}");
+    // A server that a busy machine holds up is silent in between: then again.
+    let is_trickle = |_| {
+        let trickle = layer_in_haste(|request, layer| {
+            let all = testing::part(request, layer);
+            let Body::Whole(bytes) = all.body.clone() else {
+                return all;
+            };
+            all.sent(Body::Trickle(bytes, Duration::from_millis(20)))
+        });
+        matches!(
+            trickle,
+            Error::Connection {
+                source: Broken::Trickle(_),
+                ..
+            }
+        )
+    };
+    assert!((0..10).any(is_trickle), "it is taken for silence");
 }
 
 #[test]

@@ -155,6 +155,15 @@ impl Server {
             .collect()
     }
 
+    /// Waits until so many requests have been read, and no more.
+    pub(crate) fn await_requests(&self, count: usize) {
+        let begun = std::time::Instant::now();
+        while self.requests().len() < count && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(self.requests().len(), count, "{:?}", self.requests());
+    }
+
     pub(crate) fn log(&self) -> Vec<Request> {
         self.log.lock().unwrap().clone()
     }
