@@ -60,14 +60,11 @@ services:
                 ),
             ],
         );
-        s.step(
-            "terminals",
-            rcompose("logs tty plain"),
-            [
-                eventually(prints("| a terminal")),
-                eventually(prints("| a pipe")),
-            ],
-        );
+        let logged = |words: &str| {
+            let script = format!("$RCOMPOSE logs tty plain | grep -c '| {words}'");
+            eventually(shell_says(&script, "1"))
+        };
+        s.step("terminals", look(), ["a terminal", "a pipe"].map(logged));
     });
 }
 

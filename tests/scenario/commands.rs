@@ -2,7 +2,7 @@
 
 use crate::support::{
     background, eventually, exits, fails, inside, interrupt, join, look, prints, prints_exactly,
-    prints_no, rcompose, says, scenario, shell, shell_says, state,
+    prints_no, rcompose, says, scenario, shell, shell_says, state, traps_term,
 };
 
 const PAIR: &str = "
@@ -21,7 +21,11 @@ fn stop_start_restart_kill_rm() {
     scenario("the commands that change states", |s| {
         s.load_busybox();
         s.compose(PAIR);
-        s.step("up", rcompose("up -d"), [exits(0), state("web", "running")]);
+        s.step(
+            "up",
+            rcompose("up -d"),
+            [exits(0), state("web", "running"), traps_term("web")],
+        );
         s.step(
             "stop one",
             rcompose("stop web"),
@@ -265,26 +269,21 @@ fn events_tell() {
         s.step("up", rcompose("up -d"), [exits(0)]);
         s.step(
             "a listener",
-            background(
-                "events",
-                shell("timeout -s INT 4 \"$RCOMPOSE\" events --json || true"),
-            ),
+            background("events", shell("exec \"$RCOMPOSE\" events --json >told")),
             [],
         );
+        // It is told of what happens once it listens.
         s.step(
             "something happens",
-            shell("sleep 0.5; \"$RCOMPOSE\" restart web"),
-            [exits(0)],
-        );
-        s.step(
-            "it is told",
-            join("events"),
+            shell("until grep -q '\"action\":\"start\"' told; do \"$RCOMPOSE\" restart -t 0 web; done; cat told"),
             [
+                exits(0),
                 prints("\"action\":\"die\""),
-                prints("\"action\":\"start\""),
                 prints("\"service\":\"web\""),
             ],
         );
+        s.step("Ctrl-C", interrupt("events"), []);
+        s.step("ends it", join("events"), [exits(130)]);
         s.step(
             "what happened before is remembered",
             rcompose("events --since 1h --until 0s web"),
@@ -304,28 +303,25 @@ fn events_tell() {
 
 #[test]
 fn what_cannot_help_is_not_waited_for() {
-    scenario(
-        "a process without a handler is not waited for ten seconds",
-        |s| {
-            s.load_busybox();
-            s.compose(
-                "services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n",
+    scenario("a process without a handler is not waited for", |s| {
+        s.load_busybox();
+        s.compose(
+                "services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_grace_period: 100s\n",
             );
-            s.step(
-                "up",
-                rcompose("up -d"),
-                [exits(0), inside("web", "echo up", "up")],
-            );
-            s.step(
-                "down is quick",
-                shell("timeout 5 \"$RCOMPOSE\" down"),
-                [exits(0), state("web", "absent")],
-            );
-            s.step(
-                "and fails on nonsense",
-                rcompose("down --no-such-flag"),
-                [fails(), says("unknown flag: --no-such-flag")],
-            );
-        },
-    );
+        s.step(
+            "up",
+            rcompose("up -d"),
+            [exits(0), inside("web", "echo up", "up")],
+        );
+        s.step(
+            "down is quick",
+            rcompose("down"),
+            [exits(0), state("web", "absent")],
+        );
+        s.step(
+            "and fails on nonsense",
+            rcompose("down --no-such-flag"),
+            [fails(), says("unknown flag: --no-such-flag")],
+        );
+    });
 }

@@ -1,8 +1,8 @@
 //! How `up` ends: exit codes, aborts, waits, and commands that are given up.
 
 use crate::support::{
-    background, exits, fails, interrupt, join, prints, prints_no, rcompose, says, scenario, shell,
-    shell_says, state,
+    HEARS_INT, background, cut_short, exits, fails, interrupt, join, prints, prints_no, rcompose,
+    says, scenario, shell, shell_says, state,
 };
 
 #[test]
@@ -14,8 +14,9 @@ fn exit_codes_of_up() {
 services:
   long:
     image: busybox:local
-    command: [sh, -c, 'trap \"echo bye; exit 143\" TERM; echo here; while :; do sleep 0.05; done']
-  fails: {image: 'busybox:local', command: [sh, -c, 'sleep 0.3; exit 7'], profiles: [fails]}
+    command: [sh, -c, 'trap \"rm /gate/open; echo bye; exit 143\" TERM; touch /gate/open; while :; do sleep 0.05; done']
+    volumes: ['./gate:/gate']
+  fails: {image: 'busybox:local', command: [sh, -c, 'until test -e /gate/open; do sleep 0.05; done; exit 7'], volumes: ['./gate:/gate'], profiles: [fails]}
   works: {image: 'busybox:local', command: [sh, -c, 'sleep 0.3'], profiles: [works]}
 ",
         );
@@ -128,7 +129,7 @@ services:
             );
             s.step(
                 "it waits",
-                shell("until $RCOMPOSE ps -aq behind | grep -q .; do sleep 0.05; done; sleep 0.3"),
+                shell("until $RCOMPOSE ps -aq behind | grep -q . && $RCOMPOSE ps -q slow | grep -q .; do sleep 0.05; done"),
                 [exits(0)],
             );
             s.step("Ctrl-C", interrupt("up"), []);
@@ -183,8 +184,13 @@ fn what_is_not_there() {
         );
         s.step(
             "a pipe that closes early",
-            shell("$RCOMPOSE -p demo config --help | head -n1 >/dev/null; $RCOMPOSE -p demo events & sleep 0.2; kill -INT $!; wait $! || echo $?"),
-            [prints("130")],
+            shell("$RCOMPOSE -p demo config --help | head -n1 >/dev/null"),
+            [exits(0)],
+        );
+        s.step(
+            "Ctrl-C of a command that only listens",
+            cut_short("$RCOMPOSE -p demo events", HEARS_INT, "INT"),
+            [prints("code 130")],
         );
         s.step(
             "stdin is closed",

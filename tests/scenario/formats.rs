@@ -144,7 +144,7 @@ volumes: {data: {}}
         );
         s.step(
             "events",
-            shell("$RCOMPOSE events --json >told & sleep 0.5; $RCOMPOSE restart -t 0 2>/dev/null; until test -s told; do sleep 0.05; done; kill -INT $!; wait $! || true; head -n 1 told | python3 -c 'import json, sys; print(*sorted(json.load(sys.stdin)))'"),
+            shell("$RCOMPOSE events --json >told & until test -s told; do $RCOMPOSE restart -t 0 2>/dev/null; done; kill -INT $!; wait $! || true; head -n 1 told | python3 -c 'import json, sys; print(*sorted(json.load(sys.stdin)))'"),
             [prints_exactly("action attributes id service time type")],
         );
         s.step(

@@ -3,7 +3,7 @@
 
 use crate::support::{
     background, cut_short, eventually, exits, fails, look, prints, prints_no, processes, rcompose,
-    says, scenario, shell, shell_says, state,
+    says, scenario, shell, shell_says, state, traps_term,
 };
 
 const WEB: &str = "services: {web: {image: 'busybox:local', command: [sh, -c, 'i=0; while [ $$i -lt 5000 ]; do echo line $$i; i=$$((i+1)); done; exec sleep 1000'], stop_signal: SIGKILL}}\n";
@@ -180,7 +180,11 @@ services:
                         eventually(processes(&["sleep", "999"], 0)),
                     ],
                 );
-                s.step("up", rcompose("--profile deaf up -d web deaf"), [exits(0)]);
+                s.step(
+                    "up",
+                    rcompose("--profile deaf up -d web deaf"),
+                    [exits(0), traps_term("deaf")],
+                );
                 s.step(
                     "a stop that waits",
                     cut_short(

@@ -17,7 +17,7 @@ services:
     image: busybox:local
     command: [sh, -c, 'touch /ok; exec sleep 1000']
     stop_signal: SIGKILL
-    healthcheck: {test: 'test -e /ok', interval: 100ms, retries: 2, timeout: 1s}
+    healthcheck: {test: 'test -e /ok', interval: 100ms, retries: 2, timeout: 20s}
   slow:
     image: busybox:local
     command: [sleep, '1000']

@@ -225,9 +225,9 @@ fn old_images_are_asked_for_again() {
                 s.step(
                     policy,
                     shell(&format!(
-                        "$RCOMPOSE pull -q; before=$({asked}); sleep 1.2; $RCOMPOSE up -d 2>/dev/null; test $before -lt $({asked}) && echo asked || echo not asked"
+                        "$RCOMPOSE pull -q; before=$({asked}); sleep 1.2; $RCOMPOSE up -d 2>/dev/null; test $before -lt $({asked}) && echo asked || echo kept"
                     )),
-                    [exits(0), prints(if again { "asked" } else { "not asked" })],
+                    [exits(0), prints(if again { "asked" } else { "kept" })],
                 );
             }
             end(s);

@@ -265,6 +265,11 @@ services:
 ",
         );
         s.step(
+            "up",
+            rcompose("up -d"),
+            [exits(0), state("slow", "running")],
+        );
+        s.step(
             "the timeout is a failure",
             rcompose("up -d --wait --wait-timeout 1"),
             [fails(), says("not healthy")],

@@ -251,8 +251,9 @@ fn gc_finds_what_nobody_takes_down() {
 }
 
 /// What a power cut leaves: records, and nothing of the kernel's.
-const POWER_CUT: &str = "kill -9 $(pids '[s]upervisor demo') $(pids '[k]eeper demo') \
-    $(pids '[l]og-writer') $(pids '[s]leep 1000') 2>/dev/null || true; sleep 0.2; \
+const POWER_CUT: &str = "\
+    all() { pids '[s]upervisor demo'; pids '[k]eeper demo'; pids '[l]og-writer'; pids '[s]leep 1000'; }; \
+    until test -z \"$(all)\"; do kill -9 $(all) 2>/dev/null || true; done; \
     for table in $(nft list tables | grep -o 'rcompose-rc[^ ]*'); do nft delete table inet $table; done; \
     rm -rf \"$RCOMPOSE_ROOT/run\"; \
     for link in $(ip -o link show type bridge | cut -d: -f2); do ip link delete $link; done";

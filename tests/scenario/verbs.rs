@@ -2,8 +2,8 @@
 //! reaching their files.
 
 use crate::support::{
-    exits, fails, inside, prints, prints_exactly, prints_no, rcompose, says, scenario, shell,
-    shell_says, state,
+    HEARS_INT, cut_short, exits, fails, inside, prints, prints_exactly, prints_no, rcompose, says,
+    scenario, shell, shell_says, state,
 };
 
 #[test]
@@ -106,8 +106,12 @@ services:
         );
         s.step(
             "signals are passed on",
-            shell("$RCOMPOSE attach --no-stdin deaf & sleep 0.5; kill -INT $!; wait $!"),
-            [exits(5), prints("int")],
+            cut_short(
+                "$RCOMPOSE attach --no-stdin deaf",
+                &format!("{HEARS_INT} && sleep 0.5"),
+                "INT",
+            ),
+            [prints("code 5"), prints("int")],
         );
     });
 }

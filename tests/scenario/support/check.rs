@@ -11,7 +11,9 @@ use super::patience::patient;
 use super::scenario::Scenario;
 
 /// How long `eventually` waits.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a web server may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 type Probe = Box<dyn Fn(&Scenario) -> Result<(), String>>;
 
@@ -150,6 +152,14 @@ pub(crate) fn inside(service: &str, script: &str, expected: &str) -> Check {
     })
 }
 
+/// A service's first process has an answer of its own to SIGTERM. A shell is
+/// running before it has come to its `trap`.
+pub(crate) fn traps_term(service: &str) -> Check {
+    // SIGTERM is the 15th of the mask's bits (proc_pid_status(5)).
+    let script = "grep -c '^SigCgt:.*[4-7c-f][0-9a-f]\\{3\\}$' /proc/1/status";
+    eventually(inside(service, script, "1"))
+}
+
 /// What a shell on the machine prints.
 pub(crate) fn shell_says(script: &str, expected: &str) -> Check {
     let (script, expected) = (script.to_owned(), expected.to_owned());
@@ -180,7 +190,7 @@ pub(crate) fn answers(address: &str, text: &str) -> Check {
 
 fn get(address: &str) -> std::io::Result<String> {
     let address: SocketAddr = address.parse().expect("an address");
-    let limit = Duration::from_secs(2);
+    let limit = patient(ANSWER_LIMIT);
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;

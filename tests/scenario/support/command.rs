@@ -20,7 +20,7 @@ use super::scenario::Scenario;
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long its output may stay open after its end. Longer means that
 /// something in the background has inherited it, and `$(rcompose up -d)` hangs.
-const OUTPUT_LIMIT: Duration = Duration::from_secs(2);
+const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a step does.
 pub(crate) enum Command {
@@ -58,6 +58,11 @@ pub(crate) fn cut_short(command: &str, ready: &str, signal: &str) -> Command {
         "{command} & until {ready}; do sleep 0.05; done; kill -{signal} $!; code=0; wait $! || code=$?; echo code $code"
     ))
 }
+
+/// Whether the shell's last background command has a handler of SIGINT (the
+/// 2nd of the mask's bits, see proc_pid_status(5)), which such commands ignore
+/// until they have.
+pub(crate) const HEARS_INT: &str = "grep -q '^SigCgt:.*[2367abef]$' /proc/$!/status";
 
 /// A shell script in the network behind the uplink.
 pub(crate) fn shell_in_world(script: &str) -> Command {

@@ -12,11 +12,11 @@ mod world;
 
 pub(crate) use check::{
     Check, answers, eventually, exits, fails, file, inside, prints, prints_exactly, prints_no,
-    processes, says, shell_says, state,
+    processes, says, shell_says, state, traps_term,
 };
 pub(crate) use command::{
-    Command, background, cut_short, interrupt, join, kill, kill_some, look, rcompose, shell,
-    shell_in_world,
+    Command, HEARS_INT, background, cut_short, interrupt, join, kill, kill_some, look, rcompose,
+    shell, shell_in_world,
 };
 pub(crate) use leftovers::Snapshot;
 pub(crate) use scenario::{Scenario, scenario, scenario_needing};
