@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
@@ -212,6 +213,21 @@ impl RequestHandler for Handler {
                     counts: HeaderCounts::default(),
                 })
             })
+    }
+}
+
+/// The same, for a server that wants one of its own.
+#[derive(Debug)]
+pub(super) struct Shared(pub(super) Arc<Handler>);
+
+#[async_trait::async_trait]
+impl RequestHandler for Shared {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        responder: R,
+    ) -> ResponseInfo {
+        self.0.handle_request::<R, T>(request, responder).await
     }
 }
 

@@ -9,28 +9,23 @@
 
 mod handler;
 mod host;
+mod stream;
 mod upstream;
 
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hickory_server::Server;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::dns::handler::{Handler, Shared};
 use crate::topology::{View, Zone};
 
 pub use host::HostServers;
 pub use upstream::Upstreams;
-
-/// How long a TCP client may be silent.
-const TCP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Answers that wait for a slow TCP client.
-const TCP_ANSWERS_MAX: usize = 64;
 
 /// The zone as it is and as it changes; all of a project's containers share it.
 pub type ZoneReceiver = watch::Receiver<Arc<Zone>>;
@@ -71,16 +66,16 @@ pub fn serve(
     udp.set_nonblocking(true)?;
     let tcp = TcpListener::from(tcp);
     tcp.set_nonblocking(true)?;
-    let mut server = Server::new(handler::Handler::new(zone, view, upstreams));
+    let handler = Arc::new(Handler::new(zone, view, upstreams));
+    let mut server = Server::new(Shared(Arc::clone(&handler)));
     server.register_socket(tokio::net::UdpSocket::from_std(udp)?);
-    server.register_listener(
-        tokio::net::TcpListener::from_std(tcp)?,
-        TCP_TIMEOUT,
-        TCP_ANSWERS_MAX,
-    );
+    let streams = stream::serve(tokio::net::TcpListener::from_std(tcp)?, handler);
     let task = tokio::spawn(async move {
-        if let Err(error) = server.block_until_done().await {
-            tracing::warn!(%error, "a container's name server ended");
+        tokio::select! {
+            ended = server.block_until_done() => if let Err(error) = ended {
+                tracing::warn!(%error, "a container's name server ended");
+            },
+            () = streams => {}
         }
     });
     Ok(NameServer { task })

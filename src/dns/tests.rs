@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::A;
@@ -164,6 +165,10 @@ fn by_stream(query: &Message) -> Option<Message> {
         .write_all(&u16::try_from(query.len()).ok()?.to_be_bytes())
         .ok()?;
     stream.write_all(&query).ok()?;
+    read_answer(&mut stream)
+}
+
+fn read_answer(stream: &mut TcpStream) -> Option<Message> {
     let mut length = [0; 2];
     stream.read_exact(&mut length).ok()?;
     let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
@@ -503,6 +508,48 @@ fn nonsense_is_answered_and_kills_nobody() {
         })
         .await;
         assert_eq!(web.addresses("db.").await, ["10.208.0.2"]);
+    });
+}
+
+#[test]
+fn connections_without_end_hold_up_their_own_container_alone() {
+    on_a_host(async || {
+        let upstream = Upstream::new();
+        let web = Container::of_host(Forwarding::All, &upstream);
+        let other = Container::of_host(Forwarding::All, &upstream);
+        let ask = |stream: &mut TcpStream, patience| {
+            stream.set_read_timeout(Some(patience)).ok()?;
+            let query = query("db.", RecordType::A).to_vec().ok()?;
+            let length = u16::try_from(query.len()).ok()?.to_be_bytes();
+            stream
+                .write_all(&[&length, query.as_slice()].concat())
+                .ok()?;
+            read_answer(stream)
+        };
+        let (silent, mut late) = web
+            .run(|| {
+                let connect = || TcpStream::connect(server()).expect("connect");
+                let silent: Vec<_> = (0..stream::CONNECTIONS_MAX).map(|_| connect()).collect();
+                (silent, connect())
+            })
+            .await;
+        let answer = web.run(move || {
+            let early = ask(&mut late, Duration::from_millis(300));
+            (early.is_none(), late)
+        });
+        let (has_to_wait, mut late) = answer.await;
+        assert!(has_to_wait);
+        // Datagrams and other containers don't notice.
+        assert_eq!(web.addresses("db.").await, ["10.208.0.2"]);
+        let beside = other.run(|| by_stream(&query("db.", RecordType::A))).await;
+        assert_eq!(addresses(&beside.expect("an answer")), ["10.208.0.2"]);
+        drop(silent);
+        let answer = web.run(move || {
+            late.set_read_timeout(Some(PATIENCE)).ok()?;
+            read_answer(&mut late)
+        });
+        let answer = answer.await.expect("the answer to what it asked");
+        assert_eq!(addresses(&answer), ["10.208.0.2"]);
     });
 }
 
