@@ -364,12 +364,14 @@ impl<R: BufRead + io::Seek> TarReader<R> {
     /// Goes past the current entry's content without reading it.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// [`Error::Read`]; [`Error::Malformed`] when no file can be that long.
     pub fn seek_past(&mut self) -> Result<(), Error> {
-        let count = self.content + std::mem::take(&mut self.padding);
-        self.content = 0;
+        // A header may claim more than any file has.
+        let count = self.content.checked_add(self.padding);
+        let count = count.ok_or_else(|| self.cut_short())?;
         let step = i64::try_from(count).map_err(|_| self.cut_short())?;
         self.source.seek_relative(step).map_err(Error::Read)?;
+        (self.content, self.padding) = (0, 0);
         self.offset += count;
         Ok(())
     }
@@ -485,6 +487,26 @@ mod tests {
         assert_eq!(reader.next_entry().unwrap().unwrap().name, b"b");
         assert_eq!(reader.next_entry().unwrap(), None);
         assert_eq!(reader.next_entry().unwrap(), None);
+    }
+
+    #[test]
+    fn content_of_an_impossible_length_is_not_gone_past() {
+        for size in [u64::MAX, u64::MAX - 511, 1 << 63] {
+            let mut bytes = archive(|b| add(b, "a", b""));
+            let mut header = tar::Header::from_byte_slice(&bytes[..512]).clone();
+            header.set_size(size);
+            header.set_cksum();
+            bytes[..512].copy_from_slice(header.as_bytes());
+            let mut reader = TarReader::new(io::Cursor::new(&bytes), Limits::default());
+            assert_eq!(reader.next_entry().unwrap().unwrap().size, size);
+            assert!(matches!(
+                reader.seek_past(),
+                Err(Error::Malformed {
+                    reason: "it is cut short",
+                    ..
+                })
+            ));
+        }
     }
 
     #[test]
