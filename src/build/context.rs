@@ -213,7 +213,13 @@ impl Opened {
         let own = match source {
             DockerfileSource::File(path) => {
                 let path = beside(path);
-                File::open(&path).ok().map(|file| (file, path))
+                match File::open(&path) {
+                    Ok(file) => Some((file, path)),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                    // `-f <(…)` and `-f /dev/stdin` have nothing beside them.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => None,
+                    Err(error) => return Err(Error::io("read", &path)(error)),
+                }
             }
             DockerfileSource::InContext(name) => {
                 let path = beside(Path::new(name));
