@@ -14,13 +14,12 @@ use crate::model::{
 };
 use crate::store::ProjectStore;
 use crate::supervisor::Error;
+use crate::sys;
 
 /// Permission bits when the file says nothing.
 const MODE_DEFAULT: u32 = 0o444;
 /// Longest file that is copied.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-/// O_NONBLOCK of open(2): a FIFO is not waited at.
-const NONBLOCKING: i32 = 0o4000;
 
 /// Folder of a container's copies.
 fn folder(store: &ProjectStore, id: &ContainerId) -> PathBuf {
@@ -126,14 +125,10 @@ fn content(
 
 /// Reads a file that is to be copied, without waiting for it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(NONBLOCKING)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
+    let Some(file) = sys::fs::open_regular(path)? else {
         let reason = "it is not a regular file, and can't be given an owner or a mode";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-    }
+    };
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {

@@ -6,6 +6,7 @@
 //! the magic links of procfs are refused.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -16,6 +17,9 @@ use rustix::io::Errno;
 
 /// The flags of open(2) and the answer of stat(2), for callers of this module.
 pub use rustix::fs::{OFlags, Stat};
+
+/// For reading, without waiting for a FIFO's writer or taking a terminal.
+const UNWAITED: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Links that one resolution follows at most, as the kernel does.
 const LINKS_MAX: usize = 40;
@@ -234,8 +238,7 @@ pub fn read_in_root(
     path: impl AsRef<Path>,
     bytes_max: usize,
 ) -> io::Result<Option<Vec<u8>>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = match open_in_root(root, path, flags) {
+    let file = match open_in_root(root, path, UNWAITED) {
         Ok(file) => file,
         Err(error)
             if matches!(
@@ -247,18 +250,24 @@ pub fn read_in_root(
         }
         Err(error) => return Err(error),
     };
-    let stat = rustix::fs::fstat(&file)?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
+    let file = File::from(file);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Ok(None);
     }
-    let expected = usize::try_from(stat.st_size).unwrap_or(0).min(bytes_max);
+    let expected = usize::try_from(metadata.len()).unwrap_or(0).min(bytes_max);
     let mut bytes = Vec::with_capacity(expected.saturating_add(1));
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
-    io::Read::read_to_end(
-        &mut io::Read::take(std::fs::File::from(file), limit),
-        &mut bytes,
-    )?;
+    io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes)?;
     Ok(Some(bytes))
+}
+
+/// Opens a regular file of the user's for reading. None when it is anything
+/// else: what may have no end, or wait for a writer.
+pub fn open_regular(path: impl AsRef<Path>) -> io::Result<Option<File>> {
+    let file = rustix::fs::open(path.as_ref(), UNWAITED | OFlags::CLOEXEC, Mode::empty())?;
+    let file = File::from(file);
+    Ok(file.metadata()?.is_file().then_some(file))
 }
 
 /// Makes a folder.
