@@ -3,7 +3,7 @@
 //! Costly answers (the loaded project) are made when first asked for, so that
 //! `version` reads no file.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -45,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) terminal: Terminal,
     store: OnceCell<Root>,
     source: DiskSource,
+    /// For the first who asks; whoever asks later wants the files as they are then.
+    discovered: RefCell<Option<Discovered>>,
     loaded: OnceCell<Option<Project>>,
 }
 
@@ -98,8 +100,16 @@ impl Context {
             },
             store: OnceCell::new(),
             source: DiskSource::default(),
+            discovered: RefCell::default(),
             loaded: OnceCell::new(),
         })
+    }
+
+    /// The same, with what was found for the same flags and environment.
+    pub(crate) fn with(mut self, found: Found) -> Self {
+        self.source = found.source;
+        self.discovered = RefCell::new(found.discovered);
+        self
     }
 
     /// The same surroundings for a project of another name.
@@ -109,7 +119,7 @@ impl Context {
         let mut settings = self.settings.clone();
         settings.notices.clear();
         let mut context = Self::new(flags, settings, self.environment.clone())?;
-        // Standard input can be read once.
+        // Pipes can be read once.
         context.source = self.source.clone();
         Ok(context)
     }
@@ -139,7 +149,8 @@ impl Context {
     /// Finds the project's files and variables, and tells what is odd about
     /// them. No file is no error: many commands need only a name.
     pub(crate) fn discover(&self) -> anyhow::Result<Discovered> {
-        let found = compose::discover(&self.request(), &self.source);
+        let look = || compose::discover(&self.request(), &self.source);
+        let found = self.discovered.take().unwrap_or_else(look);
         self.tell(&found.diagnostics, &[])?;
         Ok(found)
     }
@@ -284,22 +295,39 @@ fn underscored(project: &mut Project) {
     }
 }
 
-/// The environment with what the project's `.env`, or the files in its place,
-/// say about the command line itself. Problems in them are told by the commands
-/// that load the project.
-pub(crate) fn with_env_files(flags: &GlobalArgs, environment: &Environment) -> Environment {
-    let Ok(folder) = working_dir(environment) else {
-        return environment.clone();
-    };
-    let source = DiskSource::default();
-    let found = compose::discover(&request(flags, environment, &folder), &source);
-    let mut variables = environment.variables().clone();
-    for name in OF_ENV_FILES {
-        if let (None, Some(value)) = (environment.get(name), found.options.environment.get(name)) {
-            variables.insert(name.to_owned(), value.to_owned());
-        }
+/// What was found of the project before the command began: its `.env`, or the
+/// files in its place, may speak about the command line itself.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    source: DiskSource,
+    discovered: Option<Discovered>,
+}
+
+impl Found {
+    /// Looks for the project's files. Problems in them are told by the commands
+    /// that load it.
+    pub(crate) fn look(flags: &GlobalArgs, environment: &Environment) -> Self {
+        let source = DiskSource::default();
+        let discovered = working_dir(environment)
+            .ok()
+            .map(|folder| compose::discover(&request(flags, environment, &folder), &source));
+        Self { source, discovered }
     }
-    variables.into_iter().collect()
+
+    /// The environment with what the files say about the command line.
+    pub(crate) fn environment(&self, environment: &Environment) -> Environment {
+        let Some(found) = &self.discovered else {
+            return environment.clone();
+        };
+        let mut variables = environment.variables().clone();
+        for name in OF_ENV_FILES {
+            let said = found.options.environment.get(name);
+            if let (None, Some(value)) = (environment.get(name), said) {
+                variables.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        variables.into_iter().collect()
+    }
 }
 
 /// Variables about the command line that may stand in a project's `.env`.

@@ -79,12 +79,13 @@ pub fn run(args: Vec<OsString>, environment: Environment) -> ExitCode {
 
 fn dispatch(root: args::Root, environment: Environment) -> anyhow::Result<exit::Exit> {
     plugin::end_with_client(&environment);
-    let said = match root.command {
-        Some(_) => context::with_env_files(&root.globals, &environment),
-        None => environment.clone(),
+    let found = match root.command {
+        Some(_) => context::Found::look(&root.globals, &environment),
+        None => context::Found::default(),
     };
+    let said = found.environment(&environment);
     let settings = settings::Settings::settle(&root.globals, &said)?;
-    let context = context::Context::new(root.globals, settings, environment)?;
+    let context = context::Context::new(root.globals, settings, environment)?.with(found);
     match root.command {
         Some(command) => command
             .run(&context)

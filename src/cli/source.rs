@@ -1,6 +1,8 @@
 //! The disk as the Compose loader sees it: regular files within a limit, and
 //! standard input.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
@@ -11,18 +13,34 @@ use crate::compose::{ReadError, Source};
 /// How large a file may be.
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Files of the disk. Standard input is read once and kept: a load asks for
-/// it several times.
+/// Files of the disk. What gives its bytes only once, standard input and a
+/// shell's `<(command)`, is kept: a command asks for it several times.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DiskSource {
-    stdin: std::cell::OnceCell<Result<Vec<u8>, ReadError>>,
+    pipes: RefCell<BTreeMap<PathBuf, Result<Vec<u8>, ReadError>>>,
+}
+
+impl DiskSource {
+    /// What a pipe gave when it was first read, which is now if never before.
+    fn once(
+        &self,
+        path: &Path,
+        read: impl FnOnce() -> Result<Vec<u8>, ReadError>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let known = self.pipes.borrow().get(path).cloned();
+        known.unwrap_or_else(|| {
+            let bytes = read();
+            let mut pipes = self.pipes.borrow_mut();
+            pipes.insert(path.to_owned(), bytes.clone());
+            bytes
+        })
+    }
 }
 
 impl Source for DiskSource {
     fn read(&self, path: &Path) -> Result<Vec<u8>, ReadError> {
         if path.as_os_str() == "-" {
-            let read = || read_limited(io::stdin().lock());
-            return self.stdin.get_or_init(read).clone();
+            return self.once(path, || read_limited(io::stdin().lock()));
         }
         let kind = fs::metadata(path)
             .map_err(|error| refused(&error))?
@@ -30,14 +48,18 @@ impl Source for DiskSource {
         if kind.is_dir() {
             return Err(ReadError::Folder);
         }
-        // A shell's `<(command)` is a pipe that somebody writes to; any other
-        // pipe could keep us waiting for ever.
-        let is_substitution = kind.is_fifo() && path.starts_with("/dev/fd");
+        let read = || read_limited(File::open(path).map_err(|error| refused(&error))?);
+        // Somebody writes to a pipe that we were given; any other could keep us
+        // waiting for ever.
+        let is_given = path.starts_with("/dev/fd") || path == Path::new("/dev/stdin");
+        if kind.is_fifo() && is_given {
+            return self.once(path, read);
+        }
         let is_null = path == Path::new("/dev/null");
-        if !kind.is_file() && !is_substitution && !is_null {
+        if !kind.is_file() && !is_null {
             return Err(ReadError::NotRegular);
         }
-        read_limited(File::open(path).map_err(|error| refused(&error))?)
+        read()
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -103,5 +125,19 @@ mod tests {
         let socket = folder.path().join("s");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert_eq!(source.read(&socket), Err(ReadError::NotRegular));
+    }
+
+    #[test]
+    fn a_pipe_that_was_given_is_read_once_for_all() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        io::Write::write_all(&mut writer, b"A=5").unwrap();
+        drop(writer);
+        let number = std::os::fd::AsRawFd::as_raw_fd(&reader);
+        let path = PathBuf::from(format!("/dev/fd/{number}"));
+        let source = DiskSource::default();
+        for _ in 0..3 {
+            assert_eq!(source.read(&path), Ok(b"A=5".to_vec()));
+        }
+        assert_eq!(source.clone().read(&path), Ok(b"A=5".to_vec()));
     }
 }

@@ -1,8 +1,10 @@
 //! Help, flags, and what is said about wrong ones.
 
+use std::io::Write as _;
+
 use serde_json::Value;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, done};
 
 #[test]
 fn without_a_command_the_help_is_printed() {
@@ -28,6 +30,25 @@ fn help_comes_by_flag_and_by_word() {
         by_flag
             .out
             .starts_with("Usage: rcompose logs [OPTIONS] [SERVICE]...")
+    );
+}
+
+/// `--env-file <(command)` is looked into for settings of the command line, and
+/// then for the project's variables.
+#[test]
+fn variables_may_come_through_a_pipe() {
+    let engine = Engine::new();
+    let file = engine.dir.path().join("here/compose.yaml");
+    std::fs::write(file, "services: {web: {image: 'web:${TAG}'}}\n").unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"TAG=5\n").unwrap();
+    drop(writer);
+    let words = ["--env-file", "/dev/stdin", "config", "--images"];
+    let told = done(engine.command(&words).stdin(reader));
+    assert_eq!(
+        (told.code, told.out.as_str()),
+        (Some(0), "web:5\n"),
+        "{told:?}"
     );
 }
 
