@@ -8,8 +8,7 @@ use crate::support::{
 #[test]
 fn pools_are_as_declared() {
     scenario("subnets, ranges, gateways and reserved addresses", |s| {
-        s.load_busybox();
-        s.compose(
+        s.up(
             "
 services:
   web:
@@ -31,7 +30,6 @@ networks:
     driver_opts: {com.docker.network.bridge.name: scenario-br0, com.docker.network.driver.mtu: '1400'}
 ",
         );
-        s.step("up", rcompose("up -d"), [exits(0)]);
         s.step(
             "addresses come from the range, without what is reserved",
             look(),
@@ -53,9 +51,7 @@ networks:
 #[test]
 fn endpoints_are_as_declared() {
     scenario("fixed addresses, order of interfaces, ways out", |s| {
-        s.load_busybox();
-        s.compose(
-            "
+        s.up("
 services:
   web:
     image: busybox:local
@@ -70,9 +66,7 @@ networks:
   early: {ipam: {config: [{subnet: 10.62.0.0/24}]}}
   late: {ipam: {config: [{subnet: 10.63.0.0/24}]}}
   six: {enable_ipv4: false, enable_ipv6: true, ipam: {config: [{subnet: 'fd00:64::/64'}]}}
-",
-        );
-        s.step("up", rcompose("up -d"), [exits(0)]);
+");
         s.step(
             "inside",
             look(),
@@ -128,9 +122,7 @@ networks:
 #[test]
 fn ports_are_as_declared() {
     scenario("the long form of a port", |s| {
-        s.load_busybox();
-        s.compose(
-            "
+        s.up("
 services:
   web:
     image: busybox:local
@@ -140,9 +132,7 @@ services:
     ports:
       - {name: http, target: 80, published: '8080', host_ip: 127.0.0.1, protocol: tcp, mode: host}
       - {target: 80, published: '8090-8099'}
-",
-        );
-        s.step("up", rcompose("up -d"), [exits(0)]);
+");
         s.step(
             "each where it should be",
             shell("$RCOMPOSE port web; curl -sm 2 --retry 5 --retry-connrefused http://127.0.0.1:8080/; curl -sm 2 http://192.0.2.2:8080/ || echo closed"),

@@ -13,8 +13,7 @@ use crate::support::{
 #[test]
 fn namespaces_are_shared_as_asked() {
     scenario("pid, ipc and uts of the host and of services", |s| {
-        s.load_busybox();
-        s.compose(
+        s.up(
             "
 services:
   own: {image: 'busybox:local', command: [sleep, '1111'], stop_signal: SIGKILL, ipc: private}
@@ -24,7 +23,6 @@ services:
   plain: {image: 'busybox:local', command: [sh, -c, 'test -t 1 || echo a pipe; exec sleep 1000'], stop_signal: SIGKILL, domainname: example.org, hostname: plain}
 ",
         );
-        s.step("up", rcompose("up -d"), [exits(0)]);
         let same = |namespace: &str, container: &str| {
             shell_says(
                 &format!(

@@ -184,9 +184,7 @@ fn attached_up() {
 #[test]
 fn logs_follow() {
     scenario("logs -f goes on until the containers end", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sh, -c, 'for i in 1 2 3; do echo line $$i; sleep 0.2; done']\n");
-        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.up("services:\n  web:\n    image: busybox:local\n    command: [sh, -c, 'for i in 1 2 3; do echo line $$i; sleep 0.2; done']\n");
         s.step(
             "it follows to the end",
             rcompose("logs -f --no-log-prefix"),
@@ -264,9 +262,7 @@ services:
 #[test]
 fn events_tell() {
     scenario("events tell what happens", |s| {
-        s.load_busybox();
-        s.compose(PAIR);
-        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.up(PAIR);
         s.step(
             "a listener",
             background("events", shell("exec \"$RCOMPOSE\" events --json >told")),

@@ -146,9 +146,7 @@ services:
 #[test]
 fn what_is_not_there() {
     scenario("names that aren't there, files that don't load", |s| {
-        s.load_busybox();
-        s.compose("services: {web: {image: 'busybox:local', command: [sleep, '1000']}}\n");
-        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.up("services: {web: {image: 'busybox:local', command: [sleep, '1000']}}\n");
         for command in [
             "stop wep",
             "exec wep true",

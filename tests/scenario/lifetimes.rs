@@ -10,8 +10,7 @@ use crate::support::{
 #[test]
 fn starts_and_ends_are_as_asked() {
     scenario("signals, patience, restarts, what is attached to", |s| {
-        s.load_busybox();
-        s.compose(
+        s.up(
             "
 services:
   polite: {image: 'busybox:local', init: false, stop_signal: SIGUSR1, command: [sh, -c, 'trap \"exit 9\" USR1; while :; do sleep 0.05; done']}
@@ -22,7 +21,6 @@ services:
   cut: {image: 'busybox:local', command: [sh, -c, 'seq -f line-%.0f 1 3000; echo end; exec sleep 1000'], stop_signal: SIGKILL, logging: {driver: json-file, options: {max-size: 4k, max-file: '2'}}}
 ",
         );
-        s.step("up", rcompose("up -d"), [exits(0)]);
         s.step(
             "restarts are counted",
             look(),

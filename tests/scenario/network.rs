@@ -13,8 +13,7 @@ const WEB: &str =
 #[test]
 fn services_find_each_other() {
     scenario("names, aliases and addresses", |s| {
-        s.load_busybox();
-        s.compose(&format!(
+        s.up(&format!(
             "
 services:
   web:
@@ -40,7 +39,6 @@ networks:
   inner: {{internal: true}}
 "
         ));
-        s.step("up", rcompose("up -d"), [exits(0)]);
         s.step(
             "by every name",
             look(),
@@ -97,9 +95,7 @@ networks:
 #[test]
 fn replicas_answer_in_turn() {
     scenario("a scaled service has all its addresses", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n    scale: 3\n");
-        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.up("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n    scale: 3\n");
         s.step("three addresses", look(), [
             inside("web", "nslookup -type=a web 127.0.0.11 | grep -c '^Address: '", "3"),
             inside("web", "for i in 1 2 3 4 5 6 7 8 9; do nslookup -type=a web 127.0.0.11 | awk '/^Address: / {print $2; exit}'; done | sort -u | wc -l", "3"),
@@ -124,8 +120,7 @@ fn ports_are_published() {
     scenario(
         "published ports answer from everywhere that they should",
         |s| {
-            s.load_busybox();
-            s.compose(&format!(
+            s.up(&format!(
                 "
 services:
   web:
@@ -141,7 +136,6 @@ services:
     ports: ['5353:53/udp']
 "
             ));
-            s.step("up", rcompose("up -d"), [exits(0)]);
             s.step(
                 "from the machine",
                 look(),
@@ -235,8 +229,7 @@ fn network_modes() {
     scenario(
         "host, none, bridge and the network of another service",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.up(
             "
 services:
   web:
@@ -252,7 +245,6 @@ networks:
   docker0: {external: true, name: bridge}
 ",
         );
-            s.step("up", rcompose("up -d"), [exits(0)]);
             s.step(
                 "what each sees",
                 look(),

@@ -261,11 +261,9 @@ fn inside_volume() -> crate::support::Check {
 #[test]
 fn a_project_s_containers_are_containers_too() {
     scenario("services' containers answer to their names", |s| {
-        s.load_busybox();
-        s.compose(
+        s.up(
             "services: {web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}}",
         );
-        s.step("up", rcompose("up -d"), [exits(0)]);
         s.step(
             "found by label",
             rcompose("container ls -q --no-trunc --filter label=com.docker.compose.project=demo"),

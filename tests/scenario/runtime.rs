@@ -8,9 +8,7 @@ use crate::support::{
 #[test]
 fn the_defaults_are_dockers() {
     scenario("a container looks as it does with docker", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n");
-        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.up("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n");
         s.step(
             "namespaces",
             look(),
@@ -76,9 +74,7 @@ fn the_defaults_are_dockers() {
 #[test]
 fn an_init_hears_the_stop_signal() {
     scenario("an init waits for signals and passes them on", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    init: true\n    command: [sh, -c, 'trap \"echo bye; exit 3\" TERM; echo ready; while :; do sleep 0.05; done']\n");
-        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.up("services:\n  web:\n    image: busybox:local\n    init: true\n    command: [sh, -c, 'trap \"echo bye; exit 3\" TERM; echo ready; while :; do sleep 0.05; done']\n");
         let ready = "$RCOMPOSE logs | grep -c ready";
         s.step("it runs", look(), [eventually(shell_says(ready, "1"))]);
         s.step("stop", rcompose("stop"), [exits(0), says("Stopped")]);
@@ -91,9 +87,7 @@ fn an_init_hears_the_stop_signal() {
 #[test]
 fn attributes_take_hold() {
     scenario("what the file says about a process is so", |s| {
-        s.load_busybox();
-        s.compose(
-            "
+        s.up("
 services:
   web:
     image: busybox:local
@@ -118,9 +112,7 @@ services:
     shm_size: 1m
     init: true
     oom_score_adj: 500
-",
-        );
-        s.step("up", rcompose("up -d"), [exits(0)]);
+");
         s.step(
             "identity",
             look(),
@@ -186,9 +178,7 @@ services:
 #[test]
 fn resources_are_limited() {
     scenario("limits of memory, processors and processes hold", |s| {
-        s.load_busybox();
-        s.compose(
-            "
+        s.up("
 services:
   small:
     image: busybox:local
@@ -202,9 +192,7 @@ services:
     pids_limit: 5
     cpus: 0.5
     cpuset: '0'
-",
-        );
-        s.step("up", rcompose("up -d"), [exits(0)]);
+");
         s.step(
             "too much memory is killed",
             look(),
@@ -268,9 +256,7 @@ services:
 #[test]
 fn exec_and_run_relay_streams() {
     scenario("pipes and codes pass through exec and run", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n");
-        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.up("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n");
         s.step(
             "standard input reaches exec",
             shell("seq 100000 | \"$RCOMPOSE\" exec -T web wc -l"),

@@ -396,8 +396,7 @@ fn the_pair_is_born_clean() {
 #[test]
 fn restart_policies_are_dockers() {
     scenario("what exits comes back as its policy says", |s| {
-        s.load_busybox();
-        s.compose(
+        s.up(
             "
 services:
   always: {image: 'busybox:local', restart: always, command: [sh, -c, 'echo x >>/count/always; sleep 0.05'], volumes: ['./count:/count']}
@@ -406,7 +405,6 @@ services:
   never: {image: 'busybox:local', command: [sh, -c, 'echo x >>/count/never; exit 1'], volumes: ['./count:/count']}
 ",
         );
-        s.step("up", rcompose("up -d"), [exits(0)]);
         s.step(
             "counts",
             look(),

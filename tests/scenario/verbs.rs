@@ -9,16 +9,12 @@ use crate::support::{
 #[test]
 fn pausing() {
     scenario("pause freezes what is named, and only that", |s| {
-        s.load_busybox();
-        s.compose(
-            "
+        s.up("
 services:
   web: {image: 'busybox:local', command: [sleep, '1000']}
   other: {image: 'busybox:local', command: [sleep, '1000']}
   done: {image: 'busybox:local', command: ['true']}
-",
-        );
-        s.step("up", rcompose("up -d"), [exits(0)]);
+");
         s.step(
             "pause",
             rcompose("pause web"),
@@ -75,9 +71,7 @@ services:
 #[test]
 fn attaching() {
     scenario("attach joins the streams of a running container", |s| {
-        s.load_busybox();
-        s.compose(
-            "
+        s.up("
 services:
   cat:
     image: busybox:local
@@ -86,9 +80,7 @@ services:
   deaf:
     image: busybox:local
     command: [sh, -c, 'trap \"echo int; exit 5\" INT; echo up; while :; do sleep 0.05; done']
-",
-        );
-        s.step("up", rcompose("up -d"), [exits(0)]);
+");
         s.step(
             "input, output and the exit code go through",
             shell("echo hello | $RCOMPOSE attach cat"),
@@ -202,15 +194,13 @@ volumes: {data: {}}
 #[test]
 fn committing() {
     scenario("commit makes an image of what a container wrote", |s| {
-        s.load_busybox();
-        s.compose(
+        s.up(
             "
 services:
   web: {image: 'busybox:local', command: [sh, -c, 'echo kept >/kept; exec sleep 1000'], scale: 2}
   copy: {image: 'local/kept:1', command: [sh, -c, 'cat /kept /second; echo $$WORD'], profiles: [copy]}
 ",
         );
-        s.step("up", rcompose("up -d"), [exits(0)]);
         s.step(
             "write into the second",
             rcompose("exec -T --index 2 web sh -c 'echo two >/second'"),

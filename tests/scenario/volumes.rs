@@ -5,9 +5,7 @@ use crate::support::{exits, fails, inside, look, rcompose, says, scenario, shell
 #[test]
 fn a_named_volume_outlives_down() {
     scenario("down keeps a named volume, down -v removes it", |s| {
-        s.load_busybox();
-        s.compose(
-            "
+        s.up("
 services:
   web:
     image: busybox:local
@@ -17,9 +15,7 @@ services:
 volumes:
   data:
   etc:
-",
-        );
-        s.step("up", rcompose("up -d"), [exits(0)]);
+");
         s.step(
             "something is written",
             rcompose("exec -T web sh -c 'echo kept >/data/note'"),

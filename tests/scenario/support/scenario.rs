@@ -93,6 +93,14 @@ impl Scenario {
         self.step("busybox is there", load, [super::check::exits(0)]);
     }
 
+    /// Writes `compose.yaml`, whose images are busybox, and brings it up.
+    pub(crate) fn up(&mut self, compose: &str) {
+        self.load_busybox();
+        self.compose(compose);
+        let up = super::command::rcompose("up -d");
+        self.step("up", up, [super::check::exits(0)]);
+    }
+
     /// Does a command and holds it to the checks.
     #[track_caller]
     pub(crate) fn step<const N: usize>(
