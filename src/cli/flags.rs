@@ -7,6 +7,7 @@
 use clap::builder::{Resettable, TypedValueParser as _, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, Id};
 
+use crate::cli::exit::Failure;
 use crate::cli::settings::GoBool;
 
 /// A command's `Args`, as they stand in an enum of commands that defers them.
@@ -82,6 +83,25 @@ pub(crate) fn shown_flag(arg: Arg) -> Arg {
             .default_value(Resettable::Reset)
     } else {
         arg
+    }
+}
+
+/// The first of a command's words, which all the others belong to, and those.
+/// A flag in its place is one that we don't know.
+pub(crate) fn first_and_rest(words: &[String]) -> Result<(&String, &[String]), Failure> {
+    let Some((first, rest)) = words.split_first() else {
+        return Err(Failure::usage(
+            "requires at least 1 arg(s), only received 0",
+        ));
+    };
+    if let Some(long) = first.strip_prefix("--") {
+        return Err(Failure::usage(format!("unknown flag: --{long}")));
+    }
+    match first.strip_prefix('-').and_then(|rest| rest.chars().next()) {
+        Some(letter) => Err(Failure::usage(format!(
+            "unknown shorthand flag: '{letter}' in {first}"
+        ))),
+        None => Ok((first, rest)),
     }
 }
 

@@ -8,6 +8,7 @@
 mod args;
 mod attach;
 mod attached;
+mod attaching;
 mod build;
 mod commands;
 mod complete;
@@ -50,7 +51,7 @@ pub use tethered::{TETHERED, tethered};
 /// Runs one command line and gives the process's exit code.
 #[must_use]
 pub fn run(args: Vec<OsString>, environment: Environment) -> ExitCode {
-    crate::sys::exec::heed_interrupts();
+    crate::sys::interrupt::end_on_interrupts();
     let args = docker_words::translate(args);
     if let Some(metadata) = plugin::metadata(&args) {
         return match output::print(&metadata) {

@@ -142,14 +142,30 @@ fn explain(error: &clap::Error, args: &[OsString]) -> anyhow::Result<Parsed> {
         }
         ErrorKind::UnknownArgument => unknown_argument(&invalid.unwrap_or_default(), error),
         ErrorKind::MissingRequiredArgument => {
-            let needed = invalid_list(error).len().max(1);
-            Failure::usage(format!(
-                "requires at least {needed} arg(s), only received 0"
-            ))
+            let (needed, missing) = counts(&path, invalid_list(error));
+            too_few(needed, needed - missing).with_hint(see_help(&path))
+        }
+        ErrorKind::TooFewValues if is_positional(invalid.as_deref()) => {
+            let number = |kind| match error.get(kind) {
+                Some(ContextValue::Number(number)) => usize::try_from(*number).unwrap_or_default(),
+                _ => 0,
+            };
+            too_few(
+                number(ContextKind::MinValues),
+                number(ContextKind::ActualNumValues),
+            )
             .with_hint(see_help(&path))
         }
         ErrorKind::TooFewValues | ErrorKind::NoEquals => {
             Failure::usage(format!("flag needs an argument: {}", flag(invalid)))
+        }
+        ErrorKind::ValueValidation if is_positional(invalid.as_deref()) => {
+            let why = std::error::Error::source(error).map(ToString::to_string);
+            Failure::usage(format!(
+                "invalid argument {:?}: {}",
+                value.unwrap_or_default(),
+                why.unwrap_or_else(|| "invalid value".to_owned())
+            ))
         }
         ErrorKind::InvalidValue if value.as_deref().is_none_or(str::is_empty) => {
             Failure::usage(format!("flag needs an argument: {}", flag(invalid)))
@@ -220,6 +236,46 @@ fn see_help(path: &[String]) -> String {
         .chain(path.iter().map(String::as_str))
         .collect();
     format!("see '{} --help'", words.join(" "))
+}
+
+fn too_few(needed: usize, received: usize) -> Failure {
+    Failure::usage(format!(
+        "requires at least {needed} arg(s), only received {received}"
+    ))
+}
+
+/// How many words the command at `path` needs, and how many of them the
+/// arguments that are `missing` stand for; at least one and one.
+fn counts(path: &[String], missing: &[String]) -> (usize, usize) {
+    let root = whole();
+    let mut command = &root;
+    for word in path {
+        match command.find_subcommand(word) {
+            Some(next) => command = next,
+            None => break,
+        }
+    }
+    let words = |arg: &clap::Arg| {
+        arg.get_num_args()
+            .map_or(1, |range| range.min_values().max(1))
+    };
+    let required = || {
+        command
+            .get_positionals()
+            .filter(|arg| arg.is_required_set())
+    };
+    let needed: usize = required().map(words).sum();
+    let absent: usize = required()
+        .filter(|arg| missing.contains(&arg.to_string()))
+        .map(words)
+        .sum();
+    let absent = if absent == 0 { missing.len() } else { absent };
+    (needed.max(absent).max(1), absent.max(1))
+}
+
+/// Whether clap's usage form is that of an argument without a name of its own.
+fn is_positional(usage: Option<&str>) -> bool {
+    usage.is_some_and(|usage| usage.starts_with(['<', '[']))
 }
 
 /// A flag's name out of clap's usage form, `--file <FILE>`.

@@ -13,7 +13,7 @@ use crate::cli::terminal::{self, Outcome, Pipes, Relay};
 use crate::model::Signal;
 use crate::protocol::control::{Request, Streams};
 use crate::supervisor::client::{Answer, Client, Notice};
-use crate::sys::descriptor;
+use crate::sys::{self, descriptor};
 
 /// Time to carry the last output over when the process has ended; what it
 /// left running may hold its streams open for ever.
@@ -161,6 +161,7 @@ pub(crate) fn forward_signals(
     to: mpsc::Sender<i32>,
     has_terminal: bool,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    sys::interrupt::take_over();
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;

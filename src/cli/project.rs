@@ -86,6 +86,24 @@ impl Context {
         ))
     }
 
+    /// The volumes that the project declares, those that no service uses too;
+    /// none when only its name is known.
+    pub(crate) fn declared_volumes(&self) -> anyhow::Result<Vec<String>> {
+        let found = self.discover()?;
+        if !found.has_files() {
+            return Ok(Vec::new());
+        }
+        let mut options = found.options;
+        options.skip.environment = true;
+        options.all_resources = true;
+        let project = self.load(&options)?.project;
+        Ok(project
+            .iter()
+            .flat_map(|project| project.volumes.keys())
+            .map(ToString::to_string)
+            .collect())
+    }
+
     /// The project as it stands beside us, loaded once; None without files.
     fn found_project(&self) -> anyhow::Result<Option<&Project>> {
         if let Some(project) = self.loaded().get() {

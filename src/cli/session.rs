@@ -23,12 +23,13 @@ use crate::event::{self, Event, HookLine};
 use crate::image;
 use crate::model::{ImageSource, Project, ProjectName, ServiceName};
 use crate::plan::{
-    self, Confirmation, ImageIds, Orphans, Plan, Recreate, RmOptions, RunOptions, Subject,
+    self, Confirmation, ImageIds, Orphans, Plan, Recreate, RmOptions, RunOptions, Source, Subject,
     UpOptions,
 };
 use crate::protocol::control::{self, Apply, Command, FailureKind, Lease, Request};
 use crate::store::Root;
 use crate::supervisor::client::{Answer, Client, Error, Notice};
+use crate::sys;
 
 /// Opens the engine's folders.
 pub(crate) fn open_root(context: &Context) -> anyhow::Result<Root> {
@@ -171,6 +172,7 @@ pub(crate) struct Interrupts {
 impl Interrupts {
     /// Takes both signals from now on.
     pub(crate) fn listen() -> anyhow::Result<Self> {
+        sys::interrupt::take_over();
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
             terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
@@ -291,48 +293,69 @@ pub(crate) fn verb(context: &Context, command: Command, title: &str) -> anyhow::
     if has_anything(&root, &name)? {
         block_on(apply(context, &name, project, command, title))?;
     } else {
-        nothing_there(&command, &name)?;
+        nothing_there(&command, &name, project.as_ref())?;
     }
     Ok(Exit::SUCCESS)
 }
 
-/// docker compose's words for a project that isn't there.
-fn nothing_there(command: &Command, name: &ProjectName) -> anyhow::Result<()> {
-    match command {
-        Command::Down(_) => {
-            output::notice(&format!(
-                "Warning: No resource found to remove for project {:?}.",
-                name.as_str()
-            ));
-            Ok(())
-        }
-        Command::Remove(_) => {
-            output::notice("No stopped containers");
-            Ok(())
-        }
-        Command::Start(options) => match options.services.first() {
-            Some(service) => Err(Failure::project(format!(
-                "service {:?} has no container to start",
-                service.as_str()
-            ))
-            .into()),
-            None => Err(Failure::project(format!(
-                "no container found for project {:?}: not found",
-                name.as_str()
-            ))
-            .into()),
-        },
-        Command::Stop(_)
-        | Command::Suspend(_)
-        | Command::Kill(_)
-        | Command::Restart(_)
-        | Command::Pause(_)
-        | Command::Unpause(_)
-        | Command::Up(_) => Err(Failure::project(format!(
+/// docker compose's words for a project of which nothing exists: most verbs
+/// have nothing to do then, which is no failure.
+fn nothing_there(
+    command: &Command,
+    name: &ProjectName,
+    project: Option<&Project>,
+) -> anyhow::Result<()> {
+    let no_containers = || {
+        Failure::project(format!(
             "no container found for project {:?}: not found",
             name.as_str()
         ))
-        .into()),
+    };
+    let (services, what) = match command {
+        Command::Down(options) if project.is_some() => (&options.services, None),
+        Command::Down(options) => {
+            let nothing = format!(
+                "Warning: No resource found to remove for project {:?}.",
+                name.as_str()
+            );
+            (&options.services, Some(nothing))
+        }
+        Command::Remove(options) => (&options.services, Some("No stopped containers".into())),
+        Command::Kill(options) => (&options.services, Some("No container to kill".into())),
+        Command::Stop(options) | Command::Suspend(options) => (&options.services, None),
+        Command::Restart(options) => (&options.services, None),
+        Command::Pause(options) | Command::Unpause(options) => (&options.services, None),
+        Command::Start(options) => {
+            known_to(project, &options.services)?;
+            return Err(match options.services.first() {
+                Some(service) => Failure::project(format!(
+                    "service {:?} has no container to start",
+                    service.as_str()
+                )),
+                None => no_containers(),
+            }
+            .into());
+        }
+        Command::Up(_) => return Err(no_containers().into()),
+    };
+    known_to(project, services)?;
+    if let Some(what) = what {
+        output::notice(&what);
+    }
+    Ok(())
+}
+
+/// Fails on a service that the files, when there are any, don't declare.
+fn known_to(project: Option<&Project>, services: &[ServiceName]) -> anyhow::Result<()> {
+    let Some(project) = project else {
+        return Ok(());
+    };
+    let is_unknown = |name: &&ServiceName| {
+        !project.services.contains_key(*name) && !project.disabled_services.contains(name)
+    };
+    match services.iter().find(is_unknown) {
+        Some(name) => Err(Failure::no_such_service(name).into()),
+        None => Ok(()),
     }
 }
 
@@ -346,6 +369,11 @@ pub(crate) fn dry_run(
     title: &str,
 ) -> anyhow::Result<Exit> {
     let applied;
+    let source = if project.is_some() {
+        Source::Files
+    } else {
+        Source::Record
+    };
     let project = if project.is_some() {
         project
     } else {
@@ -356,6 +384,7 @@ pub(crate) fn dry_run(
     let subject = Subject {
         name,
         project,
+        source,
         observed: &observed,
     };
     let plan = match command {
@@ -636,11 +665,16 @@ pub(crate) fn rm_questions(
 ) -> anyhow::Result<Vec<Confirmation>> {
     let name = context.project_name()?;
     let root = open_root(context)?;
-    let applied = root.project(&name).model().ok().flatten();
-    let observed = observe::observe(&root, &name, applied.as_ref())?.observed;
+    let found = context.project_of(&name)?;
+    let (project, source) = match found {
+        Some(project) => (Some(project), Source::Files),
+        None => (root.project(&name).model().ok().flatten(), Source::Record),
+    };
+    let observed = observe::observe(&root, &name, project.as_ref())?.observed;
     let subject = Subject {
         name: &name,
-        project: applied.as_ref(),
+        project: project.as_ref(),
+        source,
         observed: &observed,
     };
     let plan = plan::rm(&subject, options).map_err(|error| Failure::project(error.to_string()))?;

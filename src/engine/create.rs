@@ -39,6 +39,12 @@ pub enum Error {
         #[source]
         source: crate::model::InvalidSignal,
     },
+    /// A working folder that the user wrote and that isn't absolute.
+    #[error("the working directory '{path}' is invalid, it needs to be an absolute path")]
+    WorkingDir {
+        /// As written.
+        path: String,
+    },
     /// A bind source that isn't there and may not, or can't, be made.
     #[error("bind {path}")]
     Bind {
@@ -239,6 +245,13 @@ fn record(creation: &Creation<'_>, mounts: Vec<MountRecord>) -> Result<Container
             service: service.name.to_string(),
             source,
         })?;
+    if let Some(path) = process.working_dir.as_deref()
+        && !path.is_empty()
+        && !path.starts_with('/')
+    {
+        let path = path.to_owned();
+        return Err(Error::WorkingDir { path });
+    }
     let mut probe = config.probe(service.health.as_ref());
     if let Some(probe) = &mut probe {
         settle_shell(probe, &config.shell());
@@ -284,9 +297,12 @@ fn environment(creation: &Creation<'_>) -> Vec<(String, String)> {
         .image
         .config
         .environment(&creation.service.process.environment);
+    // In Docker's order: behind PATH, before all that images and users say.
+    let mut place = usize::from(env.first().is_some_and(|(name, _)| name == "PATH"));
     let mut add = |key: &str, value: &str| {
         if !env.iter().any(|(name, _)| name == key) {
-            env.push((key.to_owned(), value.to_owned()));
+            env.insert(place, (key.to_owned(), value.to_owned()));
+            place += 1;
         }
     };
     let hostname = creation

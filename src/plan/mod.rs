@@ -32,7 +32,7 @@ pub use dag::{After, Confirmation, Node, OpId, Plan};
 pub use diff::{network as diff_network, service as diff_service, volume as diff_volume};
 pub use error::Error;
 pub use explain::{describe, explain};
-pub use naming::{hook_slug, is_hook_slug};
+pub use naming::{container_name, hook_slug, is_hook_slug};
 pub use operation::{
     AwaitGate, Container, ContainerRef, CreateContainer, CreateNetwork, CreateVolume,
     KillContainer, Operation, PauseContainer, RemoveContainer, RemoveNetwork, RemoveVolume,
@@ -48,5 +48,5 @@ pub use reconcile::{reconcile, scale};
 pub use revive::{restart, start};
 pub use run::run;
 pub use schedule::{Completion, Progressed, Schedule, Undo};
-pub use subject::Subject;
+pub use subject::{Source, Subject};
 pub use teardown::{down, kill, pause, rm, stop, unpause};

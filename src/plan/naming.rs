@@ -22,6 +22,18 @@ pub(crate) fn container(
     parse(service, format!("{project}{between}{name}{between}{last}"))
 }
 
+/// The name that a service's replica has.
+///
+/// # Errors
+/// When the service's name makes none.
+pub fn container_name(
+    project: &ProjectName,
+    service: &Service,
+    number: u32,
+) -> Result<ContainerName, Error> {
+    container(project, service, &Replica::Number(number))
+}
+
 /// The name that a container has while `holder` still has the final one.
 pub(crate) fn temporary(
     service: &Service,

@@ -175,8 +175,8 @@ pub(crate) fn orphans<'a>(
                 .map(|container| container.record.name.as_str())
                 .collect();
             plan.warn(format!(
-                "Found orphan containers ([{}]) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.",
-                names.join(" ")
+                "Found orphan containers ({}) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.",
+                names.join(", ")
             ));
         }
         Orphans::Warn | Orphans::Ignore => {}

@@ -14,8 +14,20 @@ pub struct Subject<'a> {
     pub name: &'a ProjectName,
     /// Its model.
     pub project: Option<&'a Project>,
+    /// Where the model comes from.
+    pub source: Source,
     /// What exists of it.
     pub observed: &'a Observed,
+}
+
+/// Where a subject's model comes from, which says what a verb means that names
+/// no service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The user's files: the services that profiles left in.
+    Files,
+    /// What was applied before: whatever of it there is.
+    Record,
 }
 
 impl<'a> Subject<'a> {
@@ -44,17 +56,27 @@ impl<'a> Subject<'a> {
         })
     }
 
+    /// Whether a verb that names no service means this one.
+    pub(crate) fn is_meant(&self, name: &ServiceName) -> bool {
+        match self.source {
+            Source::Files => self
+                .project
+                .is_none_or(|project| project.services.contains_key(name)),
+            Source::Record => self.is_member(name),
+        }
+    }
+
     /// The order of services, whatever generation their containers are of.
     pub(crate) fn graph(&self) -> Graph {
         Graph::lenient(known_services(self.project, self.observed).into_values())
     }
 
-    /// The replicas of the services that were named, or of all members.
+    /// The replicas of the services that were named, or of all that are meant.
     pub(crate) fn replicas(&self, named: &[ServiceName]) -> Vec<&'a ObservedContainer> {
         let is_meant = |container: &&ObservedContainer| {
             let name = container.record.service_name();
             let is_named = if named.is_empty() {
-                self.is_member(name)
+                self.is_meant(name)
             } else {
                 named.contains(name)
             };

@@ -24,7 +24,7 @@ use crate::plan::operation::{
 };
 use crate::plan::options::{DownOptions, KillOptions, PauseOptions, RmOptions, StopOptions};
 use crate::plan::progress;
-use crate::plan::subject::Subject;
+use crate::plan::subject::{Source, Subject};
 
 /// Plans the end of a project, or of some of its services.
 ///
@@ -41,7 +41,7 @@ pub fn down(subject: &Subject<'_>, options: &DownOptions) -> Result<Plan, Error>
             return options.remove_orphans && (whole || options.services.contains(name));
         }
         if whole {
-            subject.is_member(name) || options.remove_orphans
+            subject.is_meant(name) || (options.remove_orphans && !subject.is_member(name))
         } else {
             options.services.contains(name) || (options.remove_orphans && !subject.is_member(name))
         }
@@ -54,7 +54,8 @@ pub fn down(subject: &Subject<'_>, options: &DownOptions) -> Result<Plan, Error>
     if options.volumes {
         volumes(&mut plan, subject, &staying, &ends);
     }
-    if plan.is_empty() && plan.notes().is_empty() {
+    let is_by_name = subject.project.is_none() || subject.source == Source::Record;
+    if plan.is_empty() && plan.notes().is_empty() && is_by_name {
         plan.warn(format!(
             "No resource found to remove for project {:?}.",
             subject.name.as_str()
@@ -111,7 +112,7 @@ pub fn kill(subject: &Subject<'_>, options: &KillOptions) -> Result<Plan, Error>
         plan.push(operation, cause(subject, container), &[]);
     }
     if plan.is_empty() {
-        plan.warn("no container to kill");
+        plan.warn("No container to kill");
     }
     Ok(plan)
 }

@@ -267,4 +267,5 @@ pub(crate) fn enter_folder(cwd: &str, root: BorrowedFd<'_>) -> Result<(), Error>
     fs::open_in_root(root, cwd, OFlags::PATH | OFlags::DIRECTORY)
         .and_then(fs::enter)
         .step(|| format!("working folder {cwd}"))
+        .map_err(|error| error.with_exit_code(NOT_FOUND))
 }

@@ -7,7 +7,7 @@ use tokio::sync::MutexGuard;
 use crate::engine::{execute, observe};
 use crate::event::Event;
 use crate::model::{ContainerId, ImageSource, Intent, Observed, Project};
-use crate::plan::{self, ImageIds, Plan, Subject};
+use crate::plan::{self, ImageIds, Plan, Source, Subject};
 use crate::protocol::control::{Apply, Command};
 use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
@@ -166,12 +166,18 @@ impl Host {
         command: &Command,
     ) -> Result<Plan, Error> {
         let applied = self.project.borrow().clone();
+        let source = if desired.is_some() {
+            Source::Files
+        } else {
+            Source::Record
+        };
         let project = desired.map(Rc::new).or(applied);
         let observed = self.observe().await?;
         let project = project.as_deref();
         let subject = Subject {
             name: self.store.name(),
             project,
+            source,
             observed: &observed,
         };
         Ok(match command {

@@ -387,7 +387,12 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> Option<u8> {
         match self {
-            Self::Start { source, .. } | Self::Exec { source, .. } => Some(source.exit_code),
+            Self::Start { source, .. } => Some(source.exit_code),
+            // As `docker exec` has it: the program's own reasons have codes.
+            Self::Exec { source, .. } => match source.exit_code {
+                126 | 127 => Some(source.exit_code),
+                _ => None,
+            },
             Self::Several(errors) => errors.first().and_then(Self::exit_code),
             _ => None,
         }

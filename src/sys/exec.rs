@@ -39,12 +39,6 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }
 
-/// Lets SIGINT end this process, or reach its handlers, although a shell without
-/// job control started it in the background with that signal ignored.
-pub fn heed_interrupts() {
-    default_action(libc::SIGINT);
-}
-
 /// Gives a signal its default action. KILL and STOP are refused, without effect.
 fn default_action(signal: i32) {
     /// `struct sigaction` as the kernel has it; all zero is the default action.

@@ -13,6 +13,7 @@ pub mod exec;
 pub mod features;
 pub mod fs;
 pub mod init;
+pub mod interrupt;
 pub mod loopback;
 pub mod mount;
 pub mod netlink;

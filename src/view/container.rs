@@ -73,9 +73,8 @@ pub fn row(container: &ObservedContainer, moment: &Moment, width: Width) -> Row 
         Width::Cut => ellipsis(text, length),
         Width::Full => text.to_owned(),
     };
-    let command = record.argv.join(" ");
     Row {
-        command: quoted(&cut(&command, 20)),
+        command: quoted(&cut(&command(&record.argv), 20)),
         created_at: moment.go_time(record.created_at),
         engine: String::new(),
         exit_code: status::exit_code(container),
@@ -103,6 +102,18 @@ pub fn row(container: &ObservedContainer, moment: &Moment, width: Width) -> Row 
         state: container.state.as_str(),
         status: status::text(container, moment),
     }
+}
+
+/// The program and its arguments, those with blanks in quotes.
+fn command(argv: &[String]) -> String {
+    let quoted = argv.iter().enumerate().map(|(index, word)| {
+        if index > 0 && word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word.clone()
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 fn volumes(container: &ObservedContainer) -> impl Iterator<Item = &str> {
@@ -251,7 +262,7 @@ mod tests {
         let row = row(&container, &testing::moment(), Width::Full);
         assert_eq!(
             row.command,
-            r#""/docker-entrypoint.sh nginx -g daemon off;""#
+            r#""/docker-entrypoint.sh nginx -g 'daemon off;'""#
         );
         assert_eq!(row.id.len(), 64);
         assert_eq!(row.exit_code, 3);

@@ -24,7 +24,7 @@ pub struct Row {
 /// Which projects are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
-    /// Those with a running container.
+    /// Those with a container that has a process, frozen ones too.
     Running,
     /// Those with any container.
     All,
@@ -39,14 +39,14 @@ pub fn rows<'a>(
     let mut projects: BTreeMap<String, Vec<&ObservedContainer>> = BTreeMap::new();
     for container in containers {
         let wanted = match (listing, &container.state) {
-            (Listing::All, _) | (_, ContainerState::Running { .. }) => true,
-            (
+            (Listing::All, _)
+            | (
                 Listing::Running,
-                ContainerState::Created
+                ContainerState::Running { .. }
                 | ContainerState::Paused { .. }
-                | ContainerState::Restarting { .. }
-                | ContainerState::Exited { .. },
-            ) => false,
+                | ContainerState::Restarting { .. },
+            ) => true,
+            (Listing::Running, ContainerState::Created | ContainerState::Exited { .. }) => false,
         };
         if wanted {
             projects

@@ -194,8 +194,21 @@ fn logs_are_prefixed_merged_and_cut() {
         "db-1  | 2026-11-22T10:00:04.000000000Z four\n".replace("db-1 ", "db-1  ")
     );
     assert_eq!(
-        logs(&["--until", "2026-11-22T10:00:01Z", "--index=1"]),
+        logs(&["--until", "2026-11-22T10:00:01Z", "--index=1", "web"]),
         "web-1  | one\n"
+    );
+    let refused = |words: &[&str]| {
+        let mut all = vec!["-p", "shop", "logs"];
+        all.extend(words);
+        engine.run(&all).err
+    };
+    assert_eq!(
+        refused(&["--index=1"]),
+        "error: --index requires one service to be selected\n"
+    );
+    assert_eq!(
+        refused(&["--index=2", "web"]),
+        "error: service \"web\" is not running container #2\n"
     );
     let color = done(
         engine

@@ -207,6 +207,7 @@ fn carry_out(
     let subject = Subject {
         name: &desired.name,
         project,
+        source: plan::Source::Files,
         observed,
     };
     let services = line.services.clone();

@@ -9,8 +9,8 @@ use rcompose::model::{
     Service, ServiceName, Volume, VolumeMount, VolumeSource,
 };
 use rcompose::plan::{
-    self, ContainerRef, DownOptions, Operation, Orphans, Recreate, StopOptions, Subject, Undo,
-    UpOptions,
+    self, ContainerRef, DownOptions, Operation, Orphans, Recreate, Source, StopOptions, Subject,
+    Undo, UpOptions,
 };
 
 use crate::world::{World, end, images};
@@ -255,6 +255,7 @@ fn subject<'a>(project: &'a Project, world: &'a World) -> Subject<'a> {
     Subject {
         name: &project.name,
         project: Some(project),
+        source: Source::Files,
         observed: &world.observed,
     }
 }

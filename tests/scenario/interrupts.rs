@@ -39,7 +39,7 @@ services:
                 [],
             );
             s.step("up", rcompose("up -d"), [exits(0), traps_term("deaf")]);
-            for (signal, by_signal) in [("INT", "code 130"), ("TERM", "code 143")] {
+            for (signal, passed_on) in [("INT", "code 130"), ("TERM", "code 143")] {
                 s.step(
                     "a wait for health",
                     cut_short(
@@ -57,7 +57,7 @@ services:
                         signal,
                     ),
                     [
-                        prints(by_signal),
+                        prints(passed_on),
                         state("web", "running"),
                         eventually(processes(&["sleep", "996"], 0)),
                     ],
@@ -86,7 +86,7 @@ services:
                         signal,
                     ),
                     [
-                        prints(by_signal),
+                        prints("code 130"),
                         shell_says("$RCOMPOSE image ls -q | sort -u | wc -l", "1"),
                     ],
                 );

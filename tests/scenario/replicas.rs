@@ -102,6 +102,26 @@ fn orphans_profiles_and_files() {
                 shell("$RCOMPOSE down off && $RCOMPOSE ps --services | sort | tr '\\n' ' '"),
                 [exits(0), prints_exactly("dep on ")],
             );
+            s.step(
+                "verbs leave alone what profiles leave out",
+                rcompose("stop"),
+                [exits(0), state("on", "exited"), state("dep", "running")],
+            );
+            s.step(
+                "down, too",
+                rcompose("down --remove-orphans"),
+                [
+                    exits(0),
+                    says("Resource is still in use"),
+                    state("on", "absent"),
+                    state("dep", "running"),
+                ],
+            );
+            s.step(
+                "until their profile is named",
+                rcompose("--profile y down"),
+                [exits(0), state("dep", "absent")],
+            );
         },
     );
 }

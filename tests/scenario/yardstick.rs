@@ -180,7 +180,13 @@ services:
         s.step(
             "a one-off one",
             rcompose("--compatibility run -d web sleep 1000"),
-            [exits(0), prints("demo_web_run_")],
+            [
+                exits(0),
+                shell_says(
+                    "$RCOMPOSE ps -a --format '{{.Name}}' | grep -c demo_web_run_",
+                    "1",
+                ),
+            ],
         );
         s.step(
             "the other form finds them, too",

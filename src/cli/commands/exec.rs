@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::process::{self, Wish};
-use crate::cli::{output, session, target};
+use crate::cli::{flags, output, session, target};
 use crate::model::ContainerId;
 use crate::protocol::control::{Exec, Request};
 use crate::sys;
@@ -48,16 +48,14 @@ pub(crate) struct Args {
 impl Args {
     /// Runs it; the exit code is the command's.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let (service, argv) = self
-            .words
-            .split_first()
-            .context("a service and a command")?;
+        let (service, argv) = flags::first_and_rest(&self.words)?;
         let name = context.project_name()?;
         let container = target::running(context, &name, service, self.index)?;
         let wish = if self.detach {
             Wish::Detached
         } else {
-            Wish::settle(context.terminal, self.tty, self.no_tty, self.interactive)?
+            // As in docker compose, `-t` asks for what a terminal gets anyway.
+            Wish::settle(context.terminal, false, self.no_tty, self.interactive)?
         };
         if context.settings.dry_run {
             output::notice(&format!(

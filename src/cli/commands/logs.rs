@@ -58,6 +58,10 @@ impl Args {
         let project = context.project_name()?;
         let known = context.declared_services()?;
         check_services(known.as_deref(), &self.services)?;
+        if self.index > 0 && self.services.len() != 1 {
+            let words = "--index requires one service to be selected";
+            return Err(Failure::usage(words).into());
+        }
         let moment = context.moment();
         let bound = |text: &Option<String>| {
             text.as_deref()
@@ -102,6 +106,14 @@ struct Listing<'a> {
 impl Listing<'_> {
     fn show(&self, mut follower: Follower<BufWriter<Stdout>>, query: &Query) -> anyhow::Result<()> {
         let containers = self.containers()?;
+        if let (index @ 1.., [service], true) = (
+            self.args.index,
+            self.args.services.as_slice(),
+            containers.is_empty(),
+        ) {
+            let words = format!("service {service:?} is not running container #{index}");
+            return Err(Failure::project(words).into());
+        }
         for container in &containers {
             self.add(&mut follower, container, query)?;
         }

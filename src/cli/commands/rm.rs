@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::cli::session;
+use crate::cli::{output, session};
 use crate::plan::RmOptions;
 use crate::protocol::control::Command;
 
@@ -40,16 +40,18 @@ impl Args {
         if context.settings.dry_run {
             options.force = true;
         }
-        if !options.force {
-            let questions = session::rm_questions(context, &options)?;
-            if !questions
-                .iter()
-                .all(|question| session::ask(&question.question()))
-            {
+        let asking = RmOptions {
+            force: false,
+            ..options.clone()
+        };
+        for question in session::rm_questions(context, &asking)? {
+            if options.force {
+                output::print(&format!("{}\n", question.question()))?;
+            } else if !session::ask(&question.question()) {
                 return Ok(Exit::SUCCESS);
             }
-            options.force = true;
         }
+        options.force = true;
         session::verb(context, Command::Remove(options), "rm")
     }
 }

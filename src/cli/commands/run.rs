@@ -1,7 +1,5 @@
 //! `run`: runs a one-off command on a service.
 
-use anyhow::Context as _;
-
 use crate::cli::commands::exec::{environment, random_id};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -9,7 +7,9 @@ use crate::cli::images::decide::BuildWish;
 use crate::cli::images::{self, Choice};
 use crate::cli::output::{self, progress::Progress};
 use crate::cli::process::{self, Wish};
-use crate::cli::session;
+use crate::cli::settings::ProgressMode;
+use crate::cli::{flags, session};
+use crate::event::{Event, Status};
 use crate::model::{ContainerName, Project, RestartPolicy, Service, ServiceName};
 use crate::plan::RunOptions;
 use crate::protocol::control::{Request, Run};
@@ -79,7 +79,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) rm: bool,
     /// Run command with all service's ports enabled and mapped to the host
-    #[arg(short = 'P', long)]
+    #[arg(short = 'P', long, conflicts_with = "publish")]
     pub(crate) service_ports: bool,
     /// Use the service's network useAliases in the network(s) the container connects to
     #[arg(long)]
@@ -101,12 +101,18 @@ pub(crate) struct Args {
 impl Args {
     /// Runs it; the exit code is the command's.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let (service, argv) = self.words.split_first().context("a service")?;
+        let (service, argv) = flags::first_and_rest(&self.words)?;
         let name: ServiceName = service
             .parse()
             .map_err(|_| Failure::no_such_service(&service))?;
-        let mut project = context
-            .load_project_with(std::slice::from_ref(service), self.override_file(service))?;
+        // The flags' own file would make a service of any name.
+        if let Some(known) = context.declared_services()?
+            && !known.contains(service)
+        {
+            return Err(Failure::no_such_service(service).into());
+        }
+        let flags = self.override_file(service, context)?;
+        let mut project = context.load_project_with(std::slice::from_ref(service), flags)?;
         let wish = if self.detach {
             Wish::Detached
         } else {
@@ -118,9 +124,10 @@ impl Args {
             .ok_or_else(|| Failure::no_such_service(&service))?;
         self.change(declared, argv, wish, context)?;
         self.require_images(context, &project, &name)?;
+        let slug = random_id()?;
         let options = RunOptions {
             service: name,
-            slug: random_id()?,
+            slug: slug.clone(),
             name: self.container_name()?,
             no_deps: self.no_deps,
             auto_remove: self.rm,
@@ -137,11 +144,17 @@ impl Args {
             streams: wish.streams(),
             throw_away: false,
         }));
-        let progress = Progress::start(&context.settings, context.terminal, "run");
+        let mut settings = context.settings.clone();
+        if self.quiet {
+            settings.progress = ProgressMode::Quiet;
+        }
+        let progress = Progress::start(&settings, context.terminal, "run");
         let mut progress = Some(progress);
         let mut started = |notice| match notice {
             Notice::Event(event) => {
-                if let Some(progress) = &progress {
+                if let Some(progress) = &progress
+                    && !self.is_own_start(&event, &slug)
+                {
                     session::show_event(progress, &event);
                 }
                 None
@@ -156,7 +169,7 @@ impl Args {
                 }
                 if self.detach {
                     // A closed stdout leaves nobody to tell.
-                    let _ = output::print(&format!("{name}\n"));
+                    let _ = output::print(&format!("{container}\n"));
                 }
                 Some(Notice::Started {
                     container,
@@ -170,6 +183,19 @@ impl Args {
             progress.finish();
         }
         result
+    }
+
+    /// Whether an event is the start of the container itself: what it says
+    /// next tells as much.
+    fn is_own_start(&self, event: &Event, slug: &str) -> bool {
+        let Event::Progress(event) = event else {
+            return false;
+        };
+        let is_own = match &self.name {
+            Some(name) => event.name == *name,
+            None => event.name.ends_with(slug),
+        };
+        is_own && matches!(event.status, Status::Starting | Status::Started)
     }
 
     /// `-e`: a key without a value has the caller's, or that of the project's `.env`.
@@ -218,13 +244,13 @@ impl Args {
 
     /// What the flags with the file's own grammar come to: an override file,
     /// which is JSON with one tag.
-    fn override_file(&self, service: &str) -> Option<String> {
+    fn override_file(&self, service: &str, context: &Context) -> anyhow::Result<Option<String>> {
         let list = |texts: &[String]| serde_json::Value::from(texts.to_vec()).to_string();
         let service = serde_json::Value::from(service).to_string();
-        let ports = match (self.service_ports, self.publish.is_empty()) {
-            (true, true) => String::new(),
-            (true, false) => format!("ports: {},", list(&self.publish)),
-            (false, _) => format!("ports: !override {},", list(&self.publish)),
+        let ports = if self.service_ports {
+            String::new()
+        } else {
+            format!("ports: !override {},", list(&self.publish))
         };
         let volumes = if self.volumes.is_empty() {
             String::new()
@@ -232,7 +258,36 @@ impl Args {
             format!("volumes: {}", list(&self.volumes))
         };
         let body = format!("{ports} {volumes}");
-        (body != " ").then(|| format!("{{services: {{{service}: {{{body}}}}}}}\n"))
+        if body == " " {
+            return Ok(None);
+        }
+        let own: serde_json::Map<String, serde_json::Value> = self
+            .undeclared_volumes(context)?
+            .into_iter()
+            .map(|name| (name.clone(), serde_json::json!({ "name": name })))
+            .collect();
+        let own = serde_json::Value::Object(own);
+        Ok(Some(format!(
+            "{{services: {{{service}: {{{body}}}}}, volumes: {own}}}\n"
+        )))
+    }
+
+    /// Volumes that only `-v` names: they are the engine's, by that very name.
+    fn undeclared_volumes(&self, context: &Context) -> anyhow::Result<Vec<String>> {
+        let named: Vec<&str> = self
+            .volumes
+            .iter()
+            .filter_map(|text| volume(text))
+            .collect();
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let declared = context.declared_volumes()?;
+        Ok(named
+            .into_iter()
+            .filter(|name| !declared.iter().any(|known| known == name))
+            .map(str::to_owned)
+            .collect())
     }
 
     /// The service as the command line changes it for this one container.
@@ -277,9 +332,18 @@ impl Args {
         service.restart = RestartPolicy::No;
         service.container_name = None;
         for label in &self.labels {
-            let (key, value) = label.split_once('=').unwrap_or((label, ""));
+            let (key, value) = label
+                .split_once('=')
+                .ok_or_else(|| Failure::usage("label must be set as KEY=VALUE"))?;
             service.labels.insert(key.to_owned(), value.to_owned());
         }
         Ok(())
     }
+}
+
+/// The volume that `-v` names; a path is none.
+fn volume(text: &str) -> Option<&str> {
+    let (source, _) = text.split_once(':')?;
+    // One letter is a drive of Windows, as in the files.
+    (source.len() > 1 && !source.starts_with(['/', '.', '~'])).then_some(source)
 }

@@ -158,6 +158,7 @@ fn start(words: &[String], variables: &Variables) -> anyhow::Result<Child> {
 /// terminal sends to the command itself. The second one kills.
 async fn until_ended(mut child: Child, is_on_terminal: bool) -> anyhow::Result<ExitStatus> {
     let mut ended: Signal = signal(SignalKind::child()).context("listen for SIGCHLD")?;
+    sys::interrupt::take_over();
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let pid = i32::try_from(child.id()).context("a process id")?;

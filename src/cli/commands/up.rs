@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::attach::Abort;
 use crate::cli::attached::{self, Following, Order, Word};
+use crate::cli::attaching;
 use crate::cli::commands::values::Scale;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -17,6 +18,7 @@ use crate::cli::menu::{Key, Menu};
 use crate::cli::output::logs::Dress;
 use crate::cli::session::{self, Interrupts};
 use crate::cli::watch::{self, Manner, Watching};
+use crate::cli::{output, records};
 use crate::model::{Project, ServiceName, Signal};
 use crate::plan::{KillOptions, StopOptions, UpOptions};
 use crate::protocol::control::{Command, Lease};
@@ -46,10 +48,10 @@ struct Foreground {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
     /// Restrict attaching to the specified services. Incompatible with --attach-dependencies.
-    #[arg(long, value_name = "SERVICE", conflicts_with = "attach_dependencies")]
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["attach_dependencies", "detach"])]
     pub(crate) attach: Vec<String>,
     /// Automatically attach to log output of dependent services
-    #[arg(long)]
+    #[arg(long, conflicts_with = "detach")]
     pub(crate) attach_dependencies: bool,
     /// Stops all containers if any container was stopped. Incompatible with -d
     #[arg(long, conflicts_with_all = ["detach", "abort_on_container_failure"])]
@@ -207,13 +209,15 @@ impl Args {
     }
 
     fn options(&self, context: &Context) -> anyhow::Result<UpOptions> {
-        let recreate = session::recreate(self.force_recreate, self.no_recreate);
+        // Renewed volumes need containers made anew.
+        let all_recreate = self.force_recreate || self.renew_anon_volumes;
+        let recreate = session::recreate(all_recreate, self.no_recreate);
         Ok(UpOptions {
             services: session::service_names(&self.services)?,
             no_deps: self.no_deps,
             recreate,
             recreate_dependencies: session::recreate(
-                self.always_recreate_deps || (self.force_recreate && self.services.is_empty()),
+                self.always_recreate_deps || (all_recreate && self.services.is_empty()),
                 self.no_recreate,
             ),
             renew_anonymous_volumes: self.renew_anon_volumes,
@@ -301,6 +305,10 @@ async fn attached(
     settings: Foreground,
 ) -> anyhow::Result<Exit> {
     let root = session::open_root(context)?;
+    let existing = records::containers(&root, &project.name)?;
+    if let Some(line) = attaching::line(&project, &settings.services, &options, &existing) {
+        output::print(&line)?;
+    }
     let (words, mut taken_words) = mpsc::channel(WORDS_MAX);
     let (orders, taken_orders) = mpsc::channel(WORDS_MAX);
     let following = Following {
@@ -312,9 +320,14 @@ async fn attached(
         abort: settings.abort,
         began: sys::time::now(),
     };
+    let stopped = if settings.stopped.is_empty() {
+        project.services.keys().cloned().collect()
+    } else {
+        settings.stopped
+    };
     let work = Work {
         context,
-        stopped: settings.stopped,
+        stopped,
         timeout: settings.timeout,
         watches: settings.watches,
         menu: settings.menu,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 
 use crate::cli::commands::values::check_services;
 use crate::cli::context::Context;
@@ -41,6 +42,9 @@ impl Args {
     }
 
     fn wait(&self, context: &Context) -> anyhow::Result<Exit> {
+        if context.settings.dry_run {
+            return Err(Failure::usage("wait is not supported in dry-run mode").into());
+        }
         let name = context.project_name()?;
         let known = context.declared_services()?;
         check_services(known.as_deref(), &self.services)?;
@@ -56,7 +60,10 @@ impl Args {
         };
         let watch = Watch::new().context("watch of the containers")?;
         let mut awaited: BTreeSet<ContainerId> = BTreeSet::new();
-        for container in containers()?.iter().filter(|c| c.state.is_running()) {
+        // One that has ended already is told at once.
+        let found = containers()?;
+        let begun = |c: &&ObservedContainer| !matches!(c.state, ContainerState::Created);
+        for container in found.iter().filter(begun) {
             // Its exit record appears in this folder; without a watch the
             // period finds it.
             let _ = watch.add(&store.container_dir(&container.record.id));
@@ -87,34 +94,33 @@ impl Args {
     }
 }
 
-/// Takes out those that have ended, with their codes. One that is gone ended
-/// unseen.
+/// Takes out those that have ended, with their codes, in the order of their
+/// ends. One that is gone ended unseen.
 fn ended(
     awaited: &mut BTreeSet<ContainerId>,
     containers: &[ObservedContainer],
 ) -> Vec<(ContainerId, i32)> {
     const UNSEEN: i32 = 255;
-    let codes: Vec<(ContainerId, i32)> = awaited
+    let mut ends: Vec<(Option<Timestamp>, ContainerId, i32)> = awaited
         .iter()
         .filter_map(|id| {
             let container = containers.iter().find(|c| c.record.id == *id);
-            let code = match container.map(|container| &container.state) {
-                None => UNSEEN,
-                Some(
-                    ContainerState::Exited { outcome, .. }
-                    | ContainerState::Restarting { outcome, .. },
-                ) => outcome.exit_code(),
+            let (at, code) = match container.map(|container| &container.state) {
+                None => (None, UNSEEN),
+                Some(ContainerState::Exited { outcome, at }) => (Some(*at), outcome.exit_code()),
+                Some(ContainerState::Restarting { outcome, .. }) => (None, outcome.exit_code()),
                 Some(
                     ContainerState::Created
                     | ContainerState::Running { .. }
                     | ContainerState::Paused { .. },
                 ) => return None,
             };
-            Some((id.clone(), code))
+            Some((at, id.clone(), code))
         })
         .collect();
-    awaited.retain(|id| !codes.iter().any(|(ended, _)| ended == id));
-    codes
+    ends.sort();
+    awaited.retain(|id| !ends.iter().any(|(_, ended, _)| ended == id));
+    ends.into_iter().map(|(_, id, code)| (id, code)).collect()
 }
 
 #[cfg(test)]
@@ -141,7 +147,18 @@ mod tests {
             ended(&mut awaited, std::slice::from_ref(&exited)),
             [(id.clone(), 137)]
         );
-        assert!(ended(&mut awaited, &[exited]).is_empty());
+        assert!(ended(&mut awaited, std::slice::from_ref(&exited)).is_empty());
+        let mut earlier = testing::container(ContainerState::Exited {
+            outcome: Outcome::Code(4),
+            at: testing::time("09:00:00"),
+        });
+        earlier.record.id = ContainerId::from_random([0xff; 32]);
+        let mut both = BTreeSet::from([id.clone(), earlier.record.id.clone()]);
+        let codes = ended(&mut both, &[exited.clone(), earlier]);
+        assert_eq!(
+            codes.iter().map(|(_, code)| *code).collect::<Vec<_>>(),
+            [4, 137]
+        );
         let mut gone = BTreeSet::from([id.clone()]);
         assert_eq!(ended(&mut gone, &[]), [(id, 255)]);
     }

@@ -156,7 +156,8 @@ impl Scenario {
             self.background.keys()
         );
         if self.root().join("state/projects/demo").exists() {
-            let down = super::command::rcompose("-p demo down -v -t 0 --remove-orphans");
+            let down =
+                super::command::rcompose("-p demo --profile * down -v -t 0 --remove-orphans");
             self.step("the end: down", down, [super::check::exits(0)]);
         }
         let left = Snapshot::settle(&self.before, &self.root());

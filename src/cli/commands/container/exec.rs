@@ -4,7 +4,7 @@ use crate::cli::commands::exec::{environment, random_id};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::process::{self, Wish};
-use crate::cli::{named, session};
+use crate::cli::{flags, named, session};
 use crate::protocol::control::{Exec, Request};
 
 /// Flags of `container exec`.
@@ -45,10 +45,7 @@ pub(crate) struct Args {
 impl Args {
     /// Runs it; the exit code is the command's.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let (word, argv) = self
-            .words
-            .split_first()
-            .ok_or_else(|| Failure::usage("a container and a command"))?;
+        let (word, argv) = flags::first_and_rest(&self.words)?;
         let container = named::find_running(context.store()?, word)?;
         let wish = wish(context, self.detach, self.tty, self.interactive)?;
         let mut env = Vec::new();

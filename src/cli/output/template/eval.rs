@@ -187,10 +187,13 @@ fn label(dot: &Value, key: &str) -> Value {
         .get("Labels")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let found = labels
-        .split(',')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(name, _)| *name == key)
-        .map_or("", |(_, value)| value);
-    Value::String(found.to_owned())
+    let mut parts = labels.split(',');
+    let first = parts.find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
+    let Some(first) = first else {
+        return Value::String(String::new());
+    };
+    // A comma in a value: what follows it is no pair.
+    let rest = parts.take_while(|part| !part.contains('='));
+    let parts: Vec<&str> = std::iter::once(first).chain(rest).collect();
+    Value::String(parts.join(","))
 }

@@ -146,6 +146,9 @@ pub(super) fn text(value: &Value) -> String {
             format!("[{}]", words.join(" "))
         }
         Value::Object(map) => {
+            if let Some(port) = publisher(map) {
+                return port;
+            }
             let words: Vec<String> = map
                 .iter()
                 .map(|(key, value)| format!("{key}:{}", text(value)))
@@ -153,6 +156,18 @@ pub(super) fn text(value: &Value) -> String {
             format!("map[{}]", words.join(" "))
         }
     }
+}
+
+/// A published port of `ps`, which has a text of its own in docker compose.
+fn publisher(map: &serde_json::Map<String, Value>) -> Option<String> {
+    let (url, protocol) = (map.get("URL")?.as_str()?, map.get("Protocol")?.as_str()?);
+    let (target, published) = (map.get("TargetPort")?, map.get("PublishedPort")?);
+    let host = if url.contains(':') {
+        format!("[{url}]")
+    } else {
+        url.to_owned()
+    };
+    Some(format!("{target}/{protocol} -> {host}:{published}"))
 }
 
 /// Go's encoder escapes what HTML would read; docker switches that off.
