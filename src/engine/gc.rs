@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::engine::create::is_void;
 use crate::engine::networks;
-use crate::model::ProjectName;
+use crate::model::{ProjectName, Resource};
 use crate::runtime::cgroup;
 use crate::store::{self, Claims, NetworkStore, Root};
 use crate::sys::cgroup::Hierarchies;
@@ -284,9 +284,14 @@ fn networks_and_bridges(
     let retired = lingering(root)?;
     // Whoever makes a network holds it from the bridge to the record.
     let _lock = store.lock()?;
-    let (records, _) = store.list()?;
+    let all = store.list()?;
+    for (name, _) in all.damaged {
+        if networks::users(root, &name)?.is_empty() && !is_declared(root, projects, &name) {
+            found.push(Leftover::Network(name));
+        }
+    }
     let is_gone = |name: &str| !projects.iter().any(|project| project.as_str() == name);
-    for record in &records {
+    for record in &all.records {
         let owner = record.owner.as_ref();
         if owner.is_some_and(|(project, _)| is_gone(project))
             && networks::users(root, &record.name)?.is_empty()
@@ -296,7 +301,10 @@ fn networks_and_bridges(
     }
     let engine = root.engine();
     for bridge in network::observe::bridges().map_err(Error::Network)? {
-        let is_known = records.iter().any(|record| record.bridge == bridge.name);
+        let is_known = all
+            .records
+            .iter()
+            .any(|record| record.bridge == bridge.name);
         let is_unused = bridge.is_up || retired.contains(&bridge.name);
         if bridge.engine == engine.as_str() && is_unused && !is_known {
             found.push(Leftover::Bridge(bridge.name));
@@ -308,6 +316,20 @@ fn networks_and_bridges(
         }
     }
     Ok(())
+}
+
+/// Whether a project that exists declares a network of this name, and will make
+/// it again; so does one whose model can't be read.
+fn is_declared(root: &Root, projects: &BTreeSet<ProjectName>, name: &str) -> bool {
+    projects
+        .iter()
+        .any(|project| match root.project(project).model() {
+            Ok(Some(model)) => model.networks.values().any(
+                |network| matches!(network, Resource::Managed(network) if network.name == name),
+            ),
+            Ok(None) => false,
+            Err(_) => true,
+        })
 }
 
 /// Empty groups of projects that are gone. One with processes is not ours to
@@ -367,7 +389,7 @@ fn claims(root: &Root, found: &mut Vec<Leftover>) -> Result<(), Error> {
         found.push(Leftover::Name(name));
     }
     let networks = NetworkStore::new(root);
-    for network in networks.list()?.0 {
+    for network in networks.list()?.records {
         for address in void(&networks.claims(&network.name)?)? {
             found.push(Leftover::Address(network.name.clone(), address));
         }

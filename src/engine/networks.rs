@@ -127,12 +127,14 @@ pub fn sweep(root: &Root) -> Result<(), Error> {
     let networks = NetworkStore::new(root);
     let _lock = networks.lock()?;
     // With a damaged record somewhere nobody can say what is unnamed.
-    let (records, damaged) = networks.list()?;
-    if !damaged.is_empty() {
+    let all = networks.list()?;
+    if !all.damaged.is_empty() {
         return Ok(());
     }
     discard(root, |bridge| {
-        !records.iter().any(|record| record.bridge == bridge.name)
+        !all.records
+            .iter()
+            .any(|record| record.bridge == bridge.name)
     })
     .map_err(|source| Error::Network {
         name: "that nobody has".to_owned(),
@@ -223,6 +225,31 @@ fn make_locked(root: &Root, wanted: Wanted) -> Result<Made, Error> {
     })
 }
 
+/// The bridges of a network by link name: the one that its record names, or,
+/// where that can't be read, those that say that they are its.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Network`] when the kernel can't be asked.
+pub fn bridges(root: &Root, name: &str) -> Result<Vec<String>, Error> {
+    match NetworkStore::new(root).get(name) {
+        Ok(Some(record)) => Ok(vec![record.bridge]),
+        Ok(None) => Err(Error::NotFound(name.to_owned())),
+        Err(store::Error::Damaged { .. }) => {
+            let all = network::observe::bridges().map_err(|source| Error::Network {
+                name: name.to_owned(),
+                source,
+            })?;
+            let engine = root.engine().as_str();
+            Ok(all
+                .into_iter()
+                .filter(|bridge| bridge.engine == engine && bridge.network == name)
+                .map(|bridge| bridge.name)
+                .collect())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Removes a network that nobody is attached to: rules, bridge, record.
 ///
 /// # Errors
@@ -231,9 +258,7 @@ fn make_locked(root: &Root, wanted: Wanted) -> Result<Made, Error> {
 pub fn remove(root: &Root, name: &str) -> Result<(), Error> {
     let networks = NetworkStore::new(root);
     let _lock = networks.lock()?;
-    let record = networks
-        .get(name)?
-        .ok_or_else(|| Error::NotFound(name.to_owned()))?;
+    let bridges = bridges(root, name)?;
     let users = users(root, name)?;
     if !users.is_empty() {
         return Err(Error::InUse {
@@ -241,9 +266,8 @@ pub fn remove(root: &Root, name: &str) -> Result<(), Error> {
             users: users.join(", "),
         });
     }
-    let names = [record.bridge];
-    network::bridge::retire(&names)
-        .and_then(|()| network::bridge::remove(&names))
+    network::bridge::retire(&bridges)
+        .and_then(|()| network::bridge::remove(&bridges))
         .map_err(|source| Error::Network {
             name: name.to_owned(),
             source,

@@ -76,19 +76,29 @@ pub fn observe(
             }
         })
         .collect();
-    let (networks, unreadable) = NetworkStore::new(root).list().map_err(failed)?;
-    damaged.extend(unreadable.iter().map(ToString::to_string));
+    let networks = NetworkStore::new(root).list().map_err(failed)?;
     let wanted = Names::of(desired);
+    let mut healable = Vec::new();
+    for (network, error) in networks.damaged {
+        match desired.and_then(|desired| declared(desired, name, &network)) {
+            Some(declared) => healable.push(declared),
+            None if wanted.networks.contains(&network) => damaged.push(error.to_string()),
+            // Another project's, or nobody's: `gc` finds those.
+            None => {}
+        }
+    }
     let volumes = volume::list(root).map_err(Error::Volumes)?;
     Ok(Observation {
         observed: Observed {
             containers,
             networks: networks
+                .records
                 .into_iter()
                 .filter(|network| {
                     owned(network.owner.as_ref(), name) || wanted.networks.contains(&network.name)
                 })
                 .map(observed_network)
+                .chain(healable)
                 .collect(),
             volumes: volumes
                 .into_iter()
@@ -103,6 +113,24 @@ pub fn observe(
 
 fn owned(owner: Option<&(String, String)>, name: &ProjectName) -> bool {
     owner.is_some_and(|(project, _)| project == name.as_str())
+}
+
+/// A network whose record can't be read, as the project declares it: the first
+/// container that joins it makes it again, and `down` removes it by its name.
+fn declared(project: &Project, owner: &ProjectName, name: &str) -> Option<ObservedNetwork> {
+    project
+        .networks
+        .iter()
+        .find_map(|(key, network)| match network {
+            Resource::Managed(network) if network.name == name => Some(ObservedNetwork {
+                name: name.to_owned(),
+                owner: Some((owner.to_string(), key.to_string())),
+                applied: network.clone(),
+                subnets: Vec::new(),
+                created_at: sys::time::now(),
+            }),
+            Resource::Managed(_) | Resource::External { .. } => None,
+        })
 }
 
 fn observed_network(record: NetworkRecord) -> ObservedNetwork {

@@ -34,6 +34,15 @@ impl Record for NetworkRecord {
     const VERSION: u32 = 1;
 }
 
+/// Every network of an engine.
+#[derive(Debug, Default)]
+pub struct Networks {
+    /// Those that can be read, by name.
+    pub records: Vec<NetworkRecord>,
+    /// Names of the others, and what is wrong with them.
+    pub damaged: Vec<(String, Error)>,
+}
+
 /// Where networks are kept.
 #[derive(Debug, Clone)]
 pub struct NetworkStore {
@@ -61,22 +70,22 @@ impl NetworkStore {
         record::read(&self.dir(name)?.join("record"))
     }
 
-    /// Every readable network by name, and what was wrong with the others.
+    /// Every network by name.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder can't be listed.
-    pub fn list(&self) -> Result<(Vec<NetworkRecord>, Vec<Error>), Error> {
-        let (mut networks, mut damaged) = (Vec::new(), Vec::new());
+    pub fn list(&self) -> Result<Networks, Error> {
+        let mut networks = Networks::default();
         let mut names = record::names(&self.folder)?;
         names.sort();
         for name in names {
             match self.get(&name) {
-                Ok(Some(network)) => networks.push(network),
+                Ok(Some(network)) => networks.records.push(network),
                 Ok(None) => {}
-                Err(error) => damaged.push(error),
+                Err(error) => networks.damaged.push((name, error)),
             }
         }
-        Ok((networks, damaged))
+        Ok(networks)
     }
 
     /// Keeps a network. A project's is made again from the project's model when

@@ -118,10 +118,13 @@ impl Host {
         let is_own = |owner: &Option<(String, String)>| matches!(owner, Some((project, _)) if project == self.store.name().as_str());
         let networks = NetworkStore::new(&self.root).list();
         let volumes = volume::list(&self.root);
-        let (Ok((networks, _damaged)), Ok(volumes)) = (networks, volumes) else {
+        let (Ok(networks), Ok(volumes)) = (networks, volumes) else {
             return true;
         };
-        networks.iter().any(|network| is_own(&network.owner))
+        networks
+            .records
+            .iter()
+            .any(|network| is_own(&network.owner))
             || volumes.iter().any(|volume| is_own(&volume.owner))
     }
 

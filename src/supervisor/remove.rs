@@ -184,24 +184,19 @@ impl Host {
                 }),
             };
         }
-        let record = match records.get(name) {
-            Ok(record) => record,
-            // A damaged record names no bridge; `gc` finds it by its prefix.
-            Err(error) => {
-                tracing::warn!(%error, network = name, "removing a network by its name alone");
-                None
-            }
+        let bridges = match networks::bridges(&self.root, name) {
+            Ok(bridges) => bridges,
+            Err(networks::Error::NotFound(_)) => Vec::new(),
+            Err(error) => return Err(error.into()),
         };
-        if let Some(record) = record {
-            let bridge = record.bridge.clone();
-            blocking(move || network::bridge::retire(&[bridge]))
-                .await
-                .map_err(|source| Error::Network {
-                    name: name.to_owned(),
-                    source,
-                })?;
-            self.doomed_bridges.borrow_mut().push(record.bridge);
-        }
+        let doomed = bridges.clone();
+        blocking(move || network::bridge::retire(&bridges))
+            .await
+            .map_err(|source| Error::Network {
+                name: name.to_owned(),
+                source,
+            })?;
+        self.doomed_bridges.borrow_mut().extend(doomed);
         records.remove(name)?;
         Ok(Removal::Done)
     }

@@ -377,6 +377,36 @@ fn containers_that_start_together_share_their_network_again() {
             [exits(0), says("the network was made anew")],
         );
         s.step("all meet again", look(), everybody_meets());
+        s.step(
+            "a record is damaged under running containers",
+            shell(": >\"$RCOMPOSE_ROOT/state/networks/demo_default/record\""),
+            [exits(0)],
+        );
+        s.step(
+            "up finds all as it should be",
+            rcompose("up -d"),
+            [exits(0)],
+        );
+        s.step(
+            "down takes the network by its name",
+            rcompose("down"),
+            [exits(0)],
+        );
+        s.step(
+            "nothing stays",
+            rcompose("gc"),
+            [
+                prints_exactly("Nothing is left over."),
+                shell_says("ls \"$RCOMPOSE_ROOT/state/networks\" | wc -l", "0"),
+            ],
+        );
+        s.step("another one", rcompose("network create lost"), [exits(0)]);
+        s.step(
+            "that nobody can read any more",
+            shell(": >\"$RCOMPOSE_ROOT/state/networks/lost/record\""),
+            [exits(0)],
+        );
+        s.step("is found", rcompose("gc"), [prints("network lost")]);
     });
 }
 

@@ -45,7 +45,7 @@ fn look_up(kind: Kind, globals: &GlobalArgs, environment: &Environment) -> Optio
             .map(|it| it.name)
             .collect(),
         Kind::Network => {
-            let (networks, _) = NetworkStore::new(root).list().ok()?;
+            let networks = NetworkStore::new(root).list().ok()?.records;
             networks.into_iter().map(|network| network.name).collect()
         }
         Kind::Project => root

@@ -51,11 +51,11 @@ impl Args {
 
 /// Every network by name. A damaged record is told and left out.
 fn list(root: &Root) -> anyhow::Result<Vec<NetworkRecord>> {
-    let (networks, damaged) = NetworkStore::new(root).list()?;
-    for error in damaged {
+    let networks = NetworkStore::new(root).list()?;
+    for (_, error) in networks.damaged {
         output::notice(&format!("warning: {error}"));
     }
-    Ok(networks)
+    Ok(networks.records)
 }
 
 /// The network that a name, an id or the beginning of an id means.
