@@ -191,8 +191,10 @@ pub(crate) fn run(
     runtime::cgroup::prepare(&bundle.cgroup, &[], bundle.privileged).map_err(Error::Cgroup)?;
     let ended = attend(bundle, network, prepared, around.cancel, keeper, output);
     if ended.is_err() {
-        // Should the keeper be gone, nobody else would end what it started.
-        runtime::cgroup::kill(&place.cgroup).map_err(Error::Cgroup)?;
+        // Should the keeper be gone, nobody else would end what it started. Why
+        // the step failed matters more than a failure here, and the run's end
+        // tries again.
+        let _ = runtime::cgroup::kill(&place.cgroup);
     }
     // The group of a step that is cut off may need a moment more; the run's
     // end takes it away.
