@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::patience::patient;
 
-/// How long the kernel may take to remove links after the end.
-const LINKS_LIMIT: Duration = Duration::from_secs(5);
+/// How long the kernel may take to remove links after the end. It takes a
+/// moment; a crowded machine's kernel has its own queue.
+const LINKS_LIMIT: Duration = Duration::from_secs(30);
 
 /// Everything that could be left, one line each.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
