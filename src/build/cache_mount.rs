@@ -3,7 +3,6 @@
 //! Each has a lock: sharers hold it together, `locked` alone, and `private`
 //! takes the first that nobody holds. Their content is nobody's business here.
 
-use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +19,8 @@ use crate::sys::{fs, tree};
 const LOCK: &str = "lock";
 /// The folder itself.
 const DATA: &str = "data";
+/// The folder while it is made.
+const NEW: &str = "new";
 /// What the folder is for, for people.
 const NAME: &str = "id";
 /// Private folders of one id.
@@ -32,8 +33,6 @@ const WAIT: Duration = Duration::from_millis(50);
 pub(crate) struct Held {
     /// Where it is.
     pub(crate) path: PathBuf,
-    /// Whether it was made just now and is empty.
-    pub(crate) is_new: bool,
     _lock: FileLock,
 }
 
@@ -42,19 +41,35 @@ pub(crate) fn folder(root: &Root) -> PathBuf {
     root.builds_dir().join("mounts")
 }
 
-/// Takes a cache mount's folder; waits as long as its sharing says.
+/// Gives a new folder its first content.
+pub(crate) type Fill<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
+
+/// Takes a cache mount's folder; waits as long as its sharing says. Nobody sees
+/// a new one before it has its content.
 ///
 /// # Errors
-/// [`Error::Cancelled`] when the wait was cut off, [`Error::Io`].
-pub(crate) fn hold(root: &Root, mount: &CacheMount, cancel: &Cancel) -> Result<Held, Error> {
+/// [`Error::Cancelled`] when the wait was cut off, [`Error::Io`], those of
+/// `fill`.
+pub(crate) fn hold(
+    root: &Root,
+    mount: &CacheMount,
+    fill: Fill<'_>,
+    cancel: &Cancel,
+) -> Result<Held, Error> {
     let base = folder(root).join(Digest::of(mount.id.as_bytes()).hex());
     match mount.sharing {
-        Sharing::Shared => wait(&base.join("0"), mount, FileLock::try_shared, cancel),
-        Sharing::Locked => wait(&base.join("0"), mount, FileLock::try_exclusive, cancel),
+        Sharing::Shared => wait(&base.join("0"), mount, FileLock::try_shared, fill, cancel),
+        Sharing::Locked => wait(
+            &base.join("0"),
+            mount,
+            FileLock::try_exclusive,
+            fill,
+            cancel,
+        ),
         Sharing::Private => {
             for number in 0..PRIVATE_MAX {
                 let place = base.join(number.to_string());
-                if let Some(held) = attempt(&place, mount, FileLock::try_exclusive)? {
+                if let Some(held) = attempt(&place, mount, FileLock::try_exclusive, fill)? {
                     return Ok(held);
                 }
             }
@@ -65,9 +80,15 @@ pub(crate) fn hold(root: &Root, mount: &CacheMount, cancel: &Cancel) -> Result<H
 
 type Try = fn(&Path) -> Result<Option<FileLock>, crate::store::Error>;
 
-fn wait(place: &Path, mount: &CacheMount, lock: Try, cancel: &Cancel) -> Result<Held, Error> {
+fn wait(
+    place: &Path,
+    mount: &CacheMount,
+    lock: Try,
+    fill: Fill<'_>,
+    cancel: &Cancel,
+) -> Result<Held, Error> {
     loop {
-        if let Some(held) = attempt(place, mount, lock)? {
+        if let Some(held) = attempt(place, mount, lock, fill)? {
             return Ok(held);
         }
         if cancel.is_set() {
@@ -77,33 +98,47 @@ fn wait(place: &Path, mount: &CacheMount, lock: Try, cancel: &Cancel) -> Result<
     }
 }
 
-fn attempt(place: &Path, mount: &CacheMount, lock: Try) -> Result<Option<Held>, Error> {
+fn attempt(
+    place: &Path,
+    mount: &CacheMount,
+    lock: Try,
+    fill: Fill<'_>,
+) -> Result<Option<Held>, Error> {
     make_private_dir(place)?;
-    let Some(lock) = lock(&place.join(LOCK))? else {
-        return Ok(None);
-    };
     let path = place.join(DATA);
+    if !path.exists() {
+        make(place, mount, fill)?;
+    }
+    let held = lock(&place.join(LOCK))?;
+    // It may have been emptied in between.
+    Ok(held
+        .filter(|_| path.exists())
+        .map(|lock| Held { path, _lock: lock }))
+}
+
+/// Makes a folder that isn't there, unless somebody else is at it.
+fn make(place: &Path, mount: &CacheMount, fill: Fill<'_>) -> Result<(), Error> {
+    let Some(_alone) = FileLock::try_exclusive(&place.join(LOCK))? else {
+        return Ok(());
+    };
+    let (new, path) = (place.join(NEW), place.join(DATA));
+    if path.exists() {
+        return Ok(());
+    }
+    // What a killed build has begun.
+    remove(&new)?;
     let failed = |source| Error::Io {
         action: "create",
         path: path.clone(),
         source,
     };
-    let is_new = match std::fs::create_dir(&path) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(error) => return Err(failed(error)),
-    };
-    if is_new {
-        std::fs::write(place.join(NAME), &mount.id).map_err(failed)?;
-        std::os::unix::fs::chown(&path, Some(mount.uid), Some(mount.gid)).map_err(failed)?;
-        let mode = std::fs::Permissions::from_mode(mount.mode);
-        std::fs::set_permissions(&path, mode).map_err(failed)?;
-    }
-    Ok(Some(Held {
-        path,
-        is_new,
-        _lock: lock,
-    }))
+    std::fs::create_dir(&new).map_err(failed)?;
+    std::fs::write(place.join(NAME), &mount.id).map_err(failed)?;
+    std::os::unix::fs::chown(&new, Some(mount.uid), Some(mount.gid)).map_err(failed)?;
+    let mode = std::fs::Permissions::from_mode(mount.mode);
+    std::fs::set_permissions(&new, mode).map_err(failed)?;
+    fill(&new)?;
+    std::fs::rename(&new, &path).map_err(failed)
 }
 
 /// Empties all folders of an id that nobody holds.
@@ -117,7 +152,8 @@ pub(crate) fn empty(root: &Root, id: &str) -> Result<(), Error> {
     }
     for name in crate::store::record::names(&base)? {
         let place = base.join(name);
-        if FileLock::try_exclusive(&place.join(LOCK))?.is_some() {
+        // Held until it is empty: a build must not take what is going.
+        if let Some(_alone) = FileLock::try_exclusive(&place.join(LOCK))? {
             remove(&place.join(DATA))?;
         }
     }
@@ -212,6 +248,8 @@ pub(crate) fn size(path: &Path) -> u64 {
 mod tests {
     use super::*;
 
+    const EMPTY: Fill<'static> = &|_| Ok(());
+
     fn scratch() -> (tempfile::TempDir, Root) {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(&dir.path().join("s"), &dir.path().join("r")).unwrap();
@@ -238,23 +276,61 @@ mod tests {
         let go = Cancel::default();
         let stop = Cancel::default();
         stop.set();
-        let first = hold(&root, &mount(Sharing::Shared), &go).unwrap();
-        let second = hold(&root, &mount(Sharing::Shared), &go).unwrap();
+        let take = |sharing, cancel| hold(&root, &mount(sharing), EMPTY, cancel);
+        let first = take(Sharing::Shared, &go).unwrap();
+        let second = take(Sharing::Shared, &go).unwrap();
         assert_eq!(first.path, second.path);
-        assert!(first.is_new && !second.is_new);
-        let other = hold(&root, &mount(Sharing::Private), &go).unwrap();
+        let other = take(Sharing::Private, &go).unwrap();
         assert_ne!(other.path, first.path);
-        let locked = hold(&root, &mount(Sharing::Locked), &stop);
+        let locked = take(Sharing::Locked, &stop);
         assert!(matches!(locked, Err(Error::Cancelled)));
         drop((first, second));
-        hold(&root, &mount(Sharing::Locked), &stop).unwrap();
+        take(Sharing::Locked, &stop).unwrap();
+    }
+
+    #[test]
+    fn nobody_sees_a_folder_without_its_first_content() {
+        let (_dir, root) = scratch();
+        let fills = std::sync::atomic::AtomicU32::new(0);
+        let slowly = |path: &Path| {
+            fills.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            std::thread::sleep(WAIT);
+            std::fs::write(path.join("f"), "x").unwrap();
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let go = Cancel::default();
+                    let held = hold(&root, &mount(Sharing::Shared), &slowly, &go).unwrap();
+                    assert!(held.path.join("f").exists());
+                });
+            }
+        });
+        assert_eq!(fills.into_inner(), 1);
+    }
+
+    #[test]
+    fn what_was_begun_is_begun_again() {
+        let (_dir, root) = scratch();
+        let go = Cancel::default();
+        let torn = |path: &Path| {
+            std::fs::write(path.join("torn"), "x").unwrap();
+            Err(Error::Cancelled)
+        };
+        let cut = hold(&root, &mount(Sharing::Shared), &torn, &go);
+        assert!(matches!(cut, Err(Error::Cancelled)));
+        let held = hold(&root, &mount(Sharing::Shared), EMPTY, &go).unwrap();
+        assert_eq!(std::fs::read_dir(&held.path).unwrap().count(), 0);
+        let mode = std::fs::metadata(&held.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o750);
     }
 
     #[test]
     fn what_is_held_stays_and_the_rest_can_go() {
         let (_dir, root) = scratch();
         let go = Cancel::default();
-        let held = hold(&root, &mount(Sharing::Shared), &go).unwrap();
+        let held = hold(&root, &mount(Sharing::Shared), EMPTY, &go).unwrap();
         std::fs::write(held.path.join("f"), "12345").unwrap();
         empty(&root, "/cache").unwrap();
         let listed = list(&root).unwrap();
@@ -263,6 +339,7 @@ mod tests {
         assert!(!discard(&listed[0]).unwrap());
         drop(held);
         assert!(discard(&listed[0]).unwrap());
-        assert!(hold(&root, &mount(Sharing::Shared), &go).unwrap().is_new);
+        let again = hold(&root, &mount(Sharing::Shared), EMPTY, &go).unwrap();
+        assert!(!again.path.join("f").exists());
     }
 }

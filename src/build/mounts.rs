@@ -114,10 +114,11 @@ impl Prepared {
         tree: Option<&Tree>,
         cancel: &Cancel,
     ) -> Result<(), Error> {
-        let held = cache_mount::hold(root, mount, cancel)?;
-        if let (Some(tree), true) = (tree, held.is_new) {
-            fill(tree, &mount.source, &held.path)?;
-        }
+        let first_content = |path: &Path| match tree {
+            Some(tree) => fill(tree, &mount.source, path),
+            None => Ok(()),
+        };
+        let held = cache_mount::hold(root, mount, &first_content, cancel)?;
         self.bind(held.path.clone(), &mount.target, mount.is_read_only);
         self.caches.push(held);
         Ok(())
