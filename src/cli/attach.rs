@@ -164,7 +164,8 @@ impl Attached {
 
     /// Whether nothing is left to follow.
     fn leave(&self) -> Option<Action> {
-        let may_come = self.phase == Phase::Following && !self.is_settled;
+        // What an abort stops settles as well.
+        let may_come = !self.is_settled && matches!(self.phase, Phase::Following | Phase::Aborting);
         (self.running.is_empty() && !may_come).then(|| Action::Leave(self.exit()))
     }
 
@@ -186,7 +187,8 @@ impl Attached {
         self.remember(service.as_deref(), code);
         if self.phase == Phase::Following && self.aborts(code) {
             self.phase = Phase::Aborting;
-            if !self.running.is_empty() {
+            // Others may run that weren't seen yet.
+            if !self.running.is_empty() || !self.is_settled {
                 actions.push(Action::Notice("Aborting on container exit..."));
                 actions.push(Action::Stop);
             }
@@ -367,6 +369,18 @@ mod tests {
         let mut attached = with(Abort::CodeFrom("b".into()), &["a-1", "b-1"]);
         assert!(attached.take(ended("a-1", 1)).contains(&Action::Stop));
         assert_eq!(left(&attached.take(ended("b-1", 143))), Some(143));
+    }
+
+    #[test]
+    fn an_end_before_the_others_were_seen_stops_them_too() {
+        let mut attached = Attached::new(Abort::CodeFrom("b".into()));
+        attached.take(started("a-1"));
+        let actions = attached.take(ended("a-1", 7));
+        assert!(actions.contains(&Action::Stop));
+        assert_eq!(left(&actions), None);
+        attached.take(started("b-1"));
+        assert_eq!(left(&attached.take(ended("b-1", 143))), None);
+        assert_eq!(left(&attached.take(Happening::Settled)), Some(143));
     }
 
     #[test]
