@@ -16,11 +16,11 @@ grep 'unknown flag: --nonsense' bad.log
 # A client that is told to end takes the command along.
 docker compose logs -f web >follow.log 2>&1 &
 client=$!
-for _ in $(seq 100); do grep -q serving follow.log && break; sleep 0.1; done
+for _ in $(seq 300); do grep -q serving follow.log && break; sleep 0.1; done
 kill -TERM $client
 wait $client || true
 follows() { for p in /proc/[0-9]*; do tr '\0' ' ' <"$p/cmdline" 2>/dev/null; echo; done | grep -q '[l]ogs -f web'; }
-for _ in $(seq 100); do follows || break; sleep 0.1; done
+for _ in $(seq 300); do follows || break; sleep 0.1; done
 ! follows
 docker compose down -v --timeout 0
 test -z "$(docker compose ls -a -q)"

@@ -44,9 +44,10 @@ compose up -d --force-recreate web
 compose restart web
 compose stop web
 compose up -d web
-compose logs --tail=300 web | grep serving >/dev/null
-timeout 1 "$RCOMPOSE" logs --since=60m --follow web >follow.log || test $? = 124
-grep serving follow.log >/dev/null
+until compose logs --tail=300 web | grep serving >/dev/null; do sleep 0.1; done
+"$RCOMPOSE" logs --since=60m --follow web >follow.log &
+until grep serving follow.log >/dev/null; do sleep 0.1; done
+kill $! && wait $! || true
 compose top web | grep httpd >/dev/null
 compose rm --stop --force web
 compose down -v --timeout 0
