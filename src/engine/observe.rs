@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use crate::model::{
     ContainerRecord, ContainerRuntime, ContainerState, ExitRecord, Intent, Observed,
-    ObservedContainer, ObservedNetwork, Outcome, Project, ProjectName, Resource,
+    ObservedContainer, ObservedNetwork, Outcome, Project, ProjectName, Resource, RestartPolicy,
 };
 use crate::store::{self, NetworkRecord, NetworkStore, Root};
 use crate::{sys, volume};
@@ -207,10 +207,14 @@ pub fn state(
         };
     };
     let is_told = exit.is_some_and(|exit| exit.spawn == runtime.spawn);
+    let may_restart = record.intent == Intent::Running
+        && record.service.restart != RestartPolicy::No
+        && !record.auto_remove;
     // One that has just ended counts as running until its end is written down,
-    // as long as there is somebody to write it.
+    // and until it is known whether that was its last, as long as there is
+    // somebody to write it.
     if let Some(process) = &runtime.process
-        && (sys::process::is_alive(process) || (!is_told && has_pair()))
+        && (sys::process::is_alive(process) || ((!is_told || may_restart) && has_pair()))
     {
         let (process, since) = (process.clone(), runtime.started_at);
         return if runtime.paused {

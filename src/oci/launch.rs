@@ -19,7 +19,7 @@ impl ImageConfig {
     ///
     /// An entrypoint of the project's clears the image's command; an empty
     /// one only drops the image's entrypoint, as Docker has it. A command of
-    /// the project's takes the place of the image's.
+    /// the project's takes the place of the image's; an empty one is none.
     ///
     /// # Errors
     /// [`Error::NoCommand`] when nothing is left to run.
@@ -35,9 +35,10 @@ impl ImageConfig {
             Some([]) => (&[][..], image_command),
             Some(own) => (own, &[][..]),
         };
+        let own = command.filter(|words| !words.is_empty());
         let argv: Vec<String> = first
             .iter()
-            .chain(command.unwrap_or(inherited))
+            .chain(own.unwrap_or(inherited))
             .cloned()
             .collect();
         if argv.first().is_none_or(String::is_empty) {
@@ -184,7 +185,8 @@ mod tests {
             argv(&image(&["e"], &["c"]), None, Some(&["x", "y"])),
             "e x y"
         );
-        assert_eq!(argv(&image(&["e"], &["c"]), None, Some(&[])), "e");
+        assert_eq!(argv(&image(&["e"], &["c"]), None, Some(&[])), "e c");
+        assert_eq!(argv(&image(&["e"], &["c"]), Some(&["x"]), Some(&[])), "x");
     }
 
     #[test]
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn nothing_to_run_is_told() {
         assert!(argv(&ImageConfig::default(), None, None).starts_with("no command specified"));
-        assert!(argv(&image(&[], &["c"]), None, Some(&[])).starts_with("no command specified"));
+        assert!(argv(&image(&[], &[]), None, Some(&[])).starts_with("no command specified"));
         assert!(argv(&image(&[""], &[]), None, None).starts_with("no command specified"));
     }
 

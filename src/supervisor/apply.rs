@@ -218,13 +218,9 @@ impl Host {
         Ok(images)
     }
 
-    /// Shows the plan's notes and carries it out.
-    pub(crate) async fn carry_out(
-        self: &Rc<Self>,
-        plan: &Plan,
-        conversation: &Conversation,
-        parallel: Option<usize>,
-    ) -> Result<(), Error> {
+    /// Shows what a plan says without doing anything, and from now on what
+    /// doing it brings up.
+    pub(crate) fn announce(&self, plan: &Plan, conversation: &Conversation) {
         self.listen_to_warnings(conversation.listener());
         for warning in plan.warnings() {
             conversation.event(Event::Warning(warning.clone()));
@@ -232,6 +228,16 @@ impl Host {
         for note in plan.notes() {
             conversation.event(Event::Progress(note.clone()));
         }
+    }
+
+    /// Shows the plan's notes and carries it out.
+    pub(crate) async fn carry_out(
+        self: &Rc<Self>,
+        plan: &Plan,
+        conversation: &Conversation,
+        parallel: Option<usize>,
+    ) -> Result<(), Error> {
+        self.announce(plan, conversation);
         let project = self.project.borrow().clone();
         let scope = self.scope(project, conversation.gone.clone());
         let show = |event| conversation.event(event);

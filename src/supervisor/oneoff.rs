@@ -90,7 +90,7 @@ impl Host {
             streams,
             conversation.gone.clone(),
         );
-        self.listen_to_warnings(conversation.listener());
+        self.announce(&plan, conversation);
         let show = |event| conversation.event(event);
         execute::execute(&plan, &scope, &show, &conversation.gone, None).await?;
         let slug = &run.options.slug;

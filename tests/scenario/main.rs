@@ -5,6 +5,7 @@
 //! is a failure. See `docs/testing.md`.
 
 mod addresses;
+mod answers;
 mod attributes;
 #[cfg(test)]
 mod bad_input;
