@@ -21,6 +21,8 @@ type Probe = Box<dyn Fn(&Scenario) -> Result<(), String>>;
 pub(crate) struct Check {
     pub(crate) name: String,
     probe: Probe,
+    /// Whether it looks at what the step's command gave, which never changes.
+    is_of_output: bool,
 }
 
 impl Check {
@@ -32,6 +34,18 @@ impl Check {
         Self {
             name: name.into(),
             probe: Box::new(probe),
+            is_of_output: false,
+        }
+    }
+
+    /// A check of what the step's command gave.
+    fn of_output(
+        name: impl Into<String>,
+        probe: impl Fn(&Output) -> Result<(), String> + 'static,
+    ) -> Self {
+        Self {
+            is_of_output: true,
+            ..Self::new(name, move |scenario| probe(scenario.output()))
         }
     }
 
@@ -47,6 +61,11 @@ fn expect(holds: bool, found: impl Into<String>) -> Result<(), String> {
 
 /// The same, but it may take a while to become so.
 pub(crate) fn eventually(check: Check) -> Check {
+    assert!(
+        !check.is_of_output,
+        "{}: waiting changes nothing",
+        check.name
+    );
     Check::new(format!("eventually {}", check.name), move |scenario| {
         let end = Instant::now() + patient(PATIENCE);
         loop {
@@ -61,24 +80,24 @@ pub(crate) fn eventually(check: Check) -> Check {
 
 /// The command's exit code.
 pub(crate) fn exits(code: i32) -> Check {
-    Check::new(format!("exits with {code}"), move |scenario| {
-        let found = scenario.output().code;
+    Check::of_output(format!("exits with {code}"), move |output| {
+        let found = output.code;
         expect(found == code, found.to_string())
     })
 }
 
 /// Any exit code but 0.
 pub(crate) fn fails() -> Check {
-    Check::new("fails", |scenario| {
-        expect(scenario.output().code != 0, "it exits with 0")
+    Check::of_output("fails", |output| {
+        expect(output.code != 0, "it exits with 0")
     })
 }
 
 /// Standard output has this text.
 pub(crate) fn prints(text: &str) -> Check {
     let text = text.to_owned();
-    Check::new(format!("prints {text:?}"), move |scenario| {
-        let found = &scenario.output().stdout;
+    Check::of_output(format!("prints {text:?}"), move |output| {
+        let found = &output.stdout;
         expect(found.contains(&text), found)
     })
 }
@@ -86,8 +105,8 @@ pub(crate) fn prints(text: &str) -> Check {
 /// Standard output is this text, but for space around it.
 pub(crate) fn prints_exactly(text: &str) -> Check {
     let text = text.to_owned();
-    Check::new(format!("prints exactly {text:?}"), move |scenario| {
-        let found = &scenario.output().stdout;
+    Check::of_output(format!("prints exactly {text:?}"), move |output| {
+        let found = &output.stdout;
         expect(found.trim() == text.trim(), found)
     })
 }
@@ -95,8 +114,8 @@ pub(crate) fn prints_exactly(text: &str) -> Check {
 /// Standard output doesn't have this text.
 pub(crate) fn prints_no(text: &str) -> Check {
     let text = text.to_owned();
-    Check::new(format!("does not print {text:?}"), move |scenario| {
-        let found = &scenario.output().stdout;
+    Check::of_output(format!("does not print {text:?}"), move |output| {
+        let found = &output.stdout;
         expect(!found.contains(&text), found)
     })
 }
@@ -104,8 +123,8 @@ pub(crate) fn prints_no(text: &str) -> Check {
 /// Standard error has this text.
 pub(crate) fn says(text: &str) -> Check {
     let text = text.to_owned();
-    Check::new(format!("says {text:?}"), move |scenario| {
-        let found = &scenario.output().stderr;
+    Check::of_output(format!("says {text:?}"), move |output| {
+        let found = &output.stderr;
         expect(found.contains(&text), found)
     })
 }
