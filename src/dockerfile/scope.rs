@@ -13,18 +13,14 @@ use crate::dockerfile::parse::Dockerfile;
 use crate::dockerfile::report::Report;
 use crate::oci::Platform;
 
-/// Arguments that RUN gets without ARG, and that are in no key and no image.
-pub(crate) const PROXIES: [&str; 10] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "FTP_PROXY",
-    "ftp_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "all_proxy",
+/// Arguments that RUN gets without ARG, and that are in no key and no image;
+/// each in both of its spellings.
+pub(crate) const PROXIES: [[&str; 2]; 5] = [
+    ["HTTP_PROXY", "http_proxy"],
+    ["HTTPS_PROXY", "https_proxy"],
+    ["FTP_PROXY", "ftp_proxy"],
+    ["NO_PROXY", "no_proxy"],
+    ["ALL_PROXY", "all_proxy"],
 ];
 
 /// Arguments that mean something to the builder itself.
@@ -133,7 +129,7 @@ fn variant(platform: &Platform) -> &str {
 
 /// Whether an argument need not be declared to have an effect.
 pub(crate) fn is_predefined(name: &str, globals: &Globals) -> bool {
-    PROXIES.contains(&name)
+    PROXIES.as_flattened().contains(&name)
         || BUILDER_ARGS.iter().any(|prefix| name.starts_with(prefix))
         || globals.builtin.contains_key(name)
 }
@@ -193,13 +189,11 @@ impl Scope {
     }
 
     /// ARG; one without a value hides nothing.
-    pub(crate) fn set_args(&mut self, args: Vec<(String, Option<String>)>) {
-        for (name, value) in args {
-            if value.is_some() && self.env.contains_key(&name) {
-                self.later.insert(name.clone());
-            }
-            self.args.insert(name, value);
+    pub(crate) fn set_arg(&mut self, name: String, value: Option<String>) {
+        if value.is_some() && self.env.contains_key(&name) {
+            self.later.insert(name.clone());
         }
+        self.args.insert(name, value);
     }
 
     /// The environment as an image's config has it.
@@ -256,11 +250,9 @@ mod tests {
     fn of_env_and_arg_the_later_one_counts() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut scope = Scope::of(&["A=env".to_owned(), "B=env".to_owned()]);
-        scope.set_args(vec![
-            ("A".to_owned(), Some("arg".to_owned())),
-            ("B".to_owned(), None),
-            ("C".to_owned(), Some("arg".to_owned())),
-        ]);
+        for (name, value) in [("A", Some("arg")), ("B", None), ("C", Some("arg"))] {
+            scope.set_arg(name.to_owned(), value.map(str::to_owned));
+        }
         assert_eq!(
             ["A", "B", "C"].map(|name| scope.get(name)),
             [Some("arg"), Some("env"), Some("arg")]

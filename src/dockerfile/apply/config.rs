@@ -47,10 +47,9 @@ impl Solver<'_> {
     }
 
     /// ARG: the value of `--build-arg`, else the default, else that of the
-    /// argument above all stages.
+    /// argument above all stages. Each sees those before it in the line.
     pub(super) fn arg(&mut self, args: &[ArgWord], source: &Source<'_>, state: &mut State) {
         let mut text = "ARG".to_owned();
-        let mut set = Vec::new();
         for arg in args {
             let Some(name) = self.text(&arg.name, state) else {
                 continue;
@@ -70,9 +69,8 @@ impl Solver<'_> {
                 text.push('=');
                 text.push_str(value);
             }
-            set.push((name, value));
+            state.scope.set_arg(name, value);
         }
-        state.scope.set_args(set);
         note(state, text, None);
     }
 

@@ -91,17 +91,22 @@ impl Solver<'_> {
         }
     }
 
-    /// Proxy arguments that aren't declared: the program gets them, the
-    /// image, its history and the cache don't.
+    /// Proxy arguments that aren't declared: the program gets them in both
+    /// spellings whichever was given, as some programs read the one and some
+    /// the other; the image, its history and the cache don't.
     fn proxies(&self, state: &State) -> IndexMap<String, String> {
+        let given = |name: &str| self.options.build_args.get(name);
         let is_ours = |name: &str| !state.scope.is_declared(name);
-        let given = PROXIES.iter().filter(|name| is_ours(name));
-        given
-            .filter_map(|name| {
-                let value = self.options.build_args.get(*name)?;
-                Some(((*name).to_owned(), value.clone()))
-            })
-            .collect()
+        let mut proxies = IndexMap::new();
+        for [upper, lower] in PROXIES {
+            for (name, other) in [(upper, lower), (lower, upper)] {
+                let value = given(name).or_else(|| given(other));
+                if let Some(value) = value.filter(|_| is_ours(name)) {
+                    proxies.insert(name.to_owned(), value.clone());
+                }
+            }
+        }
+        proxies
     }
 
     fn devices(&mut self, words: &[Word], state: &State) -> Vec<DeviceRequest> {
