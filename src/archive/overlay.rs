@@ -206,6 +206,32 @@ impl Overlay {
             .map_err(failed)
     }
 
+    /// Gives a file that was put at the real path `to` a further name in a
+    /// real folder, in place of any file that is there.
+    ///
+    /// # Errors
+    /// As [`Overlay::put_file`].
+    pub fn put_link(&self, parent: &Path, name: &OsStr, to: &Path) -> Result<(), Error> {
+        let path = parent.join(name);
+        let failed = |source| Error::write("link", &path)(source);
+        let folder = self.room(parent, name)?;
+        let there = self.own_folder(to.parent().unwrap_or(Path::new("")))?;
+        let known = to.file_name().unwrap_or(OsStr::new(""));
+        tree::link(there.as_fd(), known, folder.as_fd(), name).map_err(failed)
+    }
+
+    /// Gives a real folder a time when all is [finished](Self::finish).
+    ///
+    /// # Errors
+    /// [`Error::Write`] when it can't be made in this layer.
+    pub fn set_folder_time(&self, path: &Path, modified: FileTime) -> Result<(), Error> {
+        drop(self.own_folder(path)?);
+        let mut times = self.times.borrow_mut();
+        times.retain(|(known, _)| known != path);
+        times.push((path.to_owned(), modified));
+        Ok(())
+    }
+
     /// Writes bytes to a name in a real folder, in place of any file there.
     ///
     /// # Errors

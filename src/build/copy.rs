@@ -1,6 +1,8 @@
 //! COPY and ADD: files of a tree, of the Dockerfile or of an archive into a
 //! layer in the making.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +51,8 @@ pub(crate) enum Error {
 pub(crate) enum Thing {
     /// Files of a tree.
     Found(Source),
+    /// What an archive contains; its modes are its own, whatever `--chmod` says.
+    Unpacked(Source),
     /// An open file that has a name.
     Opened {
         /// Its name.
@@ -76,7 +80,7 @@ pub(crate) enum Thing {
 impl Thing {
     fn is_folder(&self) -> bool {
         match self {
-            Self::Found(source) => source.is_folder() || source.keeps_name,
+            Self::Found(source) | Self::Unpacked(source) => source.is_folder() || source.keeps_name,
             Self::Bytes { .. } | Self::Opened { .. } => false,
         }
     }
@@ -102,6 +106,7 @@ pub(crate) fn carry_out(
         owner,
         excludes,
         overlay: &overlay,
+        copied: RefCell::default(),
     };
     let target = copying.target(things)?;
     for thing in things {
@@ -133,6 +138,19 @@ struct Copying<'a> {
     owner: Option<(u32, u32)>,
     excludes: &'a Ignore,
     overlay: &'a Overlay,
+    /// Where files with several names, by device and inode, were copied to.
+    /// Without it a tree of links, such as that of git's programs, would
+    /// become many times as large.
+    copied: RefCell<HashMap<(u64, u64), PathBuf>>,
+}
+
+/// Whose modes files get.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Modes {
+    /// Those that `--chmod` says, if it is there.
+    Asked,
+    /// Their own.
+    Own,
 }
 
 impl Copying<'_> {
@@ -141,15 +159,18 @@ impl Copying<'_> {
         let found = self.overlay.find(dest)?;
         let is_folder = matches!(found, Some((_, Found::Folder(_))));
         let becomes_folder = self.copy.is_dest_folder || is_folder;
-        if things.len() > 1 && !becomes_folder {
+        // A folder that comes first makes the destination one.
+        let is_first_folder = things.first().is_some_and(Thing::is_folder);
+        if things.len() > 1 && !becomes_folder && !is_first_folder {
             return Err(Error::SeveralToOne(self.copy.dest.clone()));
         }
         let (uid, gid) = self.owner.unwrap_or((0, 0));
         // Folders on the way have the mode that a number says; a change in
         // words is one of what a source has.
+        let is_archive = |thing: &Thing| matches!(thing, Thing::Unpacked(_));
         let mode = match &self.copy.mode {
-            Some(Mode::Octal(bits)) => *bits,
-            Some(Mode::Symbolic(_)) | None => FOLDER_MODE,
+            Some(Mode::Octal(bits)) if !things.iter().all(is_archive) => *bits,
+            Some(Mode::Octal(_) | Mode::Symbolic(_)) | None => FOLDER_MODE,
         };
         let made = Ownership { uid, gid, mode };
         if becomes_folder || things.iter().any(Thing::is_folder) {
@@ -164,10 +185,17 @@ impl Copying<'_> {
 
     fn thing(&self, thing: &mut Thing, target: &Target) -> Result<(), Error> {
         match thing {
-            Thing::Found(source) => source.walk(self.excludes, &mut |path, what| match target {
-                Target::Into(folder) => self.item(&folder.join(path), what),
-                Target::To(folder, name) => self.item(&folder.join(name), what),
-            }),
+            Thing::Found(source) => {
+                self.source(source, target, Modes::Asked)?;
+                // Its content comes into the destination, and so does its time.
+                match (target, source.content_of()) {
+                    (Target::Into(folder), Some(stat)) if folder.iter().next().is_some() => {
+                        Ok(self.overlay.set_folder_time(folder, stat.modified)?)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Thing::Unpacked(source) => self.source(source, target, Modes::Own),
             Thing::Opened {
                 name,
                 file,
@@ -195,26 +223,43 @@ impl Copying<'_> {
         }
     }
 
-    fn item(&self, path: &Path, what: What<'_>) -> Result<(), Error> {
+    /// Copies all that a source comes to; links between its files stay.
+    fn source(&self, source: &Source, target: &Target, modes: Modes) -> Result<(), Error> {
+        self.copied.borrow_mut().clear();
+        source.walk(self.excludes, &mut |path, what| match target {
+            Target::Into(folder) => self.item(&folder.join(path), what, modes),
+            Target::To(folder, name) => self.item(&folder.join(name), what, modes),
+        })
+    }
+
+    fn item(&self, path: &Path, what: What<'_>, modes: Modes) -> Result<(), Error> {
         let parent = path.parent().unwrap_or(Path::new(""));
         let name = path.file_name().unwrap_or(OsStr::new(""));
         match what {
             What::Folder(stat) => {
-                let owned = self.owned_as(&stat, true);
+                let owned = self.owned_as(&stat, true, modes);
                 self.overlay
                     .put_folder(parent, name, owned, Some(stat.modified))?;
             }
-            What::Leaf(leaf) => self.leaf(parent, name, leaf)?,
+            What::Leaf(leaf) => self.leaf(parent, name, leaf, modes)?,
         }
         Ok(())
     }
 
-    fn leaf(&self, parent: &Path, name: &OsStr, leaf: &Leaf) -> Result<(), Error> {
+    fn leaf(&self, parent: &Path, name: &OsStr, leaf: &Leaf, modes: Modes) -> Result<(), Error> {
         use std::os::fd::AsFd as _;
         let stat = &leaf.stat;
-        let owned = self.owned_as(stat, false);
+        let owned = self.owned_as(stat, false, modes);
         match stat.kind {
             Kind::File => {
+                if stat.has_other_names {
+                    let mut copied = self.copied.borrow_mut();
+                    let file = (stat.device, stat.inode);
+                    if let Some(first) = copied.get(&file) {
+                        return Ok(self.overlay.put_link(parent, name, first)?);
+                    }
+                    copied.insert(file, parent.join(name));
+                }
                 let mut file = leaf.open().map_err(|source| Error::Read {
                     path: parent.join(name),
                     source,
@@ -233,8 +278,15 @@ impl Copying<'_> {
         Ok(())
     }
 
-    fn owned_as(&self, stat: &Stat, is_folder: bool) -> Ownership {
-        self.owned((stat.uid, stat.gid), stat.mode, is_folder)
+    fn owned_as(&self, stat: &Stat, is_folder: bool, modes: Modes) -> Ownership {
+        let owned = self.owned((stat.uid, stat.gid), stat.mode, is_folder);
+        match modes {
+            Modes::Asked => owned,
+            Modes::Own => Ownership {
+                mode: stat.mode,
+                ..owned
+            },
+        }
     }
 
     fn owned(&self, own: (u32, u32), mode: u32, is_folder: bool) -> Ownership {

@@ -83,6 +83,14 @@ impl Source {
         matches!(self.node, Node::Folder { .. })
     }
 
+    /// The folder whose content it means without the folder itself.
+    pub(crate) fn content_of(&self) -> Option<&Stat> {
+        match &self.node {
+            Node::Folder { stat, .. } if !self.keeps_name => Some(stat),
+            Node::Folder { .. } | Node::Other(_) => None,
+        }
+    }
+
     /// Where it goes, below the destination.
     fn place(&self) -> PathBuf {
         let parent = self.parents.last().map(|(path, _)| path.clone());

@@ -302,17 +302,15 @@ impl Stepping<'_> {
     ) -> Result<Vec<Source>, Error> {
         match select::sources(tree, pattern, has_parents) {
             Err(select::Error::NotFound(path)) if *from == TreeSource::Context => {
-                let is_there = self
-                    .trees
-                    .context
-                    .root
-                    .join(&path)
-                    .symlink_metadata()
-                    .is_ok();
-                Err(if is_there {
-                    Error::Ignored(path)
-                } else {
-                    select::Error::NotFound(path).into()
+                // A link that leads nowhere in the context isn't hidden either.
+                let whole = Tree::Host(HostTree {
+                    root: self.trees.context.root.clone(),
+                    ignore: Arc::default(),
+                    keeps_owners: false,
+                });
+                Err(match whole.find(&path, true) {
+                    Ok(Some(_)) => Error::Ignored(path),
+                    Ok(None) | Err(_) => select::Error::NotFound(path).into(),
                 })
             }
             found => Ok(found?),
@@ -474,12 +472,11 @@ impl Stepping<'_> {
                 };
                 let mut things = Vec::new();
                 for source in found {
-                    let sources = if unpacks {
-                        unpack::unpacked(source, &self.shared.workshop)?
+                    if unpacks {
+                        things.extend(unpack::unpacked(source, &self.shared.workshop)?);
                     } else {
-                        vec![source]
-                    };
-                    things.extend(sources.into_iter().map(Thing::Found));
+                        things.push(Thing::Found(source));
+                    }
                 }
                 Ok(things)
             }
@@ -508,9 +505,9 @@ impl Stepping<'_> {
         );
         if unpacks {
             let workshop = &self.shared.workshop;
-            let sources = unpack::content(fetched.open()?, &fetched.name, workshop)?;
-            if let Some(sources) = sources {
-                return Ok(sources.into_iter().map(Thing::Found).collect());
+            let content = unpack::content(fetched.open()?, &fetched.name, workshop)?;
+            if let Some(things) = content {
+                return Ok(things);
             }
         }
         Ok(vec![Thing::Opened {

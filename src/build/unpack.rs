@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Seek as _};
 
 use crate::archive::{self, Limits, TarReader};
+use crate::build::copy::Thing;
 use crate::build::select::{self, Source};
 use crate::build::tree::{HostTree, Node, Tree};
 use crate::build::{Error, context};
@@ -14,16 +15,16 @@ use crate::sys::tree::Kind;
 ///
 /// # Errors
 /// [`Error::Unpack`], [`Error::Io`].
-pub(crate) fn unpacked(source: Source, workshop: &Workshop) -> Result<Vec<Source>, Error> {
+pub(crate) fn unpacked(source: Source, workshop: &Workshop) -> Result<Vec<Thing>, Error> {
     let Node::Other(leaf) = &source.node else {
-        return Ok(vec![source]);
+        return Ok(vec![Thing::Found(source)]);
     };
     if leaf.stat.kind != Kind::File || leaf.stat.size == 0 {
-        return Ok(vec![source]);
+        return Ok(vec![Thing::Found(source)]);
     }
     let name = source.name.to_string_lossy().into_owned();
     let file = leaf.open().map_err(Error::io("read", &name))?;
-    Ok(content(file, &name, workshop)?.unwrap_or_else(|| vec![source]))
+    Ok(content(file, &name, workshop)?.unwrap_or_else(|| vec![Thing::Found(source)]))
 }
 
 /// What an archive contains; None when the file isn't one.
@@ -34,7 +35,7 @@ pub(crate) fn content(
     mut file: File,
     name: &str,
     workshop: &Workshop,
-) -> Result<Option<Vec<Source>>, Error> {
+) -> Result<Option<Vec<Thing>>, Error> {
     if !is_archive(&mut file, name)? {
         return Ok(None);
     }
@@ -46,7 +47,8 @@ pub(crate) fn content(
         ignore: std::sync::Arc::default(),
         keeps_owners: true,
     });
-    Ok(Some(select::sources(&tree, "", false)?))
+    let sources = select::sources(&tree, "", false)?;
+    Ok(Some(sources.into_iter().map(Thing::Unpacked).collect()))
 }
 
 /// Whether a file is a tar in any form, by its first bytes.

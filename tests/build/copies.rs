@@ -69,6 +69,11 @@ pub(crate) fn destinations_are_docker_s() {
         several.contains("must be a directory and end with a /"),
         "{several}"
     );
+    assert_eq!(
+        copied(&bench, "COPY dir/sub a.txt /new"),
+        ["new 0:0 755", "new/a.txt 0:0 644", "new/y 0:0 4755"],
+        "a folder that comes first makes the destination one"
+    );
     let onto = refused(&bench, "COPY dir /etc/passwd");
     assert!(onto.contains("etc/passwd"), "{onto}");
 }
@@ -131,7 +136,7 @@ pub(crate) fn links_lead_inside_and_are_kept() {
     symlink("/etc/hostname", bench.context.join("out")).unwrap();
     symlink("dir", bench.context.join("in")).unwrap();
     let out = refused(&bench, "COPY out /x");
-    assert!(out.contains("not found"), "{out}");
+    assert!(out.ends_with("\"/out\": not found"), "{out}");
     assert_eq!(copied(&bench, "COPY in/x /x"), ["x 0:0 644"]);
     assert_eq!(
         copied(
@@ -147,6 +152,56 @@ pub(crate) fn links_lead_inside_and_are_kept() {
         ),
         ["alias 0:0 755", "alias/a.txt 0:0 644"]
     );
+}
+
+pub(crate) fn names_of_one_file_stay_names_of_one_file() {
+    let bench = context();
+    let link = |from: &str, to: &str| {
+        std::fs::hard_link(bench.context.join(from), bench.context.join(to)).unwrap();
+    };
+    link("dir/x", "dir/sub/same");
+    link("dir/x", "outside");
+    let inodes = |lines: &str| {
+        use std::os::unix::fs::MetadataExt as _;
+        let built = bench.build(&format!("FROM busybox\n{lines}\n")).unwrap();
+        let top = rcompose::image::layer_path(&bench.root, built.image.layers.first().unwrap());
+        ["d/x", "d/sub/same", "d/outside"].map(|name| {
+            let file = std::fs::metadata(top.join(name)).ok();
+            file.map(|file| (file.ino(), file.nlink(), file.uid()))
+        })
+    };
+    for line in [
+        "COPY --chown=3 dir /d",
+        "COPY --chown=3 --link dir /d/",
+        "ADD --chown=3 dir /d",
+        "RUN mkdir -p /s/sub && echo x >/s/x && ln /s/x /s/sub/same\n\
+         FROM busybox\nCOPY --chown=3 --from=0 /s /d",
+    ] {
+        let [x, same, _] = inodes(line);
+        assert!(matches!(x, Some((_, 2, 3))), "{line}: {x:?}");
+        assert_eq!(x, same, "{line}");
+    }
+    let [x, _, outside] = inodes("COPY dir outside /d/");
+    let apart = x.zip(outside).is_some_and(|(one, other)| one.0 != other.0);
+    assert!(apart, "sources are copied one by one");
+}
+
+pub(crate) fn a_destination_has_the_time_of_the_folder_that_it_was() {
+    let bench = context();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_234_567_890);
+    let folder = std::fs::File::open(bench.context.join("dir")).unwrap();
+    folder.set_modified(time).unwrap();
+    let modified = |lines: &str| {
+        let built = bench.build(&format!("FROM busybox\n{lines}\n")).unwrap();
+        let top = rcompose::image::layer_path(&bench.root, built.image.layers.first().unwrap());
+        std::fs::metadata(top.join("new"))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    assert_eq!(modified("COPY dir /new"), time);
+    assert_eq!(modified("RUN mkdir /new\nADD dir /new/"), time);
+    assert_ne!(modified("COPY dir/x /new/"), time);
 }
 
 pub(crate) fn a_linked_layer_survives_its_base() {
@@ -211,6 +266,17 @@ pub(crate) fn archives_are_unpacked_by_add() {
             "u/dir/sub 0:0 755",
             "u/dir/sub/y 7:8 4755"
         ]
+    );
+    assert_eq!(
+        copied(&bench, "ADD --chmod=600 --chown=3 odd.name /u/"),
+        [
+            "u 3:3 755",
+            "u/a.txt 3:3 644",
+            "u/dir 3:3 755",
+            "u/dir/sub 3:3 755",
+            "u/dir/sub/y 3:3 4755"
+        ],
+        "what is unpacked keeps its modes"
     );
     assert_eq!(
         copied(&bench, "ADD --unpack=false odd.name /u/x"),

@@ -74,6 +74,8 @@ fn main() -> ExitCode {
             folders_on_the_way_have_the_mode_that_is_given,
             missing_sources_are_told,
             links_lead_inside_and_are_kept,
+            names_of_one_file_stay_names_of_one_file,
+            a_destination_has_the_time_of_the_folder_that_it_was,
             a_linked_layer_survives_its_base,
             parents_and_excludes_hold,
             archives_are_unpacked_by_add,
