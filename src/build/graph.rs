@@ -16,6 +16,7 @@ use crate::build::shared::{Shared, lock, look};
 use crate::build::step::{Reading, State, Stepping, Top, Trees};
 use crate::build::tree::Tree;
 use crate::build::{Error, FailedStep, Failure, export, platforms};
+use crate::diagnostic::Diagnostic;
 use crate::dockerfile::{
     BaseKey, BaseSource, Bases, BuildGraph, Dockerfile, Root, Step, TreeSource,
 };
@@ -272,7 +273,7 @@ fn graph(
     for warning in &graph.warnings {
         (shared.around.events)(BuildEvent::Warning {
             build: request.name.clone(),
-            text: warning.to_string(),
+            text: told(warning),
         });
     }
     (shared.around.events)(BuildEvent::Planned {
@@ -280,6 +281,15 @@ fn graph(
         steps: graph.steps.len(),
     });
     Ok((graph, images))
+}
+
+/// A warning in docker's order: the rule first, by which it can be skipped.
+fn told(warning: &Diagnostic) -> String {
+    let message = &warning.message;
+    match &warning.span {
+        Some(span) => format!("{}: {message} ({span})", warning.code),
+        None => message.clone(),
+    }
 }
 
 /// Finds a base image.

@@ -55,7 +55,7 @@ fn config(graph: &BuildGraph, state: &State, records: &[Option<StepRecord>]) -> 
         config.history.push(History {
             created: epoch.clone().or_else(|| created.clone()),
             created_by: Some(entry.created_by.clone()),
-            author: config.author.clone(),
+            author: None,
             comment: Some(HISTORY_COMMENT.to_owned()),
             empty_layer: record.is_none_or(|record| record.diff_id.is_none()),
         });

@@ -74,6 +74,13 @@ pub struct RunConfig {
     /// Arguments after the entrypoint, or the whole command.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "words")]
     pub cmd: Option<Vec<String>>,
+    /// Whether CMD was written by a builder, which says so; it means nothing
+    /// on Linux.
+    #[serde(
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "null_is_default"
+    )]
+    pub args_escaped: bool,
     /// Paths that are volumes.
     #[serde(
         skip_serializing_if = "Vec::is_empty",

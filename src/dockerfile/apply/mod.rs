@@ -43,6 +43,7 @@ impl Solver<'_> {
                 let argv = self.argv(command, state);
                 note(state, format!("CMD {}", quoted(&argv)), None);
                 state.config.run.cmd = Some(argv);
+                state.config.run.args_escaped = true;
                 state.is_cmd_own = true;
             }
             Kind::Entrypoint(command) => {
@@ -91,11 +92,7 @@ impl Solver<'_> {
             user: state.config.run.user.clone(),
         });
         let step = self.push(stage, source, op, state);
-        note(
-            state,
-            format!("WORKDIR {}", path::clean(&whole)),
-            Some(step),
-        );
+        note(state, format!("WORKDIR {whole}"), Some(step));
     }
 
     fn advise_json(
