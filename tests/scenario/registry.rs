@@ -63,6 +63,16 @@ fn images_go_there_and_come_back() {
                 [exits(0), says("Layer already exists")],
             );
             s.step(
+                "a service's image goes there under its further names too",
+                shell(
+                    "printf '%s\\n' 'name: tagged' 'services:' '  app:' '    image: localhost:5000/app:1' \\
+                       '    build: {dockerfile_inline: \"FROM busybox:local\", tags: [\"localhost:5000/app:stable\", \"localhost:5000/app:1\"]}' >tagged.yaml
+                     \"$RCOMPOSE\" -f tagged.yaml build && \"$RCOMPOSE\" -f tagged.yaml push
+                     for tag in 1 stable; do skopeo --insecure-policy inspect --tls-verify=false --raw docker://localhost:5000/app:$tag | sha256sum; done | sort -u | wc -l",
+                ),
+                [exits(0), prints("1\n")],
+            );
+            s.step(
                 "skopeo sees the same image",
                 shell(
                     "ours=$(\"$RCOMPOSE\" image inspect -f '{{.Id}}' localhost:5000/busybox:1)

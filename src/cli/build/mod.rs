@@ -18,7 +18,8 @@ pub(crate) use carry::{Outcome, run};
 pub(crate) use platforms::{Extent, of_flag};
 pub(crate) use publish::{check_push, push};
 pub(crate) use request::{
-    Wishes, add_epoch, add_proxies, build_args, caches, entitlement, of_services, pull, set_network,
+    Wishes, add_epoch, add_proxies, build_args, caches, entitlement, names, of_services, pull,
+    set_network,
 };
 pub(crate) use source::{context, context_of_stdin, dockerfile, dockerfile_of_stdin, named};
 pub(crate) use stale::{ignored, newer};

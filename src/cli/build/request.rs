@@ -63,7 +63,15 @@ pub(crate) fn of_services(
     Ok(requests.into_values().rev().collect())
 }
 
-/// The names that images get which are built for a service.
+/// The names that the image of a `build:` section gets: the service's own and
+/// all of its `tags`.
+///
+/// # Errors
+/// When one of them is no name.
+pub(crate) fn names(spec: &BuildSpec, tag: &str) -> anyhow::Result<Vec<Reference>> {
+    names_of(tag, &Section::of(spec)?)
+}
+
 fn names_of(tag: &str, section: &Section) -> anyhow::Result<Vec<Reference>> {
     let texts = std::iter::once(tag).chain(section.tags.iter().map(String::as_str));
     let mut names: Vec<Reference> = Vec::new();

@@ -1,5 +1,8 @@
 //! `push`: the images of services that are built here, into their registries.
 
+use indexmap::IndexSet;
+
+use crate::cli::build;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::images::transfer::{self, Loudness, Transfer};
@@ -32,21 +35,19 @@ impl Args {
         let written = Written::of(&tree);
         let root = session::open_root(context)?;
         let transfer = Transfer::start(context, "push", Loudness::of_quiet(self.quiet));
-        let mut names: Vec<Reference> = Vec::new();
+        let mut names: IndexSet<Reference> = IndexSet::new();
         for (name, service) in &project.services {
             let is_named = self.services.is_empty() || self.services.contains(&name.to_string());
             if !is_named && !self.include_deps {
                 continue;
             }
-            let text = service.image.reference();
-            let is_built = matches!(service.image, ImageSource::Build { .. });
-            if !is_built || !written.has_image(name) {
-                transfer.skip(text, "");
-                continue;
-            }
-            let reference = images::parse(text)?;
-            if !names.contains(&reference) {
-                names.push(reference);
+            match &service.image {
+                ImageSource::Build { spec, tag, .. } if written.has_image(name) => {
+                    names.extend(build::names(spec, tag)?);
+                }
+                ImageSource::Build { .. }
+                | ImageSource::Pull { .. }
+                | ImageSource::Provider { .. } => transfer.skip(service.image.reference(), ""),
             }
         }
         if !names.is_empty() && context.flags.offline {
@@ -57,6 +58,7 @@ impl Args {
             transfer.finish();
             return Ok(Exit::SUCCESS);
         }
+        let names: Vec<Reference> = names.into_iter().collect();
         let results = transfer.push(context, &root, &names)?;
         let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
         if self.ignore_push_failures {
