@@ -20,6 +20,8 @@ class Project:
 
     def __init__(self, name, files, flags=(), before=()):
         self.name, self.files, self.flags, self.before = name, {**FILES, **files}, list(flags), list(before)
+        # Further variables, and what is asked for instead of the project.
+        self.variables, self.asks = {}, None
 
 
 def _top(changed=None):
