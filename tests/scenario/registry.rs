@@ -68,7 +68,8 @@ fn images_go_there_and_come_back() {
                     "printf '%s\\n' 'name: tagged' 'services:' '  app:' '    image: localhost:5000/app:1' \\
                        '    build: {dockerfile_inline: \"FROM busybox:local\", tags: [\"localhost:5000/app:stable\", \"localhost:5000/app:1\"]}' >tagged.yaml
                      \"$RCOMPOSE\" -f tagged.yaml build && \"$RCOMPOSE\" -f tagged.yaml push
-                     for tag in 1 stable; do skopeo --insecure-policy inspect --tls-verify=false --raw docker://localhost:5000/app:$tag | sha256sum; done | sort -u | wc -l",
+                     for tag in 1 stable; do skopeo --insecure-policy inspect --tls-verify=false --raw docker://localhost:5000/app:$tag | sha256sum; done | sort -u | wc -l
+                     \"$RCOMPOSE\" image rm localhost:5000/app:1 localhost:5000/app:stable >removed",
                 ),
                 [exits(0), prints("1\n")],
             );
