@@ -155,7 +155,11 @@ fn merged(
     };
     chain.pop();
     let mut base = match base? {
-        Base::Service(base) => base,
+        // Marks of a base are for what it stands on itself.
+        Base::Service(mut base) => {
+            base.settle_marks();
+            base
+        }
         Base::Nothing => {
             service.set("extends", extends);
             return Some(service);
