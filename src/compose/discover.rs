@@ -233,11 +233,25 @@ impl<'a> Search<'a> {
             return;
         };
         let separator = self.variable("COMPOSE_PATH_SEPARATOR").unwrap_or(":");
-        self.files = list
-            .split(separator)
-            .filter(|file| !file.is_empty())
-            .map(|file| self.file(file))
+        let names = list.split(separator).filter(|name| !name.is_empty());
+        let files: Vec<_> = names
+            .map(|name| (name.to_owned(), self.file(name)))
             .collect();
+        for (name, file) in files {
+            let is_local = name != "-" && !name.contains("://");
+            if is_local && !self.source.exists(&file) {
+                // Where it was named is what nobody would guess.
+                let message = format!(
+                    "compose file {name:?} set by COMPOSE_FILE environment variable is invalid: stat {}: no such file or directory",
+                    file.display()
+                );
+                let hint = "names are separated by `:`, or by what COMPOSE_PATH_SEPARATOR says";
+                let missing = Diagnostic::error("unreadable-file", message);
+                self.diagnostics.push(missing.hint(hint));
+                continue;
+            }
+            self.files.push(file);
+        }
     }
 
     fn files_of_folder(&mut self) {
@@ -380,6 +394,20 @@ mod tests {
             .with("/a/b/x.yaml", "")
             .with("/a/b/.env", "A=2\nB=$A\n");
         let found = discover(&request("/a"), &source);
+        let told: Vec<&str> = found
+            .diagnostics
+            .iter()
+            .map(|d| d.message.as_str())
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "compose file \"c.yaml\" set by COMPOSE_FILE environment variable is invalid: stat /a/c.yaml: no such file or directory"
+            ]
+        );
+        let source = source.with("/a/c.yaml", "");
+        let found = discover(&request("/a"), &source);
+        assert!(found.diagnostics.is_empty());
         assert_eq!(files(&found), ["/a/b/x.yaml", "/a/c.yaml"]);
         assert_eq!(found.options.environment.get("A"), Some("1"));
         assert_eq!(found.options.environment.get("B"), Some("1"));

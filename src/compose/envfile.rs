@@ -70,7 +70,7 @@ pub(crate) fn fold_environment(loader: &mut Loader<'_>, service: &mut Node, name
             let spot = Spot {
                 owner: &path,
                 place: file.get("path").map_or(file.place, |node| node.place),
-                own: own.as_ref(),
+                sees: Sees::Environment(own.as_ref()),
             };
             fold_file(
                 loader,
@@ -108,7 +108,7 @@ pub(crate) fn fold_labels(loader: &mut Loader<'_>, service: &mut Node, name: &st
         let spot = Spot {
             owner: &path,
             place,
-            own: None,
+            sees: Sees::Itself,
         };
         fold_file(loader, &mut folded, Path::new(text), true, "", &spot);
     }
@@ -119,8 +119,16 @@ pub(crate) fn fold_labels(loader: &mut Loader<'_>, service: &mut Node, name: &st
 struct Spot<'a> {
     owner: &'a str,
     place: Place,
-    /// The service's own variables, which values may refer to.
-    own: Option<&'a Node>,
+    sees: Sees<'a>,
+}
+
+/// What a file's values may refer to beside what stands above them.
+#[derive(Clone, Copy)]
+enum Sees<'a> {
+    /// The project's environment and the service's own variables.
+    Environment(Option<&'a Node>),
+    /// Nothing: labels are the same wherever a project is loaded.
+    Itself,
 }
 
 fn fold_file(
@@ -147,9 +155,12 @@ fn fold_file(
         return;
     };
     let environment = &loader.environment;
-    let lookup = |name: &str| {
-        let own = || spot.own.and_then(|own| own.text_at(name));
-        environment.get(name).or_else(own).map(str::to_owned)
+    let lookup = |name: &str| match spot.sees {
+        Sees::Itself => None,
+        Sees::Environment(own) => {
+            let own = || own.and_then(|own| own.text_at(name));
+            environment.get(name).or_else(own).map(str::to_owned)
+        }
     };
     let earlier = |name: &str| folded.get(name).and_then(Node::as_text).map(str::to_owned);
     let mut unset = Vec::new();
