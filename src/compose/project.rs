@@ -107,12 +107,9 @@ pub fn load(options: &LoadOptions, source: &dyn Source) -> Loaded {
 }
 
 /// A value as YAML in the form in which `config` prints it.
-///
-/// # Errors
-/// When the YAML writer fails, which no value with the shape of JSON makes it do.
-pub fn to_yaml(value: &impl serde::Serialize) -> Result<String, serde_yaml::ser_error::Error> {
-    let options = serde_yaml::ser_options! { compact_list_indent: false };
-    serde_yaml::to_string_with_options(value, options)
+#[must_use]
+pub fn to_yaml(value: &serde_json::Value) -> String {
+    render::write_yaml(&Printed::from(value))
 }
 
 /// The variables that the files use, by name, whatever they are worth.
@@ -277,17 +274,14 @@ impl Canonical {
     }
 
     /// As YAML.
-    ///
-    /// # Errors
-    /// When the YAML writer fails, which none of our trees makes it do.
-    pub fn to_yaml(&self) -> Result<String, serde_yaml::ser_error::Error> {
-        let text = to_yaml(&self.shape(Format::Yaml))?;
-        Ok(self.double_dollars(text))
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        self.double_dollars(render::write_yaml(&self.shape(Format::Yaml)))
     }
 
     fn shape(&self, format: Format) -> Printed<'_> {
         if self.is_template {
-            render::plain(&self.root)
+            render::plain_in(&self.root, format)
         } else {
             render::project(&self.root, format)
         }

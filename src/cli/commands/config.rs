@@ -159,7 +159,7 @@ impl Args {
     fn apply(&self, options: &mut LoadOptions, context: &Context) {
         options.all_resources = context.flags.all_resources;
         options.skip.interpolation = self.no_interpolate;
-        options.skip.normalization = self.no_normalize || context.settings.compatibility;
+        options.skip.normalization = self.no_normalize || context.flags.compatibility;
         options.skip.paths = self.no_path_resolution;
         options.skip.consistency = self.no_consistency;
         options.skip.environment = self.no_env_resolution;
@@ -199,7 +199,7 @@ impl Args {
             Some("json") => format!("{tree:#}\n"),
             _ => {
                 digests::drop_unset_commands(&mut tree);
-                compose::to_yaml(&tree)?
+                compose::to_yaml(&tree)
             }
         })
     }
@@ -231,7 +231,7 @@ impl Args {
         }
         Ok(match self.format.as_deref() {
             Some("json") => format!("{}\n", canonical.to_json()),
-            _ => canonical.to_yaml()?,
+            _ => canonical.to_yaml(),
         })
     }
 }
@@ -309,7 +309,7 @@ fn variables(
     };
     match format {
         Some("json") => Ok(format!("{}\n", serde_json::to_string_pretty(&value())?)),
-        Some(_) => Ok(compose::to_yaml(&value())?),
+        Some(_) => Ok(compose::to_yaml(&value())),
         None => {
             let header = ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"];
             let mut text = row(header.map(str::to_owned));

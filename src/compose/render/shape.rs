@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use crate::compose::attribute::{self, Attribute, Kind, Print, Schema};
+use crate::compose::attribute::{self, Attribute, Kind, Print, Schema, Short};
 use crate::compose::node::{Map, Node, Value};
+use crate::compose::render::order;
 use crate::compose::render::printed::{Object, Printed};
 use crate::compose::yaml::scalar;
 
@@ -93,8 +94,13 @@ pub(crate) fn service(node: &Node) -> Printed<'_> {
     Printed::Object(out)
 }
 
-/// A tree as it is, without any shape.
+/// A tree as it is, without any shape, as JSON has it.
 pub(crate) fn plain(node: &Node) -> Printed<'_> {
+    plain_in(node, Format::Json)
+}
+
+/// The same with the format's order of keys.
+pub(crate) fn plain_in(node: &Node, format: Format) -> Printed<'_> {
     match &node.value {
         Value::Null => Printed::Null,
         Value::Bool(flag) => Printed::Bool(*flag),
@@ -104,16 +110,29 @@ pub(crate) fn plain(node: &Node) -> Printed<'_> {
         Value::Float(_) => Printed::Null,
         Value::Text(text) => Printed::Text(Cow::Borrowed(text)),
         Value::Time(text) => Printed::Text(Cow::Owned(scalar::time_in_json(text))),
-        Value::List(items) => Printed::List(items.iter().map(plain).collect()),
+        Value::List(items) => {
+            let items = items.iter();
+            Printed::List(items.map(|item| plain_in(item, format)).collect())
+        }
         Value::Map(map) => {
-            let pairs = map.sorted().into_iter();
+            let pairs = sorted(map, format).into_iter();
             Printed::Object(
                 pairs
-                    .map(|(key, child)| (Cow::Borrowed(key), plain(child)))
+                    .map(|(key, child)| (Cow::Borrowed(key), plain_in(child, format)))
                     .collect(),
             )
         }
     }
+}
+
+/// A mapping's keys in the order in which Go prints them: by their bytes in
+/// JSON, as people count in YAML.
+fn sorted(map: &Map, format: Format) -> Vec<(&str, &Node)> {
+    let mut all = map.sorted();
+    if format == Format::Yaml {
+        all.sort_by(|(one, _), (other, _)| order::natural(one, other));
+    }
+    all
 }
 
 /// A field of a section; None when it isn't printed.
@@ -172,11 +191,14 @@ fn value<'a>(
     match (&node.value, row.kind) {
         (Value::Map(_), Kind::Section) => section(Some(node), schema, format),
         (Value::Map(map), Kind::Table) => {
-            let pairs = map.sorted().into_iter().map(|(key, child)| {
+            let pairs = sorted(map, format).into_iter().map(|(key, child)| {
                 let below = schema.key(key).filter(|_| !child.is_null());
                 (
                     Cow::Borrowed(key),
-                    below.map_or_else(|| plain(child), |below| child_value(child, below, format)),
+                    below.map_or_else(
+                        || plain_in(child, format),
+                        |below| child_value(child, below, format),
+                    ),
                 )
             });
             Printed::Object(pairs.collect())
@@ -184,7 +206,7 @@ fn value<'a>(
         (Value::List(items), Kind::List) => {
             let items = items.iter().map(|item| match schema.item() {
                 Some(below) => child_value(item, below, format),
-                None => plain(item),
+                None => plain_in(item, format),
             });
             Printed::List(items.collect())
         }
@@ -196,14 +218,36 @@ fn value<'a>(
             )
         }
         (Value::Int(number), Kind::Bytes) => Printed::Text(Cow::Owned(number.to_string())),
-        _ => plain(node),
+        _ => plain_in(node, format),
     }
+}
+
+/// A limit of processes: a number that isn't zero stands alone, and YAML has
+/// both halves of the others.
+fn ulimit(node: &Node, format: Format) -> Option<Printed<'_>> {
+    let of = |key: &str| match node.get(key) {
+        None => Some(0),
+        Some(half) => half.as_int(),
+    };
+    let halves = match &node.value {
+        Value::Int(0) => [("soft", 0), ("hard", 0)],
+        Value::Map(_) => [("soft", of("soft")?), ("hard", of("hard")?)],
+        _ => return None,
+    };
+    let printed = halves
+        .into_iter()
+        .filter(|(_, limit)| *limit != 0 || format == Format::Yaml)
+        .map(|(key, limit)| (Cow::Borrowed(key), Printed::Int(limit)));
+    Some(Printed::Object(printed.collect()))
 }
 
 fn child_value<'a>(node: &'a Node, schema: &'static Schema, format: Format) -> Printed<'a> {
     match schema.attribute() {
+        Some(row) if row.short == Short::Ulimit => {
+            ulimit(node, format).unwrap_or_else(|| value(node, schema, row, format))
+        }
         Some(row) => value(node, schema, row, format),
-        None => plain(node),
+        None => plain_in(node, format),
     }
 }
 
@@ -266,9 +310,9 @@ fn extensions<'a>(node: &'a Node, out: &mut Object<'a>) {
     let Some(map) = node.as_map() else {
         return;
     };
-    for (key, child) in map.sorted() {
+    for (key, child) in sorted(map, Format::Yaml) {
         if key.starts_with("x-") {
-            out.push((Cow::Borrowed(key), plain(child)));
+            out.push((Cow::Borrowed(key), plain_in(child, Format::Yaml)));
         }
     }
 }
