@@ -64,7 +64,8 @@ def _scalars(choice):
 
 def _environments(choice):
     """Environment files of every form, of services, of the project and of both."""
-    lines = lambda: "\n".join(choice.choice(LINES) for _ in range(choice.randint(1, 4))) + choice.choice(["", "\n"])
+    # A key alone at the very end is a value without a key to the reference.
+    lines = lambda: "\n".join(choice.choice(LINES) for _ in range(choice.randint(1, 4))) + "\n"
     entry = choice.choice(["x.env", "[x.env]", "[x.env, y.env]", "[{path: x.env}]", "[{path: x.env, required: false}, {path: none.env, required: false}]", "[{path: x.env, format: raw}]", "[{path: none.env}]", "[./x.env, {path: y.env, format: raw}]", "$F_NAME"])
     text = "name: p\nservices:\n  a:\n    image: x\n    env_file: %s\n    environment: %s\n    labels: {l: '${A}', m: '${B:-b}'}\n" % (entry, choice.choice(["{A: own}", "[A]", "[A, FROM_ENV]", "{B: null}", "{}", "[V, A=$B]"]))
     if choice.random() < 0.3:
@@ -171,7 +172,7 @@ QUESTIONS = [["--services"], ["--volumes"], ["--images"], ["--networks"], ["--pr
 
 def _asked(choice):
     """Every question of `config`, of a project that has something of everything."""
-    text = "name: p-${NAME_V:-x}\nservices:\n  a:\n    image: 'a:${TAG:-latest}'\n    networks: [n, default]\n    volumes: ['vol:/v', './x:/x']\n    environment: {A: '${FROM_ENV}', B: '${NONE}', C: $$x, D: '${V:?must}'}\n    env_file: e.env\n"
+    text = "name: p\nservices:\n  a:\n    image: 'a:${TAG:-latest}'\n    networks: [n, default]\n    volumes: ['vol:/v', './x:/x']\n    environment: {A: '${FROM_ENV}', B: '${NONE}', C: $$x, D: '${V:?must}'}\n    env_file: e.env\n"
     text += "    depends_on: [b]\n    secrets: [s]\n  b:\n    build: {context: ./b, args: {K: '${ARG_K-}', L: null}}\n    profiles: %s\n  c:\n    build: .\n    image: c\n    profiles: [q, p]\n    configs: [s]\n" % choice.choice(["[]", "[p]"])
     text += "x-a: &x {k: '${XV:+set}'}\nx-b: *x\n" + _top(choice.choice(["volumes: {vol: {name: '${VN:-vn}'}, unused: {}}", "networks: {n: {external: true}, unused: {}}", "networks: {n: {name: nn}}", ""]))
     before = choice.choice([[], [], ["--profile", "p"], ["--profile", "*"], ["-p", "other"], ["--project-directory", "sub"], ["-p", "Bad_Name"], ["--all-resources"]])
