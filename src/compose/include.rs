@@ -9,6 +9,7 @@ use crate::compose::merge;
 use crate::compose::node::{Map, Node};
 use crate::compose::place::Place;
 use crate::compose::problem::Problem;
+use crate::compose::source::ReadError;
 use crate::compose::trail::Trail;
 
 /// How deep includes may nest.
@@ -130,9 +131,17 @@ fn load(loader: &mut Loader<'_>, include: Include, file: &Path, set: &FileSet<'_
             .add_at("include", circle(&above, include.place));
         return None;
     }
+    let parent = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_owned();
     let folder = match &include.folder {
-        Some(folder) => loader.absolute(folder, set.folder),
-        None => main.parent().unwrap_or(Path::new("/")).to_owned(),
+        Some(folder) => {
+            let path = loader.absolute(folder, set.folder);
+            // What isn't a folder stands for the one that it is in.
+            match loader.source.read(&path) {
+                Err(ReadError::Folder) => path,
+                Ok(_) | Err(_) => parent(&path),
+            }
+        }
+        None => parent(main),
     };
     let outer = loader.environment.clone();
     if !extend_environment(loader, &include, &folder, set.folder) {

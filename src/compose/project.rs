@@ -459,6 +459,16 @@ secrets: {password: {file: ./pw}}
     }
 
     #[test]
+    fn what_a_chosen_service_can_do_without_and_a_profile_leaves_out_is_gone() {
+        let text = "services:\n  a: {image: a, depends_on: {b: {condition: service_started, required: false}}}\n  b: {image: b, profiles: [p]}\n";
+        let source = MapSource::new().with("/p/compose.yaml", text);
+        let mut options = LoadOptions::new("/p", [PathBuf::from("/p/compose.yaml")]);
+        options.services = vec!["a".to_owned()];
+        let loaded = load(&options, &source);
+        assert!(!loaded.canonical.to_yaml().contains("depends_on"));
+    }
+
+    #[test]
     fn a_path_is_explained_part_by_part() {
         let loaded = loaded(STACK);
         let parts = loaded.canonical.explain("services.db.image").unwrap();

@@ -69,17 +69,19 @@ pub(crate) fn apply_selection(
         }
     }
     while let Some(name) = queue.pop() {
-        if let Some(service) = root
+        // One that a profile leaves out isn't there to be kept.
+        let Some(service) = root
             .get("services")
             .and_then(|services| services.get(&name))
-        {
-            queue.extend(
-                service
-                    .entries_at("depends_on")
-                    .map(|(dependency, _)| dependency.to_owned())
-                    .filter(|dependency| !kept.contains(dependency)),
-            );
-        }
+        else {
+            continue;
+        };
+        queue.extend(
+            service
+                .entries_at("depends_on")
+                .map(|(dependency, _)| dependency.to_owned())
+                .filter(|dependency| !kept.contains(dependency)),
+        );
         kept.insert(name);
     }
     let out = take_out(root, |name, _| kept.contains(name));
