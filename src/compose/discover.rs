@@ -2,7 +2,7 @@
 //!
 //! A pure function over the flags, the process's variables and a `Source`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -180,8 +180,9 @@ impl<'a> Search<'a> {
             return;
         }
         let mut layers = Vec::new();
+        let mut unset = BTreeSet::new();
         for file in &files {
-            match self.env_file(file, &layers) {
+            match self.env_file(file, &layers, &mut unset) {
                 Ok(pairs) => layers.push((file.clone(), pairs)),
                 Err(diagnostic) => {
                     self.diagnostics.push(*diagnostic);
@@ -192,6 +193,13 @@ impl<'a> Search<'a> {
         for (file, pairs) in layers.into_iter().rev() {
             crate::compose::envfile::put_last(&mut self.environment, &file, pairs);
         }
+        for name in unset {
+            let message =
+                format!("The {name:?} variable is not set. Defaulting to a blank string.");
+            let hint = format!("an environment file refers to it: set {name}, or write $${name}");
+            let warning = Diagnostic::warning("unset-variable", message);
+            self.diagnostics.push(warning.hint(hint));
+        }
         self.read.extend(files);
     }
 
@@ -199,6 +207,7 @@ impl<'a> Search<'a> {
         &self,
         file: &Path,
         earlier: &[(PathBuf, dotenv::Assignments)],
+        unset: &mut BTreeSet<String>,
     ) -> Result<dotenv::Assignments, Box<Diagnostic>> {
         let name = file.display();
         let fault = |code: &str, message: String| Box::new(Diagnostic::error(code, message));
@@ -217,7 +226,10 @@ impl<'a> Search<'a> {
                 pair.map(|pair| pair.value.clone())
             })
         };
-        dotenv::parse(&text, &lookup, &mut |_| {}).map_err(|error| {
+        let mut tell = |name: &str| {
+            unset.insert(name.to_owned());
+        };
+        dotenv::parse(&text, &lookup, &mut tell).map_err(|error| {
             let message = format!("failed to read {name}: {}", error.message);
             Box::new(
                 Diagnostic::error("bad-env-file", message).at(line_span(file, &text, error.line)),
@@ -385,6 +397,23 @@ mod tests {
         let found = discover(&request("/a"), &source);
         assert_eq!(files(&found), ["/a/compose.yml"]);
         assert_eq!(found.diagnostics.len(), 2);
+    }
+
+    #[test]
+    fn what_an_env_file_refers_to_in_vain_is_told_once() {
+        let source = MapSource::new()
+            .with("/a/compose.yaml", "")
+            .with("/a/.env", "A=$NONE\nB=$A$NONE\nC='$NONE'\nD=${NONE:-x}\n");
+        let found = discover(&request("/a"), &source);
+        let told: Vec<&str> = found
+            .diagnostics
+            .iter()
+            .map(|d| d.message.as_str())
+            .collect();
+        assert_eq!(
+            told,
+            ["The \"NONE\" variable is not set. Defaulting to a blank string."]
+        );
     }
 
     #[test]

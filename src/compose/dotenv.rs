@@ -196,8 +196,9 @@ impl<'a> Parser<'a> {
                 _ if is_blank(c) || c.is_alphanumeric() => {}
                 _ => {
                     let statement = self.rest.lines().next().unwrap_or_default();
+                    let c = c.to_string();
                     return Err(self.fault(format!(
-                        "unexpected character \"{c}\" in variable name {statement:?}"
+                        "unexpected character {c:?} in variable name {statement:?}"
                     )));
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize as _;
 use serde_json::Value;
 
 use crate::cli::context::Context;
@@ -308,7 +309,15 @@ fn variables(
         serde_json::Value::Object(entries.collect())
     };
     match format {
-        Some("json") => Ok(format!("{}\n", serde_json::to_string_pretty(&value())?)),
+        Some("json") => {
+            let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+            let mut text = Vec::new();
+            value().serialize(&mut serde_json::Serializer::with_formatter(
+                &mut text, indent,
+            ))?;
+            text.push(b'\n');
+            Ok(String::from_utf8(text)?)
+        }
         Some(_) => Ok(compose::to_yaml(&value())),
         None => {
             let header = ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"];

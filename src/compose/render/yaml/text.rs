@@ -188,8 +188,8 @@ fn escaped(out: &mut String, c: char) {
         c => {
             let code = u32::from(c);
             let _ = match code {
-                ..=0xff => write!(out, "\\x{code:02X}"),
-                ..=0xffff => write!(out, "\\u{code:04X}"),
+                0..=0xff => write!(out, "\\x{code:02X}"),
+                0x100..=0xffff => write!(out, "\\u{code:04X}"),
                 _ => write!(out, "\\U{code:08X}"),
             };
             return;
