@@ -147,10 +147,19 @@ impl EngineId {
 }
 
 impl ContainerId {
-    /// Makes an id from 32 random bytes, which the caller supplies.
+    const SHORT_DIGITS: usize = 12;
+
+    /// Makes an id from 32 random bytes, which the caller supplies. Its first
+    /// twelve digits are never decimal alone: they are the container's hostname,
+    /// and resolvers take a number for an address (inet(3)).
     #[must_use]
-    pub fn from_random(bytes: [u8; 32]) -> Self {
+    pub fn from_random(mut bytes: [u8; 32]) -> Self {
         use fmt::Write as _;
+        let is_decimal = |byte: &u8| byte >> 4 < 10 && byte & 0xf < 10;
+        if bytes.iter().take(Self::SHORT_DIGITS / 2).all(is_decimal) {
+            // Any letter will do; the rest is random enough.
+            bytes[5] |= 0xa0;
+        }
         let mut text = String::with_capacity(64);
         for byte in bytes {
             // Writing to a String cannot fail.
@@ -162,7 +171,7 @@ impl ContainerId {
     /// The first twelve digits, as users see it.
     #[must_use]
     pub fn short(&self) -> &str {
-        self.0.get(..12).unwrap_or(&self.0)
+        self.0.get(..Self::SHORT_DIGITS).unwrap_or(&self.0)
     }
 }
 
@@ -193,6 +202,21 @@ mod tests {
         assert_eq!(id.as_str().len(), 64);
         assert_eq!(id.short(), "abababababab");
         assert_eq!(id.as_str().parse::<ContainerId>(), Ok(id));
+    }
+
+    #[test]
+    fn a_short_id_is_no_number() {
+        for byte in (0..=9).flat_map(|high| (0..=9).map(move |low| high << 4 | low)) {
+            let id = ContainerId::from_random([byte; 32]);
+            assert!(
+                !id.short().bytes().all(|digit| digit.is_ascii_digit()),
+                "{id}"
+            );
+            assert!(id.as_str().parse::<ContainerId>().is_ok(), "{id}");
+        }
+        let mut bytes = [0x12; 32];
+        bytes[5] = 0x1c;
+        assert_eq!(ContainerId::from_random(bytes).short(), "12121212121c");
     }
 
     #[test]

@@ -202,7 +202,7 @@ mod tests {
         assert!(
             refused
                 .to_string()
-                .contains("container 010101010101 of project p"),
+                .contains("container 0101010101a1 of project p"),
             "{refused}"
         );
         claims.release("10.0.0.2", &owner(2).container).unwrap();
