@@ -157,7 +157,14 @@ services:
         s.step(
             "up",
             rcompose("up -d"),
-            [exits(0), eventually(answers("127.0.0.1:8080", "served"))],
+            [
+                exits(0),
+                eventually(answers("127.0.0.1:8080", "served")),
+                eventually(shell_says(
+                    "\"$RCOMPOSE\" logs --no-log-prefix asks | grep -m 1 -o found",
+                    "found",
+                )),
+            ],
         );
         let load = Load::begin();
         // A fifth death within a minute would be taken for a crash loop.
