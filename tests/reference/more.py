@@ -83,8 +83,7 @@ def _profiled(choice):
     text = "name: p\nservices:\n"
     for name in names:
         others = choice.sample([other for other in names if other != name], choice.randint(0, 2))
-        if choice.random() < 0.8:
-            others = [other for other in others if other > name]
+        others = [other for other in others if other > name]
         form = choice.choice(["[%s]" % ", ".join(others), "{%s}" % ", ".join("%s: {condition: service_started, required: %s}" % (other, choice.choice(["true", "false"])) for other in others)])
         text += "  %s:\n    image: %s\n    depends_on: %s\n" % (name, name, form)
         if choice.random() < 0.6:
@@ -117,8 +116,7 @@ def _nested(choice):
     }
     if choice.random() < 0.4:
         files[".env"] = "W=dot\n"
-    flags = ["--no-path-resolution"] if choice.random() < 0.1 else []
-    return {"files": files, "flags": flags, "variables": {"V_DIR": "one"}}
+    return {"files": files, "variables": {"V_DIR": "one"}}
 
 
 LISTS = {

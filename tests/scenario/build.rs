@@ -238,7 +238,7 @@ services:
             [
                 exits(1),
                 prints("3 warnings have been found"),
-                prints("Dockerfile:2:7: Usage of undefined variable '$NOTHING'"),
+                prints("UndefinedVar: Usage of undefined variable '$NOTHING' (Dockerfile:2:7)"),
             ],
         );
         s.step(
