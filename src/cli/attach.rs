@@ -7,6 +7,7 @@
 //!   following --Ctrl-C--> stopping --Ctrl-C--> killing
 //!       |                    |                    |
 //!       +---- every followed container has ended --+--> over (exit code)
+//!             and what was ordered is done
 //! ```
 
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ pub(crate) enum Happening {
         /// Service and number.
         name: String,
     },
-    /// `up` has started all that it will start.
+    /// `up` has started all that it will start, or stopped what it was told to.
     Settled,
     /// Containers will be stopped and started again; Settled comes after.
     Reworking,
@@ -164,9 +165,7 @@ impl Attached {
 
     /// Whether nothing is left to follow.
     fn leave(&self) -> Option<Action> {
-        // What an abort stops settles as well.
-        let may_come = !self.is_settled && matches!(self.phase, Phase::Following | Phase::Aborting);
-        (self.running.is_empty() && !may_come).then(|| Action::Leave(self.exit()))
+        (self.running.is_empty() && self.is_settled).then(|| Action::Leave(self.exit()))
     }
 
     fn ended(&mut self, name: String, code: i32, restarting: bool) -> Vec<Action> {
@@ -190,7 +189,7 @@ impl Attached {
             // Others may run that weren't seen yet.
             if !self.running.is_empty() || !self.is_settled {
                 actions.push(Action::Notice("Aborting on container exit..."));
-                actions.push(Action::Stop);
+                actions.push(self.order(Action::Stop));
             }
         }
         actions.extend(self.leave());
@@ -206,16 +205,23 @@ impl Attached {
                 }
                 vec![
                     Action::Notice("Gracefully Stopping... press Ctrl+C again to force"),
-                    Action::Stop,
+                    self.order(Action::Stop),
                 ]
             }
             Phase::Stopping => {
                 self.phase = Phase::Killing;
-                vec![Action::Kill]
+                vec![self.order(Action::Kill)]
             }
             // The third one means it: leave them to the supervisor.
             Phase::Killing => vec![Action::Leave(Exit::INTERRUPTED)],
         }
+    }
+
+    /// Gives an order. It settles when it was carried out: what hooks write
+    /// meanwhile comes before that, and containers end sooner.
+    fn order(&mut self, order: Action) -> Action {
+        self.is_settled = false;
+        order
     }
 
     fn remember(&mut self, service: Option<&str>, code: i32) {
@@ -342,7 +348,15 @@ mod tests {
             ]
         );
         assert_eq!(attached.take(Happening::Interrupt), [Action::Kill]);
-        assert_eq!(left(&attached.take(ended("a-1", 137))), Some(130));
+        assert_eq!(left(&attached.take(ended("a-1", 137))), None);
+        assert_eq!(left(&attached.take(Happening::Settled)), Some(130));
+    }
+
+    #[test]
+    fn the_third_interrupt_leaves_at_once() {
+        let mut attached = with(Abort::Never, &["a-1"]);
+        attached.take(Happening::Interrupt);
+        attached.take(Happening::Interrupt);
         assert_eq!(left(&attached.take(Happening::Interrupt)), Some(130));
     }
 
@@ -353,7 +367,8 @@ mod tests {
         assert!(actions.contains(&Action::Notice("Aborting on container exit...")));
         assert!(actions.contains(&Action::Stop));
         // b was stopped by us: its 143 is not the answer.
-        assert_eq!(left(&attached.take(ended("b-1", 143))), Some(0));
+        assert_eq!(left(&attached.take(ended("b-1", 143))), None);
+        assert_eq!(left(&attached.take(Happening::Settled)), Some(0));
     }
 
     #[test]
@@ -361,14 +376,16 @@ mod tests {
         let mut attached = with(Abort::OnFailure, &["a-1", "b-1", "c-1"]);
         assert_eq!(attached.take(ended("a-1", 0)).len(), 1);
         assert!(attached.take(ended("b-1", 7)).contains(&Action::Stop));
-        assert_eq!(left(&attached.take(ended("c-1", 143))), Some(7));
+        attached.take(ended("c-1", 143));
+        assert_eq!(left(&attached.take(Happening::Settled)), Some(7));
     }
 
     #[test]
     fn the_code_can_come_from_a_service_that_the_abort_stopped() {
         let mut attached = with(Abort::CodeFrom("b".into()), &["a-1", "b-1"]);
         assert!(attached.take(ended("a-1", 1)).contains(&Action::Stop));
-        assert_eq!(left(&attached.take(ended("b-1", 143))), Some(143));
+        attached.take(ended("b-1", 143));
+        assert_eq!(left(&attached.take(Happening::Settled)), Some(143));
     }
 
     #[test]

@@ -476,6 +476,7 @@ mod tests {
                 say.send(Word::Interrupt).await.unwrap();
                 assert_eq!(inbox.recv().await, Some(Order::Kill));
                 scene.ends(137);
+                say.send(Word::Settled).await.unwrap();
                 std::future::pending::<()>().await;
             };
             tokio::select! {
