@@ -79,7 +79,7 @@ pub(crate) fn runs_another_process() {
     elsewhere.cwd = "/nowhere".to_owned();
     assert_eq!(
         container.exec_with(&elsewhere).unwrap_err().exit_code(),
-        125
+        127
     );
     elsewhere.cwd = "/home/joe".to_owned();
     elsewhere.user = "joe".to_owned();
@@ -149,7 +149,9 @@ pub(crate) fn an_aborted_start_leaves_nothing() {
     };
     let bundle = engine.bundle("one", &["sleep", "1000"]);
     let starting = runtime::start(&bundle, stdio, Joins::default()).unwrap();
-    assert!(starting.abort().is_empty());
+    for slow in starting.abort() {
+        clone::reap(slow.as_fd()).unwrap();
+    }
     let left = rustix::process::waitpid(None, rustix::process::WaitOptions::NOHANG);
     assert_eq!(left.unwrap_err(), rustix::io::Errno::CHILD);
 }
