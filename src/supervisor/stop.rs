@@ -228,7 +228,8 @@ impl Host {
     }
 }
 
-/// Reads proc(5)'s `status`: is the signal neither caught, blocked nor on its way?
+/// Reads proc(5)'s `status`: is the signal neither caught nor blocked, and not
+/// ignored either? Who ignores it wants the time that is left.
 fn drops(status: &str, signal: i32) -> bool {
     let mask = |field: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;
@@ -237,8 +238,10 @@ fn drops(status: &str, signal: i32) -> bool {
     let Ok(bit) = u32::try_from(signal - 1) else {
         return false;
     };
-    match (mask("SigCgt"), mask("SigBlk")) {
-        (Some(caught), Some(blocked)) => (caught | blocked) & (1 << bit) == 0,
+    match (mask("SigCgt"), mask("SigBlk"), mask("SigIgn")) {
+        (Some(caught), Some(blocked), Some(ignored)) => {
+            (caught | blocked | ignored) & (1 << bit) == 0
+        }
         _ => false,
     }
 }
@@ -249,9 +252,10 @@ mod tests {
 
     #[test]
     fn a_signal_without_handler_is_told_from_the_masks() {
-        let status = "SigPnd:\t0000000000000000\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000004000\n";
+        let status = "SigPnd:\t0000000000000000\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000000004\nSigCgt:\t0000000000004000\n";
         assert!(!drops(status, 15), "caught");
         assert!(!drops(status, 2), "blocked: it may be waited for");
+        assert!(!drops(status, 3), "ignored: it works on until the end");
         assert!(drops(status, 1));
         assert!(!drops("", 15), "unknown is no reason to hurry");
     }

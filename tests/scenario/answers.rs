@@ -104,6 +104,7 @@ fn attached_and_awaited() {
             "
 services:
   again: {image: 'busybox:local', command: [sh, -c, 'echo try; exit 3'], restart: 'on-failure:2'}
+  busy: {image: 'busybox:local', command: [sh, -c, 'trap \"\" TERM; touch /ready; until test -e /asked; do sleep 0.05; done; echo saved'], stop_grace_period: 100s}
   once: {image: 'busybox:local', command: [sh, -c, 'exit 4'], volumes: [/anonymous]}
 ",
         );
@@ -118,6 +119,11 @@ services:
             ],
         );
         s.step("up of both", rcompose("up -d"), [exits(0)]);
+        s.step(
+            "who ignores the signal is left its time",
+            shell("$RCOMPOSE exec -T busy sh -c 'until test -e /ready; do sleep 0.05; done'; ($RCOMPOSE stop busy 2>err; echo stopped) & until grep -q Stopping err 2>/dev/null; do sleep 0.05; done; $RCOMPOSE exec -T busy touch /asked; wait; $RCOMPOSE logs --no-log-prefix busy"),
+            [exits(0), prints("stopped\nsaved")],
+        );
         s.step(
             "wait tells of what has ended",
             shell("until $RCOMPOSE ps -a --status exited --services | grep -q once; do sleep 0.05; done; $RCOMPOSE wait once; echo code $?"),
