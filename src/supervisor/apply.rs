@@ -154,6 +154,7 @@ impl Host {
         self.store.make()?;
         if self.project.borrow().is_none() {
             *self.project.borrow_mut() = Some(Rc::new(project.clone()));
+            self.refresh_zone();
         }
         Ok(())
     }

@@ -72,6 +72,18 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// Its endpoints by network, as long as it is found by its names: from just
+    /// before its first process begins, which may look itself up at once.
+    pub(super) fn named_endpoints(&self) -> Option<&IndexMap<String, EndpointRecord>> {
+        if self.state.is_running() {
+            self.runtime.as_ref().map(|runtime| &runtime.endpoints)
+        } else if self.machine.phase() == container::Phase::Starting {
+            self.sandbox.as_ref().map(|(endpoints, _)| endpoints)
+        } else {
+            None
+        }
+    }
+
     /// A container that doesn't run.
     pub(crate) fn new(record: ContainerRecord, state: ContainerState) -> Self {
         let machine = container::Container::new(record.service.restart, record.auto_remove);

@@ -151,6 +151,7 @@ impl Host {
             live.streams.take()
         });
         let streams = streams.flatten().unwrap_or(Streams::Logged);
+        self.refresh_zone();
         let (process, terminal) = self
             .spawn(&record, bundle, spawn.clone(), streams, raised.namespace)
             .await?;
@@ -165,7 +166,6 @@ impl Host {
             raised.ports,
             terminal,
         );
-        self.refresh_zone();
         self.publish(&record, if is_restart { "restart" } else { "start" }, &[]);
         tracing::info!(container = %record.name, is_restart, "started");
         self.feed(id, Event::Spawned);

@@ -19,19 +19,16 @@ impl Host {
 
     fn own_members(&self) -> Vec<Member> {
         let table = self.table.borrow();
-        let mut live: Vec<_> = table
+        let mut named: Vec<_> = table
             .iter()
-            .filter(|live| live.state.is_running())
+            .filter_map(|live| Some((live, live.named_endpoints()?)))
             .collect();
-        live.sort_by(|a, b| {
+        named.sort_by(|(a, _), (b, _)| {
             (a.record.number, &a.record.name).cmp(&(b.record.number, &b.record.name))
         });
         let mut members = Vec::new();
-        for live in live {
-            let Some(runtime) = &live.runtime else {
-                continue;
-            };
-            for (network, endpoint) in &runtime.endpoints {
+        for (live, endpoints) in named {
+            for (network, endpoint) in endpoints {
                 members.push(Member {
                     network: network.clone(),
                     name: live.record.name.to_string(),

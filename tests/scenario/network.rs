@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use crate::support::{
-    answers, background, eventually, exits, fails, inside, join, look, prints, rcompose, says,
-    scenario, serve_name, shell, shell_in_world, shell_says,
+    answers, background, eventually, exits, fails, inside, join, look, prints, prints_exactly,
+    rcompose, says, scenario, serve_name, shell, shell_in_world, shell_says,
 };
 
 const WEB: &str =
@@ -89,6 +89,50 @@ networks:
                 ),
             ],
         );
+    });
+}
+
+/// What a server that announces itself does before anything else.
+#[test]
+fn the_first_act_may_be_a_lookup() {
+    scenario("a process looks itself up as it begins", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  app:
+    image: busybox:local
+    stop_signal: SIGKILL
+    command: [sh, -c, 'nslookup app 127.0.0.11 >/dev/null && echo found || echo lost; exec sleep 1000']
+    scale: 24
+    networks: [default, shared]
+networks:
+  shared: {external: true, name: shared}
+",
+        );
+        s.step("a network", rcompose("network create shared"), [exits(0)]);
+        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.step(
+            "all have found themselves",
+            look(),
+            [
+                eventually(shell_says(
+                    "\"$RCOMPOSE\" logs | grep -cE 'found|lost'",
+                    "24",
+                )),
+                shell_says("\"$RCOMPOSE\" logs | grep -c lost || true", "0"),
+            ],
+        );
+        s.step(
+            "and another project's, as a project's first act",
+            shell(
+                "for n in 1 2 3 4 5 6; do \"$RCOMPOSE\" container run --rm --network shared busybox:local \\
+                 nslookup app 127.0.0.11 >/dev/null || echo lost; done",
+            ),
+            [exits(0), prints_exactly("")],
+        );
+        s.step("down", rcompose("down"), [exits(0)]);
+        s.step("the network goes", rcompose("network rm shared"), [exits(0)]);
     });
 }
 
