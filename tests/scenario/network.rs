@@ -132,7 +132,11 @@ networks:
             [exits(0), prints_exactly("")],
         );
         s.step("down", rcompose("down"), [exits(0)]);
-        s.step("the network goes", rcompose("network rm shared"), [exits(0)]);
+        s.step(
+            "the network goes",
+            rcompose("network rm shared"),
+            [exits(0)],
+        );
     });
 }
 

@@ -218,8 +218,10 @@ fn gc_finds_what_nobody_takes_down() {
         s.step(
             "everybody is killed at once",
             script(
-                "kill -9 $(pids '[r]compose up --tether') $(pids '[s]upervisor demo') \
-                 $(pids '[k]eeper demo') $(pids '[l]og-writer') 2>/dev/null || true",
+                // None may see another one's end.
+                "all=\"$(pids '[k]eeper demo') $(pids '[s]upervisor demo') \
+                 $(pids '[l]og-writer') $(pids '[r]compose up --tether')\"; \
+                 kill -STOP $all; kill -9 $all",
             ),
             [exits(0)],
         );
