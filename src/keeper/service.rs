@@ -402,10 +402,12 @@ impl Service {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        if let Some(link) = &mut self.supervisor.link {
+        // The log writer first: once the supervisor is told that somebody is
+        // attached, the container may be given input and answer it.
+        if let Some(link) = self.writer.link() {
             link.flush(&self.poller).map_err(Error::Socket)?;
         }
-        if let Some(link) = self.writer.link() {
+        if let Some(link) = &mut self.supervisor.link {
             link.flush(&self.poller).map_err(Error::Socket)?;
         }
         Ok(())

@@ -291,10 +291,7 @@ impl World {
             );
         }
         self.ids += 1;
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&self.ids.to_be_bytes());
-        bytes.rotate_right(30);
-        let id = ContainerId::from_random(bytes);
+        let id: ContainerId = format!("{:012x}{:052x}", self.ids, 0).parse().unwrap();
         self.planned
             .insert(op.container.reference.clone(), id.clone());
         let (number, slug) = match &op.replica {

@@ -123,18 +123,22 @@ impl Writer {
         loop {
             let timeout = self.timeout();
             let events = self.poller.wait(timeout).map_err(system("wait"))?;
-            let mut is_keeper_gone = false;
-            let mut taken = 0;
-            for event in events {
-                if event.token == KEEPER {
-                    is_keeper_gone = !self.hear_keeper()?;
-                    continue;
-                }
+            let mut taken = Vec::new();
+            for event in events.into_iter().filter(|event| event.token != KEEPER) {
                 let (number, track) = (event.token / 2, usize::from(event.token % 2 == 1));
                 if let Some(entry) = self.spools.get_mut(&number) {
-                    taken += entry.spool.pump(track, &mut self.scratch);
+                    let count = entry.spool.take(track, &mut self.scratch);
+                    taken.push((number, track, count));
                     self.restless.insert(number);
                     self.active.insert(number);
+                }
+            }
+            // Between taking and writing: what was taken may be the answer to
+            // somebody who attached, and whose copy begins before it.
+            let is_keeper_gone = !self.hear_keeper()?;
+            for (number, track, count) in &taken {
+                if let Some(entry) = self.spools.get_mut(number) {
+                    entry.spool.write(*track, *count, &mut self.scratch);
                 }
             }
             // Everything taken is written by now, or its disk refuses it.
@@ -144,7 +148,8 @@ impl Writer {
             self.settle()?;
             self.sweep();
             self.tell_keeper()?;
-            if self.pace.wants_pause(taken, time::since_boot()) {
+            let count = taken.iter().map(|(_, _, count)| count).sum();
+            if self.pace.wants_pause(count, time::since_boot()) {
                 std::thread::sleep(PAUSE);
             }
         }

@@ -132,23 +132,39 @@ impl Spool {
     /// Takes one batch of a stream and writes its whole lines; how many bytes
     /// it took.
     pub(crate) fn pump(&mut self, track: usize, scratch: &mut Scratch) -> usize {
-        if self.trouble.is_some() {
-            return 0;
-        }
-        let taken = self.take(track, scratch);
-        let count = match taken {
-            Ok(Taken::Bytes(count)) => count,
-            Ok(Taken::Nothing | Taken::End) | Err(_) => 0,
-        };
-        let result = taken.and_then(|taken| match taken {
-            Taken::Nothing => Ok(()),
-            Taken::Bytes(_) | Taken::End => self.write_pending(track, scratch),
-        });
-        self.note(result);
+        let count = self.take(track, scratch);
+        self.write(track, count, scratch);
         count
     }
 
-    fn take(&mut self, track: usize, scratch: &mut Scratch) -> io::Result<Taken> {
+    /// Takes one batch of a stream into its journal; how many bytes it took.
+    pub(crate) fn take(&mut self, track: usize, scratch: &mut Scratch) -> usize {
+        if self.trouble.is_some() {
+            return 0;
+        }
+        match self.take_from(track, scratch) {
+            Ok(Taken::Bytes(count)) => count,
+            Ok(Taken::Nothing | Taken::End) => 0,
+            Err(error) => {
+                self.note(Err(error));
+                0
+            }
+        }
+    }
+
+    /// Copies the last `count` bytes that were taken to who is attached, and
+    /// writes the whole lines that are pending.
+    pub(crate) fn write(&mut self, track: usize, count: usize, scratch: &mut Scratch) {
+        if self.trouble.is_some() {
+            return;
+        }
+        let result = self
+            .copy(track, count, scratch)
+            .and_then(|()| self.write_pending(track, scratch));
+        self.note(result);
+    }
+
+    fn take_from(&mut self, track: usize, scratch: &mut Scratch) -> io::Result<Taken> {
         let Some(stream) = self.tracks.get_mut(track) else {
             return Ok(Taken::Nothing);
         };
@@ -163,17 +179,18 @@ impl Spool {
                 .journal
                 .take_from_terminal(&stream.from, &mut scratch.input)?,
         };
-        match taken {
-            Taken::Nothing => {}
-            Taken::Bytes(count) => {
-                if !self.tees.is_empty() {
-                    stream.journal.latest(count, &mut scratch.input)?;
-                    self.tees.copy(stream.source, &scratch.input);
-                }
-            }
-            Taken::End => stream.is_at_end = true,
-        }
+        stream.is_at_end = taken == Taken::End;
         Ok(taken)
+    }
+
+    fn copy(&mut self, track: usize, count: usize, scratch: &mut Scratch) -> io::Result<()> {
+        if let Some(stream) = self.tracks.get(track).filter(|_| count > 0)
+            && !self.tees.is_empty()
+        {
+            stream.journal.latest(count, &mut scratch.input)?;
+            self.tees.copy(stream.source, &scratch.input);
+        }
+        Ok(())
     }
 
     /// Copies what is taken from now on into two pipes as well.

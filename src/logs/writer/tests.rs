@@ -1,7 +1,7 @@
 //! A log writer on a thread, with a test as its keeper.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -260,25 +260,48 @@ fn writers_that_follow_each_other_lose_and_repeat_nothing() {
     assert!(whole == text, "{} bytes of {}", whole.len(), text.len());
 }
 
+fn twin(fd: &OwnedFd) -> OwnedFd {
+    descriptor::duplicate(fd).unwrap()
+}
+
+fn open_spool(container: &Container) -> Spool {
+    let streams = container.streams.iter().map(|(from, journal)| Incoming {
+        source: StreamSource::Stdout,
+        from: twin(from),
+        journal: twin(journal),
+    });
+    let streams = streams.collect();
+    Spool::open(container.target.clone(), twin(&container.ledger), streams).unwrap()
+}
+
+/// Who is told to be attached gives input, and what answers it is taken
+/// before the writer has heard of the copy.
+#[test]
+fn a_copy_begins_with_what_was_taken_before_it_was_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut container = Container::new("asked", dir.path());
+    let mut scratch = Scratch::default();
+    let mut spool = open_spool(&container);
+    container.pipes[0].write_all(b"earlier\n").unwrap();
+    spool.pump(0, &mut scratch);
+    container.pipes[0].write_all(b"answer\n").unwrap();
+    let count = spool.take(0, &mut scratch);
+    let (out, err) = (descriptor::pipe().unwrap(), descriptor::pipe().unwrap());
+    spool.tee(vec![out.writer, err.writer]);
+    spool.write(0, count, &mut scratch);
+    drop(spool);
+    let mut told = String::new();
+    File::from(out.reader).read_to_string(&mut told).unwrap();
+    assert_eq!(told, "answer\n");
+    assert_eq!(texts(&container.log(), "stdout"), "earlier\nanswer\n");
+}
+
 #[test]
 fn a_crash_between_the_log_and_the_ledger_repeats_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut container = Container::new("torn", dir.path());
-    let twin = |fd: &OwnedFd| descriptor::duplicate(fd).unwrap();
     let mut scratch = Scratch::default();
-    let incoming = |container: &Container| {
-        let streams = container.streams.iter().map(|(from, journal)| Incoming {
-            source: StreamSource::Stdout,
-            from: twin(from),
-            journal: twin(journal),
-        });
-        streams.collect::<Vec<_>>()
-    };
-    let open = |container: &Container| {
-        let ledger = twin(&container.ledger);
-        Spool::open(container.target.clone(), ledger, incoming(container)).unwrap()
-    };
-    let mut spool = open(&container);
+    let mut spool = open_spool(&container);
     container.pipes[0].write_all(b"one\n").unwrap();
     spool.pump(0, &mut scratch);
     let (_, before) = Ledger::resume(twin(&container.ledger));
@@ -293,7 +316,7 @@ fn a_crash_between_the_log_and_the_ledger_repeats_nothing() {
     let mut log = File::options().append(true).open(path).unwrap();
     log.write_all(b"{\"log\":\"to").unwrap();
     drop(log);
-    let mut spool = open(&container);
+    let mut spool = open_spool(&container);
     spool.recover(&mut scratch);
     container.pipes[0].write_all(b"ee\n").unwrap();
     spool.pump(0, &mut scratch);
