@@ -141,7 +141,7 @@ services:
         );
         s.step(
             "a frozen project is one that runs",
-            shell("$RCOMPOSE run -d --name cold once sleep 1000; $RCOMPOSE container pause cold; $RCOMPOSE ls; $RCOMPOSE container rm -f cold"),
+            shell("while $RCOMPOSE ps -q | grep -q .; do sleep 0.05; done; $RCOMPOSE run -d --name cold once sleep 1000; $RCOMPOSE container pause cold; $RCOMPOSE ls; $RCOMPOSE container rm -f cold"),
             [exits(0), prints("paused(1)"), prints_no("running")],
         );
         s.step(
