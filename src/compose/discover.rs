@@ -389,6 +389,11 @@ mod tests {
         assert_eq!(found.options.project_directory, Path::new("/a"));
     }
 
+    fn told(found: &Discovered) -> Vec<&str> {
+        let diagnostics = found.diagnostics.iter();
+        diagnostics.map(|d| d.message.as_str()).collect()
+    }
+
     #[test]
     fn several_names_are_told() {
         let source = MapSource::new()
@@ -405,13 +410,8 @@ mod tests {
             .with("/a/compose.yaml", "")
             .with("/a/.env", "A=$NONE\nB=$A$NONE\nC='$NONE'\nD=${NONE:-x}\n");
         let found = discover(&request("/a"), &source);
-        let told: Vec<&str> = found
-            .diagnostics
-            .iter()
-            .map(|d| d.message.as_str())
-            .collect();
         assert_eq!(
-            told,
+            told(&found),
             ["The \"NONE\" variable is not set. Defaulting to a blank string."]
         );
     }
@@ -423,13 +423,8 @@ mod tests {
             .with("/a/b/x.yaml", "")
             .with("/a/b/.env", "A=2\nB=$A\n");
         let found = discover(&request("/a"), &source);
-        let told: Vec<&str> = found
-            .diagnostics
-            .iter()
-            .map(|d| d.message.as_str())
-            .collect();
         assert_eq!(
-            told,
+            told(&found),
             [
                 "compose file \"c.yaml\" set by COMPOSE_FILE environment variable is invalid: stat /a/c.yaml: no such file or directory"
             ]

@@ -285,9 +285,13 @@ fn networks_and_bridges(
     // Whoever makes a network holds it from the bridge to the record.
     let _lock = store.lock()?;
     let all = store.list()?;
-    for (name, _) in all.damaged {
-        if networks::users(root, &name)?.is_empty() && !is_declared(root, projects, &name) {
-            found.push(Leftover::Network(name));
+    for (name, error) in &all.damaged {
+        // What a later rcompose wrote, or the disk holds back, is no leftover.
+        if matches!(error, store::Error::Damaged { .. })
+            && networks::users(root, name)?.is_empty()
+            && !is_declared(root, projects, name)
+        {
+            found.push(Leftover::Network(name.clone()));
         }
     }
     let is_gone = |name: &str| !projects.iter().any(|project| project.as_str() == name);
@@ -301,10 +305,12 @@ fn networks_and_bridges(
     }
     let engine = root.engine();
     for bridge in network::observe::bridges().map_err(Error::Network)? {
+        // One whose network's record can't be read goes with that network.
         let is_known = all
             .records
             .iter()
-            .any(|record| record.bridge == bridge.name);
+            .any(|record| record.bridge == bridge.name)
+            || all.damaged.iter().any(|(name, _)| *name == bridge.network);
         let is_unused = bridge.is_up || retired.contains(&bridge.name);
         if bridge.engine == engine.as_str() && is_unused && !is_known {
             found.push(Leftover::Bridge(bridge.name));

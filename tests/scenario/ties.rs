@@ -409,7 +409,30 @@ fn containers_that_start_together_share_their_network_again() {
             shell(": >\"$RCOMPOSE_ROOT/state/networks/lost/record\""),
             [exits(0)],
         );
-        s.step("is found", rcompose("gc"), [prints("network lost")]);
+        s.step(
+            "one of a later rcompose",
+            rcompose("network create later"),
+            [exits(0)],
+        );
+        let rewrite = |from: &str, to: &str| {
+            shell(&format!(
+                "sed -i '1s/\"version\":{from}/\"version\":{to}/' \"$RCOMPOSE_ROOT/state/networks/later/record\""
+            ))
+        };
+        s.step("is not ours to judge", rewrite("1", "9"), [exits(0)]);
+        s.step(
+            "gc takes the one",
+            rcompose("gc"),
+            [
+                exits(0),
+                prints("network lost"),
+                prints_no("later"),
+                prints_no("bridge"),
+                shell_says("ip -o link show type bridge | wc -l", "1"),
+            ],
+        );
+        s.step("it is ours again", rewrite("9", "1"), [exits(0)]);
+        s.step("the network goes", rcompose("network rm later"), [exits(0)]);
     });
 }
 
