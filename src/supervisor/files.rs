@@ -3,6 +3,9 @@
 //! A file source without owner or mode is mounted as it is, so that an edit
 //! shows in the container, as with Docker. Everything else is a copy in the
 //! run tree with the owner and mode asked for.
+//!
+//! What is asked for is known at once; the files are read and written where
+//! waiting hurts nobody, since a source may lie on a file system that hangs.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -10,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use crate::model::{
-    ContainerId, ContainerRecord, FileMount, FileResource, FileSource, Project, Resource,
+    ContainerId, ContainerName, ContainerRecord, FileMount, FileSource, Project, Resource,
 };
 use crate::store::ProjectStore;
 use crate::supervisor::Error;
@@ -26,58 +29,131 @@ fn folder(store: &ProjectStore, id: &ContainerId) -> PathBuf {
     store.run_dir().join("files").join(id.as_str())
 }
 
-/// Makes the files of a container's secrets and configs; gives each file and
-/// where it is mounted.
-pub(crate) fn make(
-    store: &ProjectStore,
-    project: Option<&Project>,
-    record: &ContainerRecord,
-) -> Result<Vec<(PathBuf, String)>, Error> {
-    let service = &record.service;
-    if service.secrets.is_empty() && service.configs.is_empty() {
-        return Ok(Vec::new());
+/// What a container's secrets and configs ask for, taken from the project;
+/// nothing of it is read yet.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    container: ContainerName,
+    /// Where copies go.
+    folder: PathBuf,
+    files: Vec<WantedFile>,
+}
+
+#[derive(Debug)]
+struct WantedFile {
+    /// `secret` or `config`.
+    what: &'static str,
+    mount: FileMount,
+    source: FileSource,
+}
+
+impl Wanted {
+    /// The files of a container.
+    ///
+    /// # Errors
+    /// [`Error::NoProject`], and [`Error::File`] for what the project doesn't
+    /// say how to make.
+    pub(crate) fn by(
+        store: &ProjectStore,
+        project: Option<&Project>,
+        record: &ContainerRecord,
+    ) -> Result<Self, Error> {
+        let service = &record.service;
+        let mut wanted = Self {
+            container: record.name.clone(),
+            folder: folder(store, &record.id),
+            files: Vec::new(),
+        };
+        if service.secrets.is_empty() && service.configs.is_empty() {
+            return Ok(wanted);
+        }
+        let project = project.ok_or(Error::NoProject)?;
+        for (what, mounts, resources) in [
+            ("secret", &service.secrets, &project.secrets),
+            ("config", &service.configs, &project.configs),
+        ] {
+            for mount in mounts {
+                let Some(Resource::Managed(resource)) = resources.get(&mount.source) else {
+                    let reason = format!(
+                        "unsupported external {what}: declare its `file`, `environment` or `content`"
+                    );
+                    return Err(Error::File {
+                        name: wanted.container,
+                        what,
+                        key: mount.source.to_string(),
+                        source: io::Error::new(io::ErrorKind::Unsupported, reason),
+                    });
+                };
+                wanted.files.push(WantedFile {
+                    what,
+                    mount: mount.clone(),
+                    source: resource.source.clone(),
+                });
+            }
+        }
+        Ok(wanted)
     }
-    let project = project.ok_or(Error::NoProject)?;
-    let folder = folder(store, &record.id);
-    let secrets = service
-        .secrets
-        .iter()
-        .map(|mount| ("secret", mount, project.secrets.get(&mount.source)));
-    let configs = service
-        .configs
-        .iter()
-        .map(|mount| ("config", mount, project.configs.get(&mount.source)));
-    let mut files = Vec::new();
-    for (index, (what, mount, resource)) in secrets.chain(configs).enumerate() {
-        let failed = |source: io::Error| Error::File {
-            name: record.name.clone(),
-            what,
-            key: mount.source.to_string(),
+
+    /// Whether there is nothing to make.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Makes the files; gives each one and where it is mounted. It may wait
+    /// as long as the file system that a source lies on.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::FileUnset`].
+    pub(crate) fn make(self) -> Result<Vec<(PathBuf, String)>, Error> {
+        let mut made = Vec::new();
+        for (index, file) in self.files.into_iter().enumerate() {
+            let path = match (&file.source, is_plain(&file.mount)) {
+                (FileSource::File(path), true) => {
+                    std::fs::metadata(path).map_err(|error| file.failed(&self.container, error))?;
+                    path.clone()
+                }
+                _ => {
+                    let bytes = file.content(&self.container)?;
+                    let path = self.folder.join(index.to_string());
+                    copy(&self.folder, &path, &bytes, &file.mount)
+                        .map_err(|error| file.failed(&self.container, error))?;
+                    path
+                }
+            };
+            made.push((path, file.mount.target));
+        }
+        Ok(made)
+    }
+}
+
+impl WantedFile {
+    fn content(&self, container: &ContainerName) -> Result<Vec<u8>, Error> {
+        match &self.source {
+            FileSource::File(path) => read(path).map_err(|error| self.failed(container, error)),
+            FileSource::Content(text) => Ok(text.clone().into_bytes()),
+            FileSource::Environment {
+                value: Some(value), ..
+            } => Ok(value.clone().into_bytes()),
+            FileSource::Environment {
+                variable,
+                value: None,
+            } => Err(Error::FileUnset {
+                name: container.clone(),
+                what: self.what,
+                key: self.mount.source.to_string(),
+                variable: variable.clone(),
+            }),
+        }
+    }
+
+    fn failed(&self, container: &ContainerName, source: io::Error) -> Error {
+        Error::File {
+            name: container.clone(),
+            what: self.what,
+            key: self.mount.source.to_string(),
             source,
-        };
-        let Some(Resource::Managed(resource)) = resource else {
-            return Err(failed(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!(
-                    "unsupported external {what}: declare its `file`, `environment` or `content`"
-                ),
-            )));
-        };
-        let path = match (&resource.source, is_plain(mount)) {
-            (FileSource::File(path), true) => {
-                std::fs::metadata(path).map_err(failed)?;
-                path.clone()
-            }
-            _ => {
-                let bytes = content(resource, record, what, mount)?;
-                let path = folder.join(index.to_string());
-                copy(&folder, &path, &bytes, mount).map_err(failed)?;
-                path
-            }
-        };
-        files.push((path, mount.target.clone()));
+        }
     }
-    Ok(files)
 }
 
 /// Removes a container's copies.
@@ -92,35 +168,6 @@ pub(crate) fn remove(store: &ProjectStore, id: &ContainerId) {
 
 fn is_plain(mount: &FileMount) -> bool {
     mount.uid.is_none() && mount.gid.is_none() && mount.mode.is_none()
-}
-
-fn content(
-    resource: &FileResource,
-    record: &ContainerRecord,
-    what: &'static str,
-    mount: &FileMount,
-) -> Result<Vec<u8>, Error> {
-    match &resource.source {
-        FileSource::File(path) => read(path).map_err(|source| Error::File {
-            name: record.name.clone(),
-            what,
-            key: mount.source.to_string(),
-            source,
-        }),
-        FileSource::Content(text) => Ok(text.clone().into_bytes()),
-        FileSource::Environment {
-            value: Some(value), ..
-        } => Ok(value.clone().into_bytes()),
-        FileSource::Environment {
-            variable,
-            value: None,
-        } => Err(Error::FileUnset {
-            name: record.name.clone(),
-            what,
-            key: mount.source.to_string(),
-            variable: variable.clone(),
-        }),
-    }
 }
 
 /// Reads a file that is to be copied, without waiting for it.

@@ -15,9 +15,10 @@ use crate::model::{
 use crate::protocol::keeper::{DescriptorRole, ReplyBody, RequestBody, Spawn, SpawnFailure, Stdio};
 use crate::snapshot::{self, Snapshot};
 use crate::supervisor::Error;
+use crate::supervisor::files::Wanted;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::sandbox::Raised;
-use crate::supervisor::{failure, files, logging, spawn_name};
+use crate::supervisor::{failure, logging, spawn_name};
 use crate::topology::hosts;
 use crate::{image, oci, runtime, sys};
 
@@ -222,7 +223,11 @@ impl Host {
     async fn place(&self, record: &ContainerRecord, raised: &Raised) -> Result<Place, Error> {
         let dir = self.store.container_dir(&record.id);
         let project = self.project.borrow().clone();
-        let files = files::make(&self.store, project.as_deref(), record)?;
+        let files = Wanted::by(&self.store, project.as_deref(), record)?;
+        let files = match files.is_empty() {
+            true => Vec::new(),
+            false => blocking(move || files.make()).await?,
+        };
         let hostname = hostname(record);
         let etc = match &raised.shares_files_of {
             Some(folder) => folder.clone(),
