@@ -67,6 +67,18 @@ pub struct Failure {
     pub dockerfile: Option<Arc<str>>,
 }
 
+impl Failure {
+    /// One that no step is to blame for.
+    pub(crate) fn of_build(request: &BuildRequest, error: Error) -> Self {
+        Self {
+            build: request.name.clone(),
+            error,
+            step: None,
+            dockerfile: None,
+        }
+    }
+}
+
 /// The step that a build failed at.
 #[derive(Debug, Clone)]
 pub struct FailedStep {

@@ -9,7 +9,6 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use crate::build::graph::alone;
 use crate::build::request::{BuildRequest, Cancel, NamedSource, Surroundings};
 use crate::build::result::Built;
 use crate::build::{Error, FailedStep, Failure, export, step};
@@ -243,7 +242,7 @@ fn together(
             }),
         })
     };
-    finish().map_err(|error| alone(request, error))
+    finish().map_err(|error| Failure::of_build(request, error))
 }
 
 /// The folder of a platform in an export of several: `linux_arm64`.
