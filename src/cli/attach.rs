@@ -200,7 +200,8 @@ impl Attached {
         match self.phase {
             Phase::Following | Phase::Aborting => {
                 self.phase = Phase::Stopping;
-                if self.running.is_empty() {
+                // Until it is settled a start may be under way that isn't seen yet.
+                if self.running.is_empty() && self.is_settled {
                     return vec![Action::Leave(Exit::INTERRUPTED)];
                 }
                 vec![
@@ -401,9 +402,24 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_before_anything_runs_leaves() {
+    fn an_interrupt_before_anything_runs_stops_what_is_being_started() {
         let mut attached = Attached::new(Abort::Never);
-        assert_eq!(left(&attached.take(Happening::Interrupt)), Some(130));
+        let actions = attached.take(Happening::Interrupt);
+        assert!(actions.contains(&Action::Stop));
+        assert_eq!(left(&actions), None);
+        assert_eq!(left(&attached.take(Happening::Settled)), Some(130));
+    }
+
+    #[test]
+    fn an_interrupt_when_nothing_can_come_any_more_leaves() {
+        let mut attached = with(Abort::Never, &["a-1"]);
+        attached.take(Happening::Reworking);
+        attached.take(ended("a-1", 0));
+        let actions = attached.take(Happening::Interrupt);
+        assert!(actions.contains(&Action::Stop), "it is being replaced");
+        let mut settled = Attached::new(Abort::Never);
+        settled.is_settled = true;
+        assert_eq!(left(&settled.take(Happening::Interrupt)), Some(130));
     }
 
     #[test]

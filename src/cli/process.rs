@@ -1,13 +1,15 @@
 //! Running a process of the project's for the user: streams, signals, exit code.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::{Exit, Failure, Silent};
 use crate::cli::session;
 use crate::cli::terminal::{self, Outcome, Pipes, Relay};
 use crate::model::Signal;
@@ -101,7 +103,8 @@ fn pipes(with_stdin: bool) -> anyhow::Result<PipeEnds> {
 }
 
 /// Sends the request and relays until the process has ended. `started` is
-/// told the container's name.
+/// told the container's name. Until a `run`'s process lives, an interrupt
+/// withdraws it: nobody is there who could hear the signal.
 pub(crate) async fn converse(
     client: &Client,
     request: Request,
@@ -120,9 +123,16 @@ pub(crate) async fn converse(
     let mut relay: Option<Relay> = None;
     let mut failed = None;
     let (signals, mut taken) = mpsc::channel(16);
-    let forward = forward_signals(signals, matches!(wish, Wish::Terminal { .. }))?;
+    let (withdraw, withdrawn) = oneshot::channel();
+    let is_started = Rc::new(Cell::new(false));
+    let before = matches!(request, Request::Run(_)).then(|| Before {
+        is_started: Rc::clone(&is_started),
+        withdraw,
+    });
+    let forward = forward_signals(signals, matches!(wish, Wish::Terminal { .. }), before)?;
     let answer = {
         let mut notice = |notice| {
+            is_started.set(is_started.get() || matches!(notice, Notice::Started { .. }));
             let Some(Notice::Started { terminal, .. }) = started(notice) else {
                 return;
             };
@@ -138,7 +148,12 @@ pub(crate) async fn converse(
                 Err(error) => failed = Some(error),
             }
         };
-        session::converse(client, request, theirs, &mut notice, &mut taken).await
+        let conversation = session::converse(client, request, theirs, &mut notice, &mut taken);
+        tokio::select! {
+            answer = conversation => answer,
+            // Dropping the conversation withdraws the request.
+            Ok(exit) = withdrawn => Err(anyhow::Error::new(Silent(exit))),
+        }
     };
     forward.abort();
     if let Some(relay) = relay
@@ -155,11 +170,38 @@ pub(crate) async fn converse(
     }
 }
 
+/// What becomes of a signal as long as nothing has been started.
+#[derive(Debug)]
+pub(crate) struct Before {
+    is_started: Rc<Cell<bool>>,
+    /// Told what the command ends with.
+    withdraw: oneshot::Sender<Exit>,
+}
+
+impl Before {
+    /// What the command ends with if this signal comes now; None for one that
+    /// ends nothing, or that the process is there to hear.
+    fn end_of(&self, number: i32) -> Option<Exit> {
+        let ends = [Signal::INT, Signal::TERM].map(Signal::number);
+        let aborts = [Signal::HUP, Signal::QUIT].map(Signal::number);
+        if self.is_started.get() {
+            None
+        } else if ends.contains(&number) {
+            Some(Exit::INTERRUPTED)
+        } else {
+            aborts
+                .contains(&number)
+                .then(|| Exit::of_container(128 + number))
+        }
+    }
+}
+
 /// Passes the user's signals on; with a terminal Ctrl-C is a byte of its
-/// input and never a signal here.
+/// input and never a signal here. `before` has those that come too early.
 pub(crate) fn forward_signals(
     to: mpsc::Sender<i32>,
     has_terminal: bool,
+    mut before: Option<Before>,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     sys::interrupt::take_over();
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
@@ -171,13 +213,24 @@ pub(crate) fn forward_signals(
     Ok(tokio::task::spawn_local(async move {
         loop {
             let number = tokio::select! {
-                _ = interrupt.recv(), if !has_terminal => Signal::INT.number(),
+                _ = interrupt.recv() => Signal::INT.number(),
                 _ = terminate.recv() => Signal::TERM.number(),
                 _ = hangup.recv() => Signal::HUP.number(),
-                _ = quit.recv(), if !has_terminal => Signal::QUIT.number(),
+                _ = quit.recv() => Signal::QUIT.number(),
                 _ = first.recv() => Signal::USR1.number(),
                 _ = second.recv() => Signal::USR2.number(),
             };
+            if let Some(exit) = before.as_ref().and_then(|before| before.end_of(number)) {
+                if let Some(before) = before.take() {
+                    // Who has ended meanwhile needs no word.
+                    let _ = before.withdraw.send(exit);
+                }
+                return;
+            }
+            let is_typed = [Signal::INT, Signal::QUIT].map(Signal::number);
+            if has_terminal && is_typed.contains(&number) {
+                continue;
+            }
             if to.send(number).await.is_err() {
                 return;
             }

@@ -53,6 +53,9 @@ impl Host {
             let causes = failure::chain(&error).join(": ");
             self.warn(&format!("container {} stays: {causes}", id.short()));
         }
+        if !run.options.auto_remove && is_foreground && result.is_err() {
+            self.stop_unattended(&run.options.slug).await;
+        }
         // Also after a start that failed; while a container is there it does
         // nothing.
         self.put_away().await;
@@ -104,6 +107,18 @@ impl Host {
         };
         conversation.frame(started, scope.take_terminal().into_iter().collect());
         Ok(id)
+    }
+
+    /// Ends a foreground container whose request came to nothing: its start may
+    /// have been under way when the client went, and nobody has its streams.
+    async fn stop_unattended(self: &Rc<Self>, slug: &str) {
+        let Some(id) = self.one_off(slug) else { return };
+        if self.is_running(&id)
+            && let Err(error) = self.stop(&id, None).await
+        {
+            let causes = failure::chain(&error).join(": ");
+            self.warn(&format!("container {} runs on: {causes}", id.short()));
+        }
     }
 
     /// The one-off container with this slug.

@@ -105,7 +105,7 @@ impl Args {
         let (signals, mut taken) = mpsc::channel(16);
         let is_proxied = self.sig_proxy && !process.tty;
         let forward = is_proxied
-            .then(|| forward_signals(signals.clone(), false))
+            .then(|| forward_signals(signals.clone(), false, None))
             .transpose()?;
         let mut interrupts = Interrupts::listen()?;
         let request = Request::Attach(container.record.id.clone());

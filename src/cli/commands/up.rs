@@ -17,7 +17,7 @@ use crate::cli::images::decide::BuildWish;
 use crate::cli::menu::{Key, Menu};
 use crate::cli::output::logs::Dress;
 use crate::cli::session::{self, Interrupts};
-use crate::cli::watch::{self, Manner, Watching};
+use crate::cli::watch::{self, Gate, Manner, Watching};
 use crate::cli::{output, records};
 use crate::model::{Project, ServiceName, Signal};
 use crate::plan::{KillOptions, StopOptions, UpOptions};
@@ -419,7 +419,13 @@ impl Work<'_> {
                     menu = Menu::closed();
                     // Dropping what is under way withdraws it.
                     let (command, title) = self.command(order);
-                    work = carry(None, command, title);
+                    let gate = files.gate.clone();
+                    let carried = carry(Some(files.project.clone()), command, title);
+                    work = async move {
+                        gate.close().await?;
+                        carried.await
+                    }
+                    .boxed_local();
                     is_busy = true;
                     is_up = true;
                 }
@@ -456,6 +462,8 @@ struct Files<'a> {
     manner: Manner,
     words: mpsc::Sender<Word>,
     watching: Option<Watching>,
+    /// Closed when the project is to stop.
+    gate: Gate,
 }
 
 impl<'a> Files<'a> {
@@ -466,6 +474,7 @@ impl<'a> Files<'a> {
             manner: work.manner,
             words,
             watching: None,
+            gate: Gate::default(),
         }
     }
 
@@ -480,7 +489,14 @@ impl<'a> Files<'a> {
         // Nobody listens any more once this command is leaving.
         let say = move |word| words.blocking_send(Word::Watch(word)).unwrap_or_default();
         let say = Box::new(say);
-        let watching = Watching::start(self.context, &self.project, rules, self.manner, say)?;
+        let watching = Watching::start(
+            self.context,
+            &self.project,
+            rules,
+            self.manner,
+            say,
+            self.gate.clone(),
+        )?;
         self.watching = Some(watching);
         Ok(())
     }

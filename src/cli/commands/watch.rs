@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::images::Choice;
 use crate::cli::session::{self, Interrupts};
-use crate::cli::watch::{self, Manner, Watching, Word};
+use crate::cli::watch::{self, Gate, Manner, Watching, Word};
 use crate::cli::{images::decide::BuildWish, output};
 use crate::model::{ImageSource, Project, PullPolicy};
 use crate::plan::{Recreate, UpOptions};
@@ -52,7 +52,8 @@ impl Args {
             prune: self.prune,
             quiet: self.quiet,
         };
-        let watching = Watching::start(context, &project, rules, manner, Box::new(say))?;
+        let say = Box::new(say);
+        let watching = Watching::start(context, &project, rules, manner, say, Gate::default())?;
         session::block_on(follow(watching, words))
     }
 

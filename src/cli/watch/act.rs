@@ -12,11 +12,11 @@ use crate::cli::build::{self, Wishes};
 use crate::cli::commands::exec::random_id;
 use crate::cli::commands::image::user_of;
 use crate::cli::context::Context;
-use crate::cli::exit::Silent;
+use crate::cli::exit::{Exit, Silent};
 use crate::cli::process::{self, Wish};
 use crate::cli::settings::ProgressMode;
 use crate::cli::watch::rules::{Rule, Work};
-use crate::cli::watch::{Manner, Word};
+use crate::cli::watch::{Gate, Manner, Word};
 use crate::cli::{output, records, session};
 use crate::engine::files::{self, Files};
 use crate::image;
@@ -32,6 +32,7 @@ pub(crate) struct Act<'a> {
     rules: &'a [Rule],
     manner: Manner,
     say: &'a dyn Fn(Word),
+    gate: &'a Gate,
 }
 
 impl<'a> Act<'a> {
@@ -41,6 +42,7 @@ impl<'a> Act<'a> {
         rules: &'a [Rule],
         manner: Manner,
         say: &'a dyn Fn(Word),
+        gate: &'a Gate,
     ) -> Self {
         Self {
             context,
@@ -48,6 +50,7 @@ impl<'a> Act<'a> {
             rules,
             manner,
             say,
+            gate,
         }
     }
 
@@ -221,10 +224,11 @@ impl<'a> Act<'a> {
     fn apply(&self, project: Option<Project>, command: Command, title: &str) -> anyhow::Result<()> {
         (self.say)(Word::Reworking);
         let name = &self.project.name;
-        let applied = session::apply(self.context, name, project, command, title);
-        let result = session::block_on(applied);
+        let applied = self.gate.pass(|| {
+            session::block_on(session::apply(self.context, name, project, command, title))
+        });
         (self.say)(Word::Settled);
-        result
+        applied.unwrap_or_else(|| Err(Silent(Exit::INTERRUPTED).into()))
     }
 
     fn containers(&self, service: &ServiceName) -> anyhow::Result<Vec<ObservedContainer>> {

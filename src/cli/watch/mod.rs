@@ -10,6 +10,7 @@
 //! output. What it says goes to whoever shows it.
 
 mod act;
+mod gate;
 mod lookout;
 mod rules;
 
@@ -41,6 +42,8 @@ const MANY: usize = 1000;
 
 const WATCH: u64 = 0;
 const STOP: u64 = 1;
+
+pub(crate) use gate::Gate;
 
 /// What a watch tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +134,8 @@ fn is_mounted(service: &Service, path: &Path) -> bool {
 }
 
 impl Watching {
-    /// Begins on a thread of its own. `say` is called from there.
+    /// Begins on a thread of its own. `say` is called from there. Once `gate` is
+    /// closed it starts no container any more.
     ///
     /// # Errors
     /// When the thread can't be had.
@@ -141,6 +145,7 @@ impl Watching {
         rules: Vec<Rule>,
         manner: Manner,
         say: Box<dyn Fn(Word) + Send>,
+        gate: Gate,
     ) -> anyhow::Result<Self> {
         let context = context.called(&project.name)?;
         let project = project.clone();
@@ -149,7 +154,7 @@ impl Watching {
         let thread = std::thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || {
-                let act = Act::new(&context, &project, &rules, manner, &*say);
+                let act = Act::new(&context, &project, &rules, manner, &*say, &gate);
                 watch(&rules, &act, &stop)
             })
             .context("start of a watch")?;
