@@ -66,7 +66,13 @@ pub(super) fn prepare_bridge(bridge: &str, is_internal: bool, has_ipv6: bool) ->
         write(&Switched::Ipv4.path(bridge), "1")?;
         write(&format!("net/ipv4/conf/{bridge}/route_localnet"), "1")?;
     }
+    // A container must not be able to tell the host of another way to somewhere.
+    write(&format!("net/ipv4/conf/{bridge}/accept_redirects"), "0")?;
     if has_ipv6 {
+        // Nor to become its router: where this link's forwarding is a switch of
+        // its own, the kernel goes on believing advertisements.
+        optional(&format!("net/ipv6/conf/{bridge}/accept_ra"), "0")?;
+        optional(&format!("net/ipv6/conf/{bridge}/accept_redirects"), "0")?;
         // Addresses are ours to give. While the kernel makes sure of its own,
         // a second or two, it couldn't find containers for what comes by.
         optional(&format!("net/ipv6/conf/{bridge}/accept_dad"), "0")?;

@@ -200,11 +200,17 @@ const LINK_LOCAL_IPV6: Subnet =
 pub fn bridge_table(spec: &BridgeRules) -> Table {
     let input = || Match::InputLink(spec.bridge.clone());
     let output = || Match::OutputLink(spec.bridge.clone());
-    let raw = rule([input(), Match::Destination(LOOPBACK_IPV4)], Verdict::Drop);
+    // Neither to the host's loopback nor, to a service that trusts it, from there:
+    // with it routed, the kernel takes such a source for an ordinary one.
+    let loopback = [
+        Match::Destination(LOOPBACK_IPV4),
+        Match::Source(LOOPBACK_IPV4),
+    ];
+    let raw = loopback.map(|end| rule([input(), end], Verdict::Drop));
     let within = rule([input(), output()], Verdict::Accept);
     let mut chains = vec![Chain {
         place: Place::RawPrerouting,
-        rules: vec![raw],
+        rules: raw.to_vec(),
     }];
     if spec.is_internal {
         chains.push(Chain {
@@ -450,11 +456,14 @@ mod tests {
     fn the_hosts_loopback_is_guarded_on_every_bridge() {
         for is_internal in [false, true] {
             let raw = rules(&bridge(is_internal), Place::RawPrerouting);
-            let expected = Match::Destination("127.0.0.0/8".parse().expect("cidr"));
-            assert!(
-                raw.iter()
-                    .any(|rule| rule.verdict == Verdict::Drop && rule.matches.contains(&expected))
-            );
+            let loopback = "127.0.0.0/8".parse().expect("cidr");
+            for end in [Match::Destination(loopback), Match::Source(loopback)] {
+                assert!(
+                    raw.iter()
+                        .any(|rule| rule.verdict == Verdict::Drop && rule.matches.contains(&end)),
+                    "{end:?}"
+                );
+            }
         }
     }
 

@@ -239,6 +239,40 @@ fn the_hosts_loopback_is_out_of_reach() {
 }
 
 #[test]
+fn nobody_speaks_from_the_hosts_loopback() {
+    on_a_host("nobody_speaks_from_the_hosts_loopback", |_| {
+        let site = Site::new(&WILDCARDS);
+        let gateway = site.net.address(1);
+        // As the kernel has it; distributions differ.
+        for link in ["all", &site.net.bridge.name] {
+            let path = format!("/proc/sys/net/ipv4/conf/{link}/rp_filter");
+            std::fs::write(path, "0").expect("sysctl");
+        }
+        let service = UdpSocket::bind((gateway, 5555)).expect("service");
+        service.set_nonblocking(true).expect("nonblocking");
+        let speak = |from: &str| {
+            let socket = UdpSocket::bind(from).expect(from);
+            socket.connect((gateway, 5555)).expect("connect");
+            socket.send(from.as_bytes()).expect("send");
+        };
+        within(&site.other.netns, || {
+            std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1").expect("sysctl");
+            speak("127.0.0.2:0");
+            // On the same way, so what came before it is through as well.
+            speak("0.0.0.0:0");
+        });
+        let mut buffer = [0; 64];
+        let mut heard = None;
+        eventually("a message", || {
+            heard = service.recv_from(&mut buffer).ok();
+            heard.is_some()
+        });
+        let (_, first) = heard.expect("heard");
+        assert!(!first.ip().is_loopback(), "{first}");
+    });
+}
+
+#[test]
 fn unpublished_ports_are_closed_to_neighbors() {
     on_a_host("unpublished_ports_are_closed_to_neighbors", |bed| {
         let site = Site::new(&WILDCARDS);

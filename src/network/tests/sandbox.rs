@@ -219,6 +219,22 @@ fn several_networks_and_ipv6_at_once() {
 }
 
 #[test]
+fn containers_cannot_tell_the_host_where_to_route() {
+    on_a_host("containers_cannot_tell_the_host_where_to_route", |_| {
+        let net = Net::new("shop_default", |network| network.ipv6 = true);
+        for name in [
+            "ipv6/conf/*/accept_ra",
+            "ipv6/conf/*/accept_redirects",
+            "ipv4/conf/*/accept_redirects",
+        ] {
+            let path = format!("/proc/sys/net/{}", name.replace('*', &net.bridge.name));
+            let value = std::fs::read_to_string(path).expect(name);
+            assert_eq!(value.trim(), "0", "{name}");
+        }
+    });
+}
+
+#[test]
 fn nothing_is_left_of_a_network_and_forwarding_is_put_back() {
     on_a_host("nothing left", |_| {
         const FORWARDING: &str = "cat /proc/sys/net/ipv4/conf/eth0/forwarding";
