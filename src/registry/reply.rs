@@ -32,6 +32,8 @@ pub(super) struct Reply {
     pub(super) headers: HeaderMap,
     /// Where it came from, after redirects.
     pub(super) url: Url,
+    /// Whether that is the host that was asked, and not one that it named.
+    pub(super) is_home: bool,
     /// A document, or an error's text.
     pub(super) body: Vec<u8>,
     /// The body that is still to be read.
@@ -49,6 +51,7 @@ impl Reply {
             status: response.status(),
             headers: response.headers().clone(),
             url: response.url().clone(),
+            is_home: false,
             body: Vec::new(),
             stream: None,
         };

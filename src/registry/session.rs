@@ -171,7 +171,9 @@ impl Session<'_> {
         loop {
             let trouble = match self.exchange(ask).await {
                 Ok(reply)
+                    // Whoever a redirect leads to has nothing to ask of us.
                     if reply.status == StatusCode::UNAUTHORIZED
+                        && reply.is_home
                         && ask.access != Access::Token
                         && !has_answered_challenge =>
                 {
@@ -324,7 +326,11 @@ impl Session<'_> {
                 && matches!(ask.method, Method::GET | Method::HEAD);
             let location = response.headers().get(LOCATION);
             let Some(location) = location.filter(|_| is_redirect) else {
-                return self.finish(ask, response).await.map_err(Attempt::Failed);
+                let reply = self.finish(ask, response).await;
+                let is_home = authority(&url) == home;
+                return reply
+                    .map(|reply| Reply { is_home, ..reply })
+                    .map_err(Attempt::Failed);
             };
             redirects += 1;
             if redirects > REDIRECTS_MAX {

@@ -256,6 +256,40 @@ fn redirects_are_followed_without_credentials() {
 }
 
 #[test]
+fn who_is_redirected_to_cannot_ask_for_credentials() {
+    let (shelf, _) = shelf();
+    let address = Arc::new(Mutex::new(String::new()));
+    let own = Arc::clone(&address);
+    let thief = Server::start(move |request| match request.path() {
+        "/token" => Answer::new(200).body(r#"{"token": "t"}"#),
+        _ => {
+            let realm = format!("Bearer realm=\"http://{}/token\"", own.lock().unwrap());
+            Answer::new(401).with("www-authenticate", &realm)
+        }
+    });
+    *address.lock().unwrap() = thief.host();
+    let place = thief.host();
+    let server = Server::start(move |request| {
+        if request.header("authorization") != "Basic dTpw" {
+            return Answer::new(401).with("www-authenticate", "Basic");
+        }
+        match request.path().contains("/blobs/") {
+            true => Answer::new(307).with("location", format!("http://{place}/")),
+            false => testing::answer(&shelf, request),
+        }
+    });
+    let (_dir, client) = with_credentials(&server, r#"{"auth": "dTpw"}"#);
+    let remote = image(&client, &server).unwrap();
+    assert!(layer_of(&client, &remote).is_err());
+    let log = thief.log();
+    assert!(!log.is_empty());
+    assert!(
+        log.iter()
+            .all(|request| request.header("authorization").is_empty())
+    );
+}
+
+#[test]
 fn redirects_end() {
     let server = Server::start(|request| Answer::new(302).with("location", &request.target));
     let error = image(&client(), &server).unwrap_err();
