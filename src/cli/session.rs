@@ -210,10 +210,10 @@ fn describe_process(error: Error) -> anyhow::Error {
 
 fn describe_failure(failure: control::Failure) -> anyhow::Error {
     for other in &failure.others {
-        output::notice(&format!("error: {}", other.join(": ")));
+        output::notice(&format!("error: {}", output::tame(&other.join(": "))));
     }
     for line in &failure.evidence {
-        output::notice(line);
+        output::notice(&output::tame_lines(line));
     }
     let kind = match failure.kind {
         FailureKind::Usage => Kind::Project,

@@ -61,7 +61,9 @@ pub fn pids() -> io::Result<Vec<i32>> {
 pub fn process(pid: i32) -> Option<ProcessRow> {
     let folder = format!("/proc/{pid}");
     let uid = fs::metadata(&folder).ok()?.uid();
-    let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
+    // A process may give itself a name that is no text, and must not hide by it.
+    let stat = fs::read(format!("{folder}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     let arguments = fs::read(format!("{folder}/cmdline")).ok()?;
     parse(pid, uid, &stat, &arguments)
 }

@@ -5,6 +5,8 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::cli::output::tame;
+
 /// How wide columns are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -79,17 +81,6 @@ impl Table {
         }
         widths
     }
-}
-
-/// Keeps a cell on its line and the cursor where it is: cells come from
-/// images and labels too.
-fn tame(cell: &str) -> String {
-    if !cell.contains(char::is_control) {
-        return cell.to_owned();
-    }
-    cell.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

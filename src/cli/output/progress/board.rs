@@ -10,6 +10,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::cli::output::progress::layers::Layers;
 use crate::cli::output::progress::place::{Detail, Place};
+use crate::cli::output::tame;
 use crate::event::{LayerProgress, Phase, Progress, ResourceKind, Status};
 
 /// All resources of a command, in the order of their first event.
@@ -201,10 +202,7 @@ fn line(entry: &Entry, place: &Place, all: &[Place], now: Duration, columns: usi
     let padding = " ".repeat(widest.saturating_sub(place.width()));
     // mark, place, word and the spaces between them; the time stands at the end
     let fixed = 1 + 1 + 1 + widest + 1 + word.width() + 1 + time.width() + 1;
-    let rest = clip(
-        &printable(&entry.details),
-        columns.saturating_sub(fixed + 1),
-    );
+    let rest = clip(&tame(&entry.details), columns.saturating_sub(fixed + 1));
     let gap = columns.saturating_sub(fixed + rest.width());
     let blue = AnsiColor::Blue.on_default();
     let gap = " ".repeat(gap);
@@ -214,7 +212,7 @@ fn line(entry: &Entry, place: &Place, all: &[Place], now: Duration, columns: usi
 }
 
 fn label(kind: ResourceKind, name: &str) -> String {
-    format!("{} {}", kind.as_str(), printable(name))
+    format!("{} {}", kind.as_str(), tame(name))
 }
 
 fn mark(phase: Phase, running: Duration) -> (&'static str, Style) {
@@ -231,13 +229,6 @@ fn mark(phase: Phase, running: Duration) -> (&'static str, Style) {
         Phase::Warned => ("!", AnsiColor::Yellow.on_default().bold()),
         Phase::Failed => ("✘", AnsiColor::Red.on_default().bold()),
     }
-}
-
-/// Takes out what would move the cursor: names and texts come from images and probes.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 /// Cuts a text to a width, with an ellipsis.
