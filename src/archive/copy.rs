@@ -15,6 +15,9 @@ use crate::sys::tree::{self, Kind, Stat};
 /// Deepest tree copied.
 const DEPTH_MAX: usize = 256;
 
+/// Most that is copied of a file that says it is empty, as those of procfs do.
+const UNTOLD_BYTES_MAX: u64 = 64 << 20;
+
 /// Who owns what a copy makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
@@ -281,9 +284,9 @@ impl Copy {
                 Err(error)
                     if error.kind() == io::ErrorKind::ResourceBusy && stat.kind == Kind::File =>
                 {
-                    let mut source = tree::open_file(from, from_name)?;
+                    let mut source = tree::open_regular(from, from_name)?;
                     let mut target = tree::overwrite_file(to, name)?;
-                    return io::copy(&mut source, &mut target).map(drop);
+                    return copy_whole(&mut source, &mut target);
                 }
                 removed => removed?,
             },
@@ -329,10 +332,9 @@ impl Copy {
         (from, from_name): (BorrowedFd<'_>, &OsStr),
         (to, name): (BorrowedFd<'_>, &OsStr),
     ) -> io::Result<()> {
-        let mut source: File = tree::open_file(from, from_name)?;
+        let mut source: File = tree::open_regular(from, from_name)?;
         let mut target = tree::create_file(to, name)?;
-        // copy_file_range(2) underneath: no copy at all where blocks can be shared.
-        io::copy(&mut source, &mut target)?;
+        copy_whole(&mut source, &mut target)?;
         self.owned(Attributes::of(source.as_fd())?)
             .apply(target.as_fd(), self.own)
     }
@@ -380,6 +382,22 @@ impl Copy {
         }
         Ok(())
     }
+}
+
+/// Copies a file as long as it says that it is: whoever goes on writing to it
+/// must not fill the other side.
+fn copy_whole(source: &mut File, target: &mut File) -> io::Result<()> {
+    let told = tree::stat_open(source.as_fd())?.size;
+    let limit = if told == 0 { UNTOLD_BYTES_MAX } else { told };
+    // copy_file_range(2) underneath: no copy at all where blocks can be shared.
+    let copied = io::copy(&mut io::Read::take(source, limit), target)?;
+    if told == 0 && copied == limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it tells no length and has more than {} MiB", limit >> 20),
+        ));
+    }
+    Ok(())
 }
 
 fn is_same(one: &Stat, other: &Stat) -> bool {

@@ -239,7 +239,7 @@ impl Merged {
     pub fn open_file(&self, path: &Path) -> io::Result<Option<File>> {
         match self.find(path, true)? {
             Some((_, Found::File { parent, name, stat })) if stat.kind == Kind::File => {
-                tree::open_file(parent.as_fd(), &name).map(Some)
+                tree::open_regular(parent.as_fd(), &name).map(Some)
             }
             Some(_) | None => Ok(None),
         }

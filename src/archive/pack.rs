@@ -155,7 +155,7 @@ impl<W: Write> Packer<W> {
         }
         match stat.kind {
             Kind::File => {
-                let file = tree::open_file(parent, name)?;
+                let file = tree::open_regular(parent, name)?;
                 let attributes = Attributes::of(file.as_fd())?;
                 self.header(path, stat, Path::new(""), &attributes.xattrs)?;
                 // What grows meanwhile is cut, what shrinks is an error: the

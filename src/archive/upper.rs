@@ -235,7 +235,7 @@ impl Recording {
         stat: &Stat,
         path: &Path,
     ) -> io::Result<()> {
-        let file = tree::open_file(parent, name)?;
+        let file = tree::open_regular(parent, name)?;
         let attributes = Attributes::of(file.as_fd())?;
         self.entry(path, stat, Path::new(""), &attributes.xattrs)?;
         if stat.size == 0 {

@@ -24,6 +24,10 @@ const UNWAITED: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NO
 /// Links that one resolution follows at most, as the kernel does.
 const LINKS_MAX: usize = 40;
 
+/// Resolutions that others' renames may spoil, one after the other: a container
+/// that does nothing else must not hold us up for ever.
+const RENAMES_MAX: usize = 4096;
+
 /// A kind of file, as far as a mount's target is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -94,14 +98,16 @@ fn open_resolved(
         path
     };
     let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        let flags = flags | OFlags::CLOEXEC;
+    let flags = flags | OFlags::CLOEXEC;
+    let mut last = Errno::AGAIN;
+    for _ in 0..RENAMES_MAX {
         match rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve) {
-            // A rename elsewhere during the resolution: try again.
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            // A rename anywhere while `..` was resolved: try again.
+            Err(error @ (Errno::AGAIN | Errno::INTR)) => last = error,
             result => return Ok(result?),
         }
     }
+    Err(last.into())
 }
 
 /// Names `path` inside `root`, and makes it and its folders when missing

@@ -8,11 +8,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
+
+use crate::sys::fs;
 
 mod attributes;
 mod removal;
@@ -152,7 +154,7 @@ pub fn open_root(path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// openat2(2).
 pub fn open_dir_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    open_in_root(root, path, OFlags::RDONLY | OFlags::DIRECTORY)
+    fs::open_in_root(root, path, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
 /// Opens a file of any kind below `root` for reading, without waiting for a
@@ -161,29 +163,12 @@ pub fn open_dir_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd
 /// # Errors
 /// openat2(2).
 pub fn open_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
-    open_in_root(
+    fs::open_in_root(
         root,
         path,
         OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
     )
     .map(File::from)
-}
-
-fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let flags = flags | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat2(
-        root,
-        path,
-        flags,
-        Mode::empty(),
-        resolve,
-    )?)
 }
 
 /// Opens a folder that lies in `dir`; a symbolic link is refused.
@@ -204,6 +189,39 @@ pub fn open_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
     Ok(rustix::fs::openat(dir, name, flags | OFlags::NOCTTY, Mode::empty())?.into())
 }
 
+/// Opens a regular file that lies in `dir` for reading; anything else is
+/// refused without being opened. For trees that somebody may change meanwhile:
+/// to open a device can mean to set it off.
+///
+/// # Errors
+/// open(2); `InvalidInput` for what isn't a regular file.
+pub fn open_regular(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+    reopen_regular(dir, name, OFlags::RDONLY)
+}
+
+fn reopen_regular(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> io::Result<File> {
+    let place = place(dir, name)?;
+    if stat_open(place.as_fd())?.kind != Kind::File {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file any more",
+        ));
+    }
+    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(own_path(place.as_fd()), flags, Mode::empty())?.into())
+}
+
+/// Names what lies in `dir` under a name, a link itself, without opening it.
+fn place(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
+}
+
+/// A path to what a descriptor of this process names, whatever its name is by now.
+fn own_path(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
 /// Makes a file that wasn't there, for its owner only.
 ///
 /// # Errors
@@ -213,14 +231,13 @@ pub fn create_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
     Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?.into())
 }
 
-/// Opens a file that is there for writing, and empties it; a symbolic link is
-/// refused.
+/// Opens a regular file that is there for writing, and empties it; anything
+/// else is refused without being opened.
 ///
 /// # Errors
-/// openat(2).
+/// As [`open_regular`].
 pub fn overwrite_file(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(dir, name, flags | OFlags::NOCTTY, Mode::empty())?.into())
+    reopen_regular(dir, name, OFlags::WRONLY | OFlags::TRUNC)
 }
 
 /// Makes a folder that wasn't there, for its owner only.
@@ -395,6 +412,44 @@ mod tests {
         assert!(open_dir_in_root(root.as_fd(), Path::new("magic")).is_err());
         assert!(open_dir(root.as_fd(), name("abs")).is_err());
         assert!(open_dir_in_root(root.as_fd(), Path::new("")).is_ok());
+    }
+
+    #[test]
+    fn a_name_that_became_a_link_leads_nowhere() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let (dir, root) = scratch();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        let mode = || outside.as_file().metadata().unwrap().permissions().mode() & 0o777;
+        let before = mode();
+        symlink(outside.path(), dir.path().join("l")).unwrap();
+        assert!(set_node_mode(root.as_fd(), name("l"), 0o777).is_err());
+        assert_eq!(mode(), before);
+        make_node(root.as_fd(), name("p"), Kind::Fifo, (0, 0)).unwrap();
+        set_node_mode(root.as_fd(), name("p"), 0o640).unwrap();
+        let pipe = stat(root.as_fd(), name("p")).unwrap().unwrap();
+        assert_eq!(pipe.mode, 0o640);
+    }
+
+    #[test]
+    fn what_became_something_else_is_not_opened() {
+        let (dir, root) = scratch();
+        std::fs::write(dir.path().join("f"), "text").unwrap();
+        make_node(root.as_fd(), name("p"), Kind::Fifo, (0, 0)).unwrap();
+        std::os::unix::fs::symlink("f", dir.path().join("l")).unwrap();
+        for wrong in ["p", "l", "."] {
+            // A pipe without a reader would keep a writer waiting for ever.
+            for opened in [
+                open_regular(root.as_fd(), name(wrong)),
+                overwrite_file(root.as_fd(), name(wrong)),
+            ] {
+                let error = opened.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{wrong}");
+            }
+        }
+        let read = open_regular(root.as_fd(), name("f")).unwrap();
+        assert_eq!(io::read_to_string(read).unwrap(), "text");
+        drop(overwrite_file(root.as_fd(), name("f")).unwrap());
+        assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"");
     }
 
     #[test]

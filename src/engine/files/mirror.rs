@@ -37,12 +37,14 @@ impl Files {
             let make = || -> io::Result<()> {
                 let stat = folder.stat()?;
                 tree::make_dir(parent.as_fd(), &name)?;
-                tree::set_node_mode(parent.as_fd(), &name, stat.mode)?;
                 let (uid, gid) = match owner {
                     Owner::Original => (stat.uid, stat.gid),
                     Owner::Given(uid, gid) => (uid, gid),
                 };
-                tree::set_owner(parent.as_fd(), &name, uid, gid)
+                // By descriptor: the container may have put something else there.
+                let made = tree::open_dir(parent.as_fd(), &name)?;
+                tree::set_owner_open(made.as_fd(), uid, gid)?;
+                tree::set_mode_open(made.as_fd(), stat.mode)
             };
             return make().map_err(failed);
         }

@@ -2,12 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 
-use crate::sys::tree::FileTime;
+use crate::sys::tree::{FileTime, Kind, own_path, place, stat_open};
 
 /// Overlay's mark of a folder that hides the layers below, and its form
 /// inside a user namespace.
@@ -29,17 +29,20 @@ pub fn set_owner(dir: BorrowedFd<'_>, name: &OsStr, uid: u32, gid: u32) -> io::R
     )?)
 }
 
-/// Gives a device node or named pipe that the caller has made its permission
-/// bits. It must not be used on names that others could have replaced.
+/// Gives a name in `dir` its permission bits, without opening what it names. A
+/// symbolic link has none: somebody who puts one there leads us nowhere.
 ///
 /// # Errors
-/// fchmodat(2).
+/// open(2), chmod(2).
 pub fn set_node_mode(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::chmodat(
-        dir,
-        name,
+    // fchmodat(2) follows a link at the end, and fchmodat2(2) came with Linux 6.6.
+    let place = place(dir, name)?;
+    if stat_open(place.as_fd())?.kind == Kind::Symlink {
+        return Err(rustix::io::Errno::LOOP.into());
+    }
+    Ok(rustix::fs::chmod(
+        own_path(place.as_fd()),
         Mode::from_raw_mode(mode),
-        AtFlags::empty(),
     )?)
 }
 

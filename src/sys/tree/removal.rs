@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::AtFlags;
 
-use crate::sys::tree::{Kind, entries, open_dir, rename};
+use crate::sys::tree::{Kind, entries, open_dir, rename, set_node_mode};
 
 /// Deepest level at which removal holds a descriptor; deeper folders are
 /// moved up first, so that no tree can exhaust the descriptors.
@@ -111,7 +111,7 @@ impl Removal<'_> {
 fn open_for_removal(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     match open_dir(parent, name) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            rustix::fs::chmodat(parent, name, Mode::from_raw_mode(0o700), AtFlags::empty())?;
+            set_node_mode(parent, name, 0o700)?;
             open_dir(parent, name)
         }
         other => other,
