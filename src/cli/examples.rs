@@ -22,6 +22,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "container cp",
         "rcompose container cp shop-web-1:/etc/nginx/nginx.conf .",
     ),
+    ("container diff", "rcompose container diff shop-web-1"),
     (
         "container export",
         "rcompose container export -o web.tar shop-web-1",
@@ -51,6 +52,14 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("container port", "rcompose container port shop-web-1 80"),
     ("container prune", "rcompose container prune --force"),
+    (
+        "container rename",
+        "rcompose container rename scratch keeper",
+    ),
+    (
+        "container update",
+        "rcompose container update --memory 512m --restart always shop-db-1",
+    ),
     (
         "container restart",
         "rcompose container restart -t 3 shop-web-1",

@@ -113,7 +113,7 @@ pub fn bundle(record: &ContainerRecord, place: Place) -> Result<Bundle, Error> {
         sysctls: security.sysctls.clone(),
         cgroup: CgroupSpec {
             path: place.cgroup,
-            resources: service.resources.clone(),
+            resources: record.resources(),
         },
         init: service.process.init,
         privileged: security.privileged,

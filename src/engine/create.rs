@@ -278,6 +278,7 @@ fn record(creation: &Creation<'_>, mounts: Vec<MountRecord>) -> Result<Container
         mounts,
         intent: Intent::Created,
         auto_remove: creation.auto_remove,
+        updates: None,
         use_aliases: creation.use_aliases,
     })
 }

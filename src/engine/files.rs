@@ -5,6 +5,7 @@
 //! time of the copy. Either way a path is resolved step by step inside the
 //! root, so no link in a container leads out of it.
 
+mod diff;
 mod mirror;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
+pub use self::diff::{Change, diff};
 pub use crate::archive::Owner;
 use crate::archive::{
     self, CopyRules, Folder, Found, InTheWay, Limits, Merged, Packer, copy_content, copy_entry,

@@ -208,7 +208,7 @@ pub fn state(
     };
     let is_told = exit.is_some_and(|exit| exit.spawn == runtime.spawn);
     let may_restart = record.intent == Intent::Running
-        && record.service.restart != RestartPolicy::No
+        && record.restart() != RestartPolicy::No
         && !record.auto_remove;
     // One that has just ended counts as running until its end is written down,
     // and until it is known whether that was its last, as long as there is

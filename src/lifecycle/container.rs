@@ -141,6 +141,11 @@ impl Container {
         self.phase
     }
 
+    /// From its next end on another policy holds.
+    pub fn set_policy(&mut self, policy: RestartPolicy) {
+        self.policy = policy;
+    }
+
     /// Restarts since the user's last start.
     #[must_use]
     pub fn backoff(&self) -> Backoff {

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::model::health::{HealthProbe, Probing};
 use crate::model::names::{ContainerId, ContainerName, ProjectName, ServiceName};
 use crate::model::network::Protocol;
-use crate::model::service::Service;
+use crate::model::resources::Resources;
+use crate::model::service::{RestartPolicy, Service};
+use crate::model::updates::Updates;
 
 /// What is written when a container is created. It changes only by rename,
-/// by the user's wish to have it running or not, and by `restart` counts.
+/// by `container update`, and by the user's wish to have it running or not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerRecord {
     /// Its id.
@@ -62,6 +64,9 @@ pub struct ContainerRecord {
     /// Whether a one-off container is called by its service's name too.
     #[serde(default)]
     pub use_aliases: bool,
+    /// What was changed since it was made (`container update`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Box<Updates>>,
 }
 
 impl ContainerRecord {
@@ -69,6 +74,21 @@ impl ContainerRecord {
     #[must_use]
     pub fn is_one_off(&self) -> bool {
         self.number.is_none()
+    }
+
+    /// Its limits: its service's, and what was changed since.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        let own = &self.service.resources;
+        let updates = self.updates.as_ref();
+        updates.map_or_else(|| own.clone(), |updates| updates.resources.over(own))
+    }
+
+    /// When it is started again: as its service says, or as was said since.
+    #[must_use]
+    pub fn restart(&self) -> RestartPolicy {
+        let updated = self.updates.as_ref().and_then(|updates| updates.restart);
+        updated.unwrap_or(self.service.restart)
     }
 
     /// Its service's name.

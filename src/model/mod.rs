@@ -16,6 +16,7 @@ mod resources;
 mod service;
 mod signal;
 pub(crate) mod units;
+mod updates;
 mod watch;
 
 pub use bundle::{
@@ -42,4 +43,5 @@ pub use service::{
     PreStartHook, Process, PullPolicy, Readiness, RestartPolicy, Security, Separator, Service,
 };
 pub use signal::{InvalidSignal, Signal};
+pub use updates::Updates;
 pub use watch::{WatchAction, WatchRule};

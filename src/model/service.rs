@@ -415,6 +415,24 @@ pub enum RestartPolicy {
     },
 }
 
+impl RestartPolicy {
+    /// What people write: `no`, `always`, `unless-stopped`, `on-failure` and
+    /// `on-failure:N`; None for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text.split_once(':').unwrap_or((text, "")) {
+            ("no", "") => Self::No,
+            ("always", "") => Self::Always,
+            ("unless-stopped", "") => Self::UnlessStopped,
+            ("on-failure", "") => Self::OnFailure { max: None },
+            ("on-failure", max) if max.bytes().all(|b| b.is_ascii_digit()) => Self::OnFailure {
+                max: max.parse().ok().and_then(NonZeroU32::new),
+            },
+            _ => return None,
+        })
+    }
+}
+
 /// An `extra_hosts` entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtraHost {

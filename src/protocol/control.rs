@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
-use crate::model::{ContainerId, Outcome, ProcessIdentity, Project};
+use crate::model::{ContainerId, ContainerName, Outcome, ProcessIdentity, Project, Updates};
 use crate::plan::{
     DownOptions, KillOptions, PauseOptions, RestartOptions, RmOptions, RunOptions, StartOptions,
     StopOptions, UpOptions,
@@ -22,7 +22,7 @@ use crate::plan::{
 /// The version's one place. It is looked up when the program runs, so that a
 /// copy of the program with another number here is one of another version.
 #[used]
-static VERSION: [u8; 40] = *b"rcompose control protocol version 000002";
+static VERSION: [u8; 40] = *b"rcompose control protocol version 000003";
 
 /// Version of this protocol. Programs of one version understand each other;
 /// of two versions, each understands the other's `Hello`, and the older one
@@ -168,7 +168,7 @@ pub struct Exec {
 }
 
 /// What is asked of one container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OneContainer {
     /// The container.
     pub container: ContainerId,
@@ -177,7 +177,7 @@ pub struct OneContainer {
 }
 
 /// What can be done to one container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerAction {
     /// Start it; one that runs is left alone.
@@ -208,6 +208,13 @@ pub enum ContainerAction {
         /// Anonymous volumes go too.
         volumes: bool,
     },
+    /// Give it another name.
+    Rename {
+        /// The name.
+        to: ContainerName,
+    },
+    /// Change limits and its restart policy, at once if it runs.
+    Update(Box<Updates>),
 }
 
 /// Whom the project lives for.

@@ -229,8 +229,7 @@ impl Host {
 
     fn set_machine(&self, record: &ContainerRecord, backoff: Backoff, phase: Phase) {
         self.table.borrow_mut().update(&record.id, |live| {
-            live.machine =
-                Container::adopt(record.service.restart, record.auto_remove, backoff, phase);
+            live.machine = Container::adopt(record.restart(), record.auto_remove, backoff, phase);
         });
     }
 

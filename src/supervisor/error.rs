@@ -252,6 +252,29 @@ pub enum Error {
         /// Its name.
         name: ContainerName,
     },
+    /// It has the name that it is to get.
+    #[error("Renaming a container with the same name as its current name: {name}")]
+    SameName {
+        /// The name.
+        name: ContainerName,
+    },
+    /// Another container has the name.
+    #[error("the container name {name:?} is already in use", name = name.as_str())]
+    NameTaken {
+        /// The name.
+        name: ContainerName,
+        /// Whose it is.
+        #[source]
+        source: store::Error,
+    },
+    /// It goes at its end and can't be started again.
+    #[error(
+        "restart policy of container {name} cannot be updated: it is removed when it ends (--rm)"
+    )]
+    AutoRemoved {
+        /// Its name.
+        name: ContainerName,
+    },
     /// It isn't frozen.
     #[error("container {name} is not paused")]
     NotPaused {
@@ -302,7 +325,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Plan(_) | Self::NoContainer { .. } => FailureKind::Usage,
+            Self::Plan(_)
+            | Self::NoContainer { .. }
+            | Self::SameName { .. }
+            | Self::NameTaken { .. }
+            | Self::AutoRemoved { .. } => FailureKind::Usage,
             Self::Observe(_)
             | Self::Store(_)
             | Self::Cgroup { .. }

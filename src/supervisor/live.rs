@@ -86,7 +86,7 @@ impl Live {
 
     /// A container that doesn't run.
     pub(crate) fn new(record: ContainerRecord, state: ContainerState) -> Self {
-        let machine = container::Container::new(record.service.restart, record.auto_remove);
+        let machine = container::Container::new(record.restart(), record.auto_remove);
         Self {
             record,
             state,

@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
-use crate::model::ContainerId;
+use crate::model::{CgroupSpec, ContainerId, ContainerRecord, Resources, RestartPolicy, Updates};
 use crate::protocol::control::{ContainerAction, OneContainer};
+use crate::runtime;
+use crate::store;
 use crate::supervisor::Error;
-use crate::supervisor::host::Host;
+use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::server::Conversation;
 use crate::supervisor::start::Streams;
 
@@ -42,6 +44,69 @@ impl Host {
                 drop(turn);
                 self.put_away().await;
             }
+            ContainerAction::Rename { to } => {
+                if self.record(id)?.name == to {
+                    return Err(Error::SameName { name: to });
+                }
+                self.rename(id, &to).map_err(|error| match error {
+                    Error::Store(source @ store::Error::Taken { .. }) => {
+                        Error::NameTaken { name: to, source }
+                    }
+                    error => error,
+                })?;
+            }
+            ContainerAction::Update(updates) => self.update(id, &updates).await?,
+        }
+        Ok(())
+    }
+
+    /// Changes limits and restart policy, at once where it runs. One limit that
+    /// the kernel refuses leaves all as they were.
+    async fn update(&self, id: &ContainerId, updates: &Updates) -> Result<(), Error> {
+        let record = self.record(id)?;
+        let keeps = updates
+            .restart
+            .is_some_and(|policy| policy != RestartPolicy::No);
+        if record.auto_remove && keeps {
+            return Err(Error::AutoRemoved { name: record.name });
+        }
+        let mut changed = record.clone();
+        let earlier = record.updates.clone().unwrap_or_default();
+        changed.updates = Some(Box::new(updates.over(&earlier)));
+        let changes_limits = updates.resources != Resources::default();
+        if changes_limits && self.is_running(id) {
+            self.limit(&changed, &record).await?;
+        }
+        self.change_record(id, |record| record.updates = changed.updates.clone())?;
+        self.table
+            .borrow_mut()
+            .update(id, |live| live.machine.set_policy(changed.restart()));
+        self.publish(&changed, "update", &[]);
+        Ok(())
+    }
+
+    async fn limit(
+        &self,
+        changed: &ContainerRecord,
+        before: &ContainerRecord,
+    ) -> Result<(), Error> {
+        let spec = |record: &ContainerRecord| CgroupSpec {
+            path: self.cgroup_path(record),
+            resources: record.resources(),
+        };
+        let (new, old) = (spec(changed), spec(before));
+        let set = blocking(move || {
+            runtime::cgroup::update(&new).inspect_err(|_| {
+                // What was in force before is taken again.
+                let _ = runtime::cgroup::update(&old);
+            })
+        });
+        let warnings = set.await.map_err(|source| Error::Cgroup {
+            name: changed.name.clone(),
+            source,
+        })?;
+        for warning in warnings {
+            self.warn(&warning.to_string());
         }
         Ok(())
     }

@@ -168,8 +168,8 @@ fn host_config(container: &ObservedContainer) -> Value {
             Some(format!("{source}:{}:{mode}", mount.target))
         })
         .collect();
-    let (policy, retries) = restart_policy(service.restart);
-    let resources = &service.resources;
+    let (policy, retries) = restart_policy(record.restart());
+    let resources = record.resources();
     json!({
         "Binds": binds,
         "LogConfig": {

@@ -110,6 +110,7 @@ fn record() -> ContainerRecord {
         mounts: Vec::new(),
         intent: Intent::Running,
         auto_remove: false,
+        updates: None,
         use_aliases: false,
     }
 }

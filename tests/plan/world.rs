@@ -324,6 +324,7 @@ impl World {
             mounts,
             intent: Intent::Created,
             auto_remove: op.auto_remove,
+            updates: None,
             use_aliases: false,
         };
         let state = ContainerState::Created;

@@ -362,3 +362,119 @@ fn a_container_has_the_rest_of_docker_s_verbs() {
         s.step("rm", rcompose("container rm -f box"), [exits(0)]);
     });
 }
+
+#[test]
+fn a_container_is_renamed_compared_and_updated() {
+    scenario("container rename, diff and update", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  web:
+    image: busybox:local
+    command: [sleep, '1000']
+    stop_signal: SIGKILL
+    mem_limit: 64m
+    networks: {default: {aliases: [site]}}
+",
+        );
+        s.step("up", rcompose("up -d"), [exits(0)]);
+        s.step(
+            "what it wrote",
+            shell("$RCOMPOSE exec -T web sh -c 'mkdir /new; echo >/new/file; rm /bin/cat; echo >>/etc/passwd'; $RCOMPOSE container diff demo-web-1"),
+            [
+                exits(0),
+                prints_exactly("C /bin\nD /bin/cat\nC /etc\nC /etc/passwd\nA /new\nA /new/file\n"),
+            ],
+        );
+        s.step(
+            "rename, without a word",
+            rcompose("container rename demo-web-1 site"),
+            [
+                exits(0),
+                prints_exactly(""),
+                shell_says("$RCOMPOSE ps --format '{{.Name}} {{.Service}}'", "site web"),
+                shell_says("$RCOMPOSE container inspect -f '{{.Name}}' site", "/site"),
+            ],
+        );
+        s.step(
+            "the next up leaves it alone",
+            rcompose("up -d"),
+            [exits(0), says("Container site Running")],
+        );
+        s.step(
+            "its own name",
+            rcompose("container rename site site"),
+            [exits(1), says("same name as its current name")],
+        );
+        s.step(
+            "another's name",
+            shell("$RCOMPOSE container run -d --name box busybox:local sleep 1000; $RCOMPOSE container rename box site"),
+            [
+                exits(1),
+                says("site"),
+                says("in use"),
+                shell_says("$RCOMPOSE container inspect -f '{{.Name}}' box", "/box"),
+            ],
+        );
+        s.step(
+            "no name at all",
+            rcompose("container rename box 'a b'"),
+            [exits(1), says("a b")],
+        );
+        s.step(
+            "limits, up and down",
+            shell("for m in 256m 32m 48m; do $RCOMPOSE container update -m $m --pids-limit 77 --restart always site; done"),
+            [
+                exits(0),
+                prints_exactly("site\nsite\nsite\n"),
+                inside(
+                    "web",
+                    "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || true",
+                    "50331648",
+                ),
+                shell_says(
+                    "$RCOMPOSE container inspect -f '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}' site",
+                    "50331648 77 always",
+                ),
+            ],
+        );
+        s.step(
+            "they are the container's: a next start has them, the next up leaves them",
+            shell("$RCOMPOSE restart -t 0 web; $RCOMPOSE up -d"),
+            [
+                exits(0),
+                says("Container site Running"),
+                inside(
+                    "web",
+                    "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null || true",
+                    "77",
+                ),
+            ],
+        );
+        s.step(
+            "the policy holds from now on",
+            shell("$RCOMPOSE exec -T web kill -9 1 || true; $RCOMPOSE container kill -s USR1 site || true"),
+            [eventually(state("web", "running"))],
+        );
+        s.step(
+            "what the kernel refuses changes nothing",
+            rcompose("container update --cpuset-cpus 9999 -m 100m site"),
+            [
+                exits(1),
+                says("CPU set"),
+                shell_says(
+                    "$RCOMPOSE container inspect -f '{{.HostConfig.Memory}} {{.HostConfig.CpusetCpus}}' site",
+                    "50331648",
+                ),
+            ],
+        );
+        s.step(
+            "nothing to update",
+            rcompose("container update site"),
+            [exits(1), says("you must provide one or more flags")],
+        );
+        s.step("box", rcompose("container rm -f box"), [exits(0)]);
+        s.step("down", rcompose("down -t 0"), [exits(0)]);
+    });
+}

@@ -182,23 +182,12 @@ impl Lower<'_> {
             return policy.map_or(RestartPolicy::No, deploy_policy);
         };
         let text = restart.as_text().unwrap_or_default();
-        match text.split_once(':').unwrap_or((text, "")) {
-            ("no", "") => RestartPolicy::No,
-            ("always", "") => RestartPolicy::Always,
-            ("unless-stopped", "") => RestartPolicy::UnlessStopped,
-            ("on-failure", "") => RestartPolicy::OnFailure { max: None },
-            ("on-failure", max) if max.bytes().all(|b| b.is_ascii_digit()) => {
-                RestartPolicy::OnFailure {
-                    max: max.parse().ok().and_then(NonZeroU32::new),
-                }
-            }
-            _ => {
-                let message = format!("invalid restart policy: unknown policy '{text}'");
-                let hint = "use one of \"no\", always, on-failure[:max], unless-stopped";
-                self.fault_with("bad-restart", message, restart, hint);
-                RestartPolicy::No
-            }
-        }
+        RestartPolicy::parse(text).unwrap_or_else(|| {
+            let message = format!("invalid restart policy: unknown policy '{text}'");
+            let hint = "use one of \"no\", always, on-failure[:max], unless-stopped";
+            self.fault_with("bad-restart", message, restart, hint);
+            RestartPolicy::No
+        })
     }
 
     pub(super) fn namespace(&mut self, node: &Node, key: &str) -> NamespaceMode {

@@ -40,6 +40,19 @@ pub fn prepare(
     Ok(warnings)
 }
 
+/// Sets the limits of a group that is in use. Those that the spec doesn't name
+/// stay as they are.
+///
+/// # Errors
+/// [`Error::Set`] for a value that the kernel refuses, as a memory limit below
+/// what is in use; those before it are in force by then.
+pub fn update(spec: &CgroupSpec) -> Result<Vec<Warning>, Error> {
+    let hosts = Hierarchies::get().map_err(Error::Search)?;
+    let mut warnings = Vec::new();
+    set_limits(hosts, spec, &mut warnings)?;
+    Ok(warnings)
+}
+
 /// The rules that let a container use the devices that are passed to it.
 pub fn device_rules(devices: &[Device]) -> Result<Vec<DeviceRule>, Error> {
     let mut rules = Vec::new();
@@ -145,14 +158,22 @@ fn set_limits(
         path: lost.path.into(),
         source: lost.source,
     })?;
-    for setting in all {
+    let mut set = |setting: &Setting| -> Result<(), Error> {
         let folder = if unified {
             hosts.v2_group(&spec.path)
         } else {
             hosts.v1_group(setting.controller, &spec.path)
         };
-        warnings.extend(apply(folder.as_deref(), &setting)?);
-    }
+        warnings.extend(apply(folder.as_deref(), setting)?);
+        Ok(())
+    };
+    // One limit may have to make room for another: memory can't be raised over
+    // what it may use with swap, nor that be lowered below memory.
+    let refused: Vec<Setting> = all
+        .into_iter()
+        .filter(|setting| set(setting).is_err())
+        .collect();
+    refused.iter().try_for_each(&mut set)?;
     if unified {
         let lacking = settings::unknown_to_v2(limits).into_iter();
         warnings.extend(lacking.map(|limit| Warning {

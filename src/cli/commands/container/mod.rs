@@ -3,6 +3,7 @@
 mod attach;
 mod commit;
 mod cp;
+mod diff;
 mod exec;
 mod export;
 pub(crate) mod inspect;
@@ -12,6 +13,7 @@ pub(crate) mod prune;
 mod run;
 mod stats;
 mod top;
+mod update;
 pub(crate) mod verbs;
 mod wait;
 
@@ -35,6 +37,8 @@ commands! {
         Commit(commit::Args),
         /// Copy files/folders between a container and the local filesystem
         Cp(cp::Args),
+        /// Inspect changes to files or directories on a container's filesystem
+        Diff(diff::Args),
         /// Execute a command in a running container
         Exec(exec::Args),
         /// Export a container's filesystem as a tar archive
@@ -54,6 +58,8 @@ commands! {
         Port(verbs::PortArgs),
         /// Remove all stopped containers
         Prune(prune::Args),
+        /// Rename a container
+        Rename(verbs::RenameArgs),
         /// Restart one or more containers
         Restart(verbs::RestartArgs),
         /// Remove one or more containers
@@ -71,6 +77,8 @@ commands! {
         Top(top::Args),
         /// Unpause all processes within one or more containers
         Unpause(verbs::PauseArgs) => unpause,
+        /// Update configuration of one or more containers
+        Update(update::Args),
         /// Block until one or more containers stop, then print their exit codes
         Wait(wait::Args),
     }

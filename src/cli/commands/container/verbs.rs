@@ -1,4 +1,4 @@
-//! `container start`, `stop`, `restart`, `kill`, `rm` and `port`: what is done
+//! `container start`, `stop`, `restart`, `kill`, `rename`, `rm` and `port`: what is done
 //! to single containers, whatever project they are of.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::cli::commands::nouns;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{named, output, session};
-use crate::model::{ContainerState, InvalidSignal, ObservedContainer, Signal};
+use crate::model::{ContainerState, InvalidName, InvalidSignal, ObservedContainer, Signal};
 use crate::protocol::control::{ContainerAction, OneContainer, Request};
 use crate::view::ports;
 
@@ -197,6 +197,30 @@ impl RmArgs {
             remove(context, &container, self.volumes)?;
             Ok(word.to_owned())
         })
+    }
+}
+
+/// Flags of `container rename`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RenameArgs {
+    /// The container, by name or id
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+    /// What it is called from now on
+    #[arg(value_name = "NEW_NAME")]
+    name: String,
+}
+
+impl RenameArgs {
+    /// Renames it, and says nothing.
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let container = named::find(context.store()?, &self.container)?;
+        let name = self.name.strip_prefix('/').unwrap_or(&self.name);
+        let to = name
+            .parse()
+            .map_err(|error: InvalidName| Failure::usage(error.to_string()))?;
+        act(context, &container, ContainerAction::Rename { to })?;
+        Ok(Exit::SUCCESS)
     }
 }
 

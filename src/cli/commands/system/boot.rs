@@ -240,7 +240,7 @@ fn is_to_start(container: &ObservedContainer) -> bool {
         ContainerState::Running { .. } | ContainerState::Paused { .. } => false,
     };
     is_over
-        && match container.record.service.restart {
+        && match container.record.restart() {
             RestartPolicy::Always => true,
             RestartPolicy::UnlessStopped => container.record.intent == Intent::Running,
             RestartPolicy::No | RestartPolicy::OnFailure { .. } => false,
