@@ -27,6 +27,7 @@ mod rootfs;
 mod seccomp;
 mod stage;
 mod streams;
+mod sysctl;
 mod system;
 mod tree;
 pub(crate) mod user;

@@ -2,12 +2,11 @@
 //! the control groups; what of them is hidden or read-only, and the settings
 //! written through them.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::model::Namespace;
+use crate::model::{Bundle, Namespace};
 use crate::runtime::error::{Error, Step};
-use crate::runtime::mounts;
+use crate::runtime::{mounts, sysctl};
 use crate::sys::cgroup::{self, Hierarchies};
 use crate::sys::fs::{self, Kind, OFlags};
 use crate::sys::mount::{self, Attributes, Filesystem, Reach};
@@ -196,47 +195,14 @@ fn find(root: BorrowedFd<'_>, path: &str) -> std::io::Result<Option<OwnedFd>> {
 
 /// Writes kernel settings through a procfs of our own, where no image and no
 /// other mount can have put anything else.
-pub(crate) fn set(sysctls: &BTreeMap<String, String>, proc: BorrowedFd<'_>) -> Result<(), Error> {
-    for (name, value) in sysctls {
-        let path = format!("sys/{}", sysctl_path(name));
-        fs::open_plain(proc, &path, OFlags::WRONLY)
+pub(crate) fn set(bundle: &Bundle, proc: BorrowedFd<'_>) -> Result<(), Error> {
+    for (name, value) in &bundle.sysctls {
+        let step = || format!("sysctl {name}={value}");
+        let place = sysctl::place(name, &bundle.namespaces)
+            .map_err(|reason| Error::because(step(), reason))?;
+        fs::open_plain(proc, format!("sys/{place}"), OFlags::WRONLY)
             .and_then(|file| fs::write_value(file.as_fd(), value.as_bytes()))
-            .step(|| format!("sysctl {name}={value}"))?;
+            .step(step)?;
     }
     Ok(())
-}
-
-/// `net.ipv4.ip_forward` and `net/ipv4/conf/eth0.100/forwarding` as paths:
-/// whichever separator comes first is the one, and the other stands for itself.
-fn sysctl_path(name: &str) -> String {
-    match name.find(['.', '/']) {
-        Some(at) if name[at..].starts_with('.') => name
-            .chars()
-            .map(|c| match c {
-                '.' => '/',
-                '/' => '.',
-                c => c,
-            })
-            .collect(),
-        _ => name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::sysctl_path;
-
-    #[test]
-    fn sysctl_names_become_paths() {
-        assert_eq!(sysctl_path("net.core.somaxconn"), "net/core/somaxconn");
-        assert_eq!(
-            sysctl_path("net.ipv4.conf.eth0/100.forwarding"),
-            "net/ipv4/conf/eth0.100/forwarding"
-        );
-        assert_eq!(
-            sysctl_path("net/ipv4/conf/eth0.100/forwarding"),
-            "net/ipv4/conf/eth0.100/forwarding"
-        );
-        assert_eq!(sysctl_path("plain"), "plain");
-    }
 }

@@ -85,7 +85,7 @@ impl Builder<'_> {
                 devices::make(device, root)?;
             }
         }
-        system::set(&bundle.sysctls, proc)?;
+        system::set(bundle, proc)?;
         Ok(Tree {
             root: self.root,
             proc: self.proc,

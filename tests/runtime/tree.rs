@@ -166,14 +166,27 @@ pub(crate) fn settings_are_written() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
     assert_eq!(run(&bundle).text(), "77\n4242");
-    bundle.sysctls = [("kernel.nonsense".to_owned(), "1".to_owned())].into();
+    bundle.sysctls = [("net.nonsense".to_owned(), "1".to_owned())].into();
     assert_eq!(
         refusal(&bundle),
         (
             125,
-            "sysctl kernel.nonsense=1: no such file or directory".into()
+            "sysctl net.nonsense=1: no such file or directory".into()
         )
     );
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    for name in ["kernel.core_pattern", "net/../kernel/core_pattern"] {
+        bundle.sysctls = [(name.to_owned(), "|/escape".to_owned())].into();
+        assert_eq!(
+            refusal(&bundle),
+            (
+                125,
+                format!("sysctl {name}=|/escape: it is not in a separate kernel namespace")
+            )
+        );
+    }
+    let now = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    assert_eq!(now, pattern);
     bundle.sysctls = [("../../etc/passwd".to_owned(), "1".to_owned())].into();
     assert_eq!(refusal(&bundle).0, 125);
 }

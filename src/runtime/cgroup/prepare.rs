@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use crate::model::{CgroupSpec, Device, DeviceRule, Resources};
 use crate::runtime::cgroup::settings::{self, Setting};
@@ -84,12 +84,19 @@ pub fn device_rules(devices: &[Device]) -> Result<Vec<DeviceRule>, Error> {
 /// limits of an earlier life are gone. `ready` sees each one.
 fn create(mount: &Path, path: &str, ready: impl Fn(&Path) -> io::Result<()>) -> Result<(), Error> {
     let whole = mount.join(path);
-    // Fails when it isn't there, or isn't empty: then it is used as it is.
-    let _ = fs::remove_dir(&whole);
     let fail = |source| Error::Create {
         path: whole.clone(),
         source,
     };
+    let is_name = |step| matches!(step, Component::Normal(_));
+    if !Path::new(path).components().all(is_name) {
+        return Err(fail(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it would lead out of the control groups",
+        )));
+    }
+    // Fails when it isn't there, or isn't empty: then it is used as it is.
+    let _ = fs::remove_dir(&whole);
     // Another project may be taking an empty folder above away at this moment.
     for _ in 0..WAIT_TRIES {
         let mut folder = mount.to_owned();
