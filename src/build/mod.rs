@@ -235,7 +235,7 @@ pub enum Error {
     #[error("cache mount {0}: too many of its folders are in use")]
     CacheMounts(String),
     /// There is no place in memory for secrets.
-    #[error("no tmpfs for secrets: neither the run folder nor /dev/shm nor /run is one")]
+    #[error("no tmpfs for secrets: neither the run folder nor /run nor /dev/shm is one")]
     NoMemory,
     /// Builds wait for each other.
     #[error("builds depend on each other: {}", .0.join(" -> "))]

@@ -8,12 +8,14 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::build::Error;
+use crate::model::ContainerId;
 use crate::network;
 use crate::runtime;
 use crate::store::{self, FileLock, Root, make_private_dir};
-use crate::sys::fs;
+use crate::sys::{self, fs};
 
 /// The lock in a folder, held by its owner.
 const OWNER: &str = "owner";
@@ -24,14 +26,16 @@ const BRIDGE: &str = "bridge";
 /// Says where secrets were.
 const MEMORY: &str = "memory";
 /// Folders that are in memory on every system.
-const MEMORY_PLACES: [&str; 2] = ["/dev/shm", "/run"];
+const MEMORY_PLACES: [&str; 2] = ["/run", "/dev/shm"];
 
 /// What a run has on the host.
 #[derive(Debug)]
 pub(crate) struct Session {
     folder: PathBuf,
     cgroup: String,
-    memory: std::sync::OnceLock<PathBuf>,
+    memory: OnceLock<PathBuf>,
+    /// Held while that is made.
+    making: Mutex<()>,
     _owner: FileLock,
 }
 
@@ -52,7 +56,8 @@ impl Session {
                     return Ok(Self {
                         cgroup: cgroup(root, &name),
                         folder,
-                        memory: std::sync::OnceLock::new(),
+                        memory: OnceLock::new(),
+                        making: Mutex::default(),
                         _owner: owner,
                     });
                 }
@@ -80,6 +85,7 @@ impl Session {
 
     /// A folder in memory, for secrets.
     pub(crate) fn memory(&self) -> Result<&Path, Error> {
+        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = self.memory.get() {
             return Ok(place);
         }
@@ -89,17 +95,29 @@ impl Session {
             let above = MEMORY_PLACES.iter().map(Path::new);
             let above = above.into_iter().find(|path| is_memory(path));
             let above = above.ok_or(Error::NoMemory)?;
-            let name = self.cgroup.replace('/', "-");
-            let place = above.join(name);
+            let place = above.join(unguessable_name()?);
             // Noted first, so that nothing is left behind.
             let note = self.place(MEMORY);
             let text = place.as_os_str().as_encoded_bytes();
             std::fs::write(&note, text).map_err(failed("write", &note))?;
             place
         };
-        make_private_dir(&place)?;
+        create_private(&place).map_err(failed("create folder", &place))?;
         Ok(self.memory.get_or_init(|| place))
     }
+}
+
+/// A name that nobody can have taken before us, in a folder that is everybody's.
+fn unguessable_name() -> Result<String, Error> {
+    let bytes = sys::random::bytes32();
+    let bytes = bytes.map_err(failed("draw random bytes for", Path::new(MEMORY)))?;
+    Ok(format!("rcompose-{}", ContainerId::from_random(bytes)))
+}
+
+/// Makes a folder that wasn't there: one that was may be somebody else's.
+fn create_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 impl Drop for Session {
@@ -201,6 +219,20 @@ fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_for_secrets_is_nobody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, link) = (dir.path().join("theirs"), dir.path().join("link"));
+        std::fs::create_dir(&theirs).unwrap();
+        std::os::unix::fs::symlink(&theirs, &link).unwrap();
+        for taken in [&theirs, &link] {
+            let error = create_private(taken).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        }
+        let names = [unguessable_name().unwrap(), unguessable_name().unwrap()];
+        assert!(names[0] != names[1] && names[0].len() > 70);
+    }
 
     #[test]
     fn the_dead_are_swept_and_the_living_are_not() {

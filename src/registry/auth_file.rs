@@ -251,10 +251,12 @@ pub(super) fn write(path: &Path, file: &AuthFile) -> Result<(), Error> {
     let temporary = PathBuf::from(name);
     let text = serde_json::to_string_pretty(&file.0);
     let text = text.expect("a JSON value always becomes text");
+    // Of a login that was killed, or somebody's link to a file of ours: neither
+    // is written to.
+    let _ = std::fs::remove_file(&temporary);
     let written = std::fs::File::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&temporary)
         .and_then(|mut out| {
@@ -326,6 +328,19 @@ mod tests {
         assert_eq!(found(&file, "f"), None);
         assert!(file.knows("f") && !file.knows("g"));
         assert_eq!(found(&file, "a"), None);
+    }
+
+    #[test]
+    fn a_link_that_lies_in_wait_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "as it was").unwrap();
+        let path = dir.path().join("config.json");
+        let temporary = format!("{}.tmp-{}", path.display(), std::process::id());
+        std::os::unix::fs::symlink(&victim, temporary).unwrap();
+        write(&path, &file(r#"{"auths": {}}"#)).unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "as it was");
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
     }
 
     #[test]

@@ -38,6 +38,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A tree of ours belongs to somebody else, who could change it under us.
+    #[error("folder {path} belongs to user {uid}: remove it or set RCOMPOSE_ROOT elsewhere")]
+    Foreign {
+        /// The tree.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
     /// A record's bytes aren't what was written.
     #[error("record {path} is damaged: {reason}")]
     Damaged {

@@ -1,5 +1,6 @@
 //! The two trees and the engine that they belong to.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,24 @@ struct EngineRecord {
 impl Record for EngineRecord {
     const KIND: &'static str = "engine";
     const VERSION: u32 = 1;
+}
+
+/// Sees to it that a tree which was there already is ours alone: programs and
+/// files of containers, set-user-id ones too, lie below it as they are.
+fn keep_private(tree: &Path) -> Result<(), Error> {
+    let failed = |source| Error::io("look at", tree, source);
+    let metadata = std::fs::metadata(tree).map_err(failed)?;
+    if metadata.uid() != sys::tree::own_ids().0 {
+        return Err(Error::Foreign {
+            path: tree.to_owned(),
+            uid: metadata.uid(),
+        });
+    }
+    if metadata.mode() & 0o077 != 0 {
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(tree, private).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn first_six(bytes: [u8; 32]) -> [u8; 6] {
@@ -66,8 +85,10 @@ impl Root {
     /// [`Error::Io`] when a folder can't be made or the engine record can't be
     /// read or written; [`Error::Damaged`] when the record is unreadable.
     pub fn open(state: &Path, run: &Path) -> Result<Self, Error> {
-        make_private_dir(state)?;
-        make_private_dir(run)?;
+        for tree in [state, run] {
+            make_private_dir(tree)?;
+            keep_private(tree)?;
+        }
         let state = std::path::absolute(state).map_err(|e| Error::io("resolve", state, e))?;
         let run = std::path::absolute(run).map_err(|e| Error::io("resolve", run, e))?;
         let engine = Self::engine_id(&state)?;
@@ -232,6 +253,28 @@ mod tests {
         let second = Root::open(&state, &run).unwrap();
         assert_eq!(first.engine(), second.engine());
         assert_eq!(first.engine().as_str().len(), 6);
+    }
+
+    #[test]
+    fn trees_that_are_there_are_made_private_or_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, run) = (dir.path().join("s"), dir.path().join("r"));
+        for tree in [&state, &run] {
+            std::fs::create_dir(tree).unwrap();
+            let open = std::fs::Permissions::from_mode(0o777);
+            std::fs::set_permissions(tree, open).unwrap();
+        }
+        Root::open(&state, &run).unwrap();
+        for tree in [&state, &run] {
+            assert_eq!(std::fs::metadata(tree).unwrap().mode() & 0o777, 0o700);
+        }
+        if std::os::unix::fs::chown(&run, Some(12345), None).is_ok() {
+            let error = Root::open(&state, &run).unwrap_err();
+            assert!(
+                matches!(error, Error::Foreign { uid: 12345, .. }),
+                "{error}"
+            );
+        }
     }
 
     #[test]
