@@ -11,6 +11,7 @@ use crate::model::{
     NamespaceMode, Namespaces, ProcessSpec, RootFilesystem, Seccomp, TmpfsMount,
 };
 use crate::runtime;
+use crate::sys::features::SecurityModules;
 
 /// Docker's default size of `/dev/shm`.
 const SHM_BYTES: u64 = 64 << 20;
@@ -424,6 +425,19 @@ impl SecurityOptions {
     }
 }
 
+/// Those of a service's `security_opt` that ask for more confinement than it
+/// gets: no profile of AppArmor and no label of SELinux is set. Where the host
+/// has no such module they mean nothing, as with docker.
+#[must_use]
+pub fn without_effect(options: &[String], modules: SecurityModules) -> Vec<&str> {
+    let asks = |option: &&String| match option.split_once(['=', ':']) {
+        Some(("apparmor", profile)) => modules.apparmor && profile != "unconfined",
+        Some(("label", label)) => modules.selinux && label != "disable",
+        Some(_) | None => false,
+    };
+    options.iter().filter(asks).map(String::as_str).collect()
+}
+
 fn profile(path: &str) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|source| Error::SeccompProfile {
         path: path.into(),
@@ -502,6 +516,24 @@ mod tests {
         ] {
             assert_eq!(parse_device_rule(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn confinement_that_is_not_had_is_told() {
+        let options = [
+            "apparmor=mine",
+            "apparmor=unconfined",
+            "label:type:mine_t",
+            "label=disable",
+            "no-new-privileges",
+        ]
+        .map(str::to_owned);
+        let told = |apparmor, selinux| {
+            without_effect(&options, SecurityModules { apparmor, selinux }).join(" ")
+        };
+        assert_eq!(told(true, true), "apparmor=mine label:type:mine_t");
+        assert_eq!(told(true, false), "apparmor=mine");
+        assert_eq!(told(false, false), "");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! wins over a number, the first matching line counts, and an explicit group
 //! leaves no supplementary ones but those added by hand.
 
+use std::collections::HashSet;
+
 /// Largest user or group number.
 const ID_MAX: u32 = i32::MAX.cast_unsigned();
 
@@ -69,12 +71,9 @@ pub(crate) fn resolve(
     }
     // The group itself is among them, as with docker: a program that changes its
     // own group must not come by rights that files deny to this one.
+    let mut seen = HashSet::from([gid]);
     let mut unique = vec![gid];
-    for gid in supplementary {
-        if !unique.contains(&gid) {
-            unique.push(gid);
-        }
-    }
+    unique.extend(supplementary.into_iter().filter(|gid| seen.insert(*gid)));
     Ok(Identity {
         uid,
         gid,

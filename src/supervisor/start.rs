@@ -19,6 +19,7 @@ use crate::supervisor::files::Wanted;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::sandbox::Raised;
 use crate::supervisor::{failure, logging, spawn_name};
+use crate::sys::features::SecurityModules;
 use crate::topology::hosts;
 use crate::{image, oci, runtime, sys};
 
@@ -362,6 +363,16 @@ impl Host {
         })?;
         for warning in warnings {
             self.warn(&warning.to_string());
+        }
+        let options = &record.service.security.security_opt;
+        if !options.is_empty() {
+            for option in bundle::without_effect(options, SecurityModules::of_host()) {
+                self.warn(&format!(
+                    "security_opt {option} of {} is not in force: profiles and labels of security \
+                     modules aren't set",
+                    record.name
+                ));
+            }
         }
         Ok(())
     }

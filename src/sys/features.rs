@@ -48,6 +48,27 @@ impl Features {
     }
 }
 
+/// Security modules that are in force on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecurityModules {
+    /// AppArmor.
+    pub apparmor: bool,
+    /// SELinux.
+    pub selinux: bool,
+}
+
+impl SecurityModules {
+    /// Of this host.
+    #[must_use]
+    pub fn of_host() -> Self {
+        let apparmor = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+        Self {
+            apparmor: apparmor.is_ok_and(|text| text.starts_with('Y')),
+            selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
+        }
+    }
+}
+
 /// Major and minor number of the running kernel.
 #[must_use]
 pub fn kernel_version() -> (u32, u32) {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::cli::output::progress::json::percent;
+use crate::cli::output::{tame, tame_lines};
 use crate::event::{Event, LayerProgress, Progress};
 use crate::view::units;
 
@@ -28,7 +29,7 @@ impl Plain {
             Event::Layer(layer) => self
                 .of_layer(layer)
                 .map(|(word, amount)| format!("{prefix} {} {word} {amount}", layer.layer)),
-            Event::Warning(text) => Some(format!("warning: {text}")),
+            Event::Warning(text) => Some(format!("warning: {}", tame_lines(text))),
             Event::Project(_) | Event::Hook(_) => None,
         }
     }
@@ -51,9 +52,9 @@ fn words(progress: &Progress) -> String {
     format!(
         "{} {} {} {}",
         progress.resource.as_str(),
-        progress.name,
+        tame(&progress.name),
         progress.status.as_str(),
-        progress.details.as_deref().unwrap_or_default()
+        tame(progress.details.as_deref().unwrap_or_default())
     )
 }
 
@@ -79,12 +80,14 @@ mod tests {
             Plain::default().line(&started(None), false).unwrap(),
             " Container p-web-1 Started "
         );
-        assert_eq!(
-            Plain::default()
-                .line(&started(Some("twice")), false)
-                .unwrap(),
-            " Container p-web-1 Started twice"
-        );
+        for (details, shown) in [("twice", "twice"), ("\u{1b}[2K\r", " [2K ")] {
+            assert_eq!(
+                Plain::default()
+                    .line(&started(Some(details)), false)
+                    .unwrap(),
+                format!(" Container p-web-1 Started {shown}")
+            );
+        }
     }
 
     #[test]
