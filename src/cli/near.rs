@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Failure, NO_SUCH_SERVICE};
-use crate::cli::{records, session};
+use crate::cli::records;
 use crate::diagnostic;
 
 /// Adds the nearest service's name to an error about one that isn't there.
@@ -37,8 +37,8 @@ fn services(context: &Context) -> Vec<String> {
         .flatten()
         .unwrap_or_default();
     let exist = || {
-        let root = session::open_root(context).ok()?;
-        records::containers(&root, &context.project_name().ok()?).ok()
+        let root = context.store().ok()?;
+        records::containers(root, &context.project_name().ok()?).ok()
     };
     for container in exist().unwrap_or_default() {
         let name = container.record.service_name().to_string();

@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
-use crate::cli::{records, session};
+use crate::cli::records;
 use crate::model::{ObservedContainer, ProjectName};
 
 /// The container that is meant among those that run: the numbered one, else
@@ -37,8 +37,8 @@ pub(crate) fn of_service(
     project: &ProjectName,
     service: &str,
 ) -> anyhow::Result<Vec<ObservedContainer>> {
-    let root = session::open_root(context)?;
-    let mut found = records::containers(&root, project)?;
+    let root = context.store()?;
+    let mut found = records::containers(root, project)?;
     found.retain(|container| container.record.service_name().as_str() == service);
     if found.is_empty() {
         known(context, service)?;

@@ -5,7 +5,10 @@
 //! for a platform gets that one. An index exists only in registries and in
 //! archives, where it is made of the manifests that were written there.
 
+use std::collections::BTreeMap;
+
 use crate::image::{Error, Image, Resolved, get, hold, records, resolve};
+use crate::model::{ImageSource, Project, ServiceName};
 use crate::oci::{Descriptor, Digest, Index, ManifestPlatform, MediaType, Platform, Reference};
 use crate::store::Root;
 
@@ -119,6 +122,24 @@ pub fn resolve_on(
         }),
         None => found,
     })
+}
+
+/// The image of every service of a project that has one in the store, by id.
+///
+/// # Errors
+/// As [`resolve`], and for a platform that can't be.
+pub fn of_services(root: &Root, project: &Project) -> Result<BTreeMap<ServiceName, String>, Error> {
+    let mut images = BTreeMap::new();
+    for (name, service) in &project.services {
+        if matches!(service.image, ImageSource::Provider { .. }) {
+            continue;
+        }
+        let reference = service.image.reference();
+        if let Some(found) = resolve_on(root, reference, service.platform.as_deref())? {
+            images.insert(name.clone(), found.image.id.to_string());
+        }
+    }
+    Ok(images)
 }
 
 /// The index of manifests, each with the image that it is of.

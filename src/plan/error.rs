@@ -1,7 +1,7 @@
 //! Why there is no plan.
 
 use crate::graph;
-use crate::model::{InvalidName, ServiceName};
+use crate::model::{InvalidName, ProjectName, ServiceName};
 
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +11,12 @@ pub enum Error {
     NoSuchService {
         /// Its name.
         service: ServiceName,
+    },
+    /// A project is to be brought up of which only the name is known.
+    #[error("nothing is known of project {project}")]
+    NoModel {
+        /// Its name.
+        project: ProjectName,
     },
     /// The project has no service, or all are switched off by profiles.
     #[error("no service selected")]

@@ -1,12 +1,14 @@
 //! Desired × observed → a plan: operations in an order, each with its cause.
 //!
 //! One function a verb: [`reconcile()`] for `up`, `create` and `scale`,
-//! [`down()`] and its like for the rest. They read two values and return a
+//! [`down()`] and its like for the rest, or [`make()`] for whichever a
+//! [`Command`] holds. They read two values and return a
 //! third; the engine carries it out and decides nothing. A plan can be printed
 //! ([`explain()`]), scheduled ([`Schedule`]) and asked what it wants confirmed
 //! ([`Plan::confirmations`]).
 
 mod cause;
+mod command;
 mod contention;
 mod dag;
 mod diff;
@@ -28,6 +30,7 @@ mod subject;
 mod teardown;
 
 pub use cause::{Cause, Change, How};
+pub use command::{Command, make};
 pub use dag::{After, Confirmation, Node, OpId, Plan};
 pub use diff::{network as diff_network, service as diff_service, volume as diff_volume};
 pub use error::Error;
@@ -48,5 +51,5 @@ pub use reconcile::{reconcile, scale};
 pub use revive::{restart, start};
 pub use run::run;
 pub use schedule::{Completion, Progressed, Schedule, Undo};
-pub use subject::{Source, Subject};
+pub use subject::{Model, Subject};
 pub use teardown::{down, kill, pause, rm, stop, unpause};

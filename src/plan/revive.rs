@@ -30,7 +30,8 @@ pub fn start(subject: &Subject<'_>, options: &StartOptions) -> Result<Plan, Erro
     let chosen = if options.services.is_empty() {
         let enabled = |name: &&ServiceName| {
             subject
-                .project
+                .model
+                .project()
                 .is_none_or(|project| project.services.contains_key(*name))
         };
         graph.order().filter(enabled).cloned().collect()
@@ -146,7 +147,8 @@ fn restarting(
         };
         let is_named = if options.services.is_empty() {
             subject
-                .project
+                .model
+                .project()
                 .is_none_or(|project| project.services.contains_key(name))
         } else {
             options.services.contains(name)

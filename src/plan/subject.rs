@@ -12,30 +12,52 @@ use crate::plan::error::Error;
 pub struct Subject<'a> {
     /// The project's name.
     pub name: &'a ProjectName,
-    /// Its model.
-    pub project: Option<&'a Project>,
-    /// Where the model comes from.
-    pub source: Source,
+    /// What is known of its services.
+    pub model: Model<'a>,
     /// What exists of it.
     pub observed: &'a Observed,
 }
 
-/// Where a subject's model comes from, which says what a verb means that names
-/// no service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+/// A subject's model by where it comes from, which says what a verb means that
+/// names no service.
+#[derive(Debug, Clone, Copy)]
+pub enum Model<'a> {
     /// The user's files: the services that profiles left in.
-    Files,
+    Files(&'a Project),
     /// What was applied before: whatever of it there is.
-    Record,
+    Record(&'a Project),
+    /// Neither: containers speak for themselves.
+    Unknown,
+}
+
+impl<'a> Model<'a> {
+    /// The model that the user's files give, else the one applied before.
+    #[must_use]
+    pub fn of(files: Option<&'a Project>, applied: Option<&'a Project>) -> Self {
+        match (files, applied) {
+            (Some(project), _) => Self::Files(project),
+            (None, Some(project)) => Self::Record(project),
+            (None, None) => Self::Unknown,
+        }
+    }
+
+    /// The project, wherever it comes from.
+    #[must_use]
+    pub fn project(self) -> Option<&'a Project> {
+        match self {
+            Self::Files(project) | Self::Record(project) => Some(project),
+            Self::Unknown => None,
+        }
+    }
 }
 
 impl<'a> Subject<'a> {
     /// Fails on a named service that neither the model nor a container knows.
     pub(crate) fn check(&self, services: &[ServiceName]) -> Result<(), Error> {
-        let known = known_services(self.project, self.observed);
+        let known = known_services(self.model.project(), self.observed);
         let is_disabled = |name: &ServiceName| {
-            self.project
+            self.model
+                .project()
                 .is_some_and(|project| project.disabled_services.contains(name))
         };
         match services
@@ -51,24 +73,22 @@ impl<'a> Subject<'a> {
 
     /// Whether the project's file, when there is one, accounts for a service.
     pub(crate) fn is_member(&self, name: &ServiceName) -> bool {
-        self.project.is_none_or(|project| {
+        self.model.project().is_none_or(|project| {
             project.services.contains_key(name) || project.disabled_services.contains(name)
         })
     }
 
     /// Whether a verb that names no service means this one.
     pub(crate) fn is_meant(&self, name: &ServiceName) -> bool {
-        match self.source {
-            Source::Files => self
-                .project
-                .is_none_or(|project| project.services.contains_key(name)),
-            Source::Record => self.is_member(name),
+        match self.model {
+            Model::Files(project) => project.services.contains_key(name),
+            Model::Record(_) | Model::Unknown => self.is_member(name),
         }
     }
 
     /// The order of services, whatever generation their containers are of.
     pub(crate) fn graph(&self) -> Graph {
-        Graph::lenient(known_services(self.project, self.observed).into_values())
+        Graph::lenient(known_services(self.model.project(), self.observed).into_values())
     }
 
     /// The replicas of the services that were named, or of all that are meant.
@@ -88,10 +108,11 @@ impl<'a> Subject<'a> {
     /// The project with every service that has containers, as far as known.
     pub(crate) fn assumed(&self) -> Project {
         let mut project = self
-            .project
+            .model
+            .project()
             .cloned()
             .unwrap_or_else(|| Project::new(self.name.clone()));
-        for (name, service) in known_services(self.project, self.observed) {
+        for (name, service) in known_services(self.model.project(), self.observed) {
             if !project.services.contains_key(name) {
                 project.services.insert(name.clone(), service.clone());
             }

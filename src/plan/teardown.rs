@@ -24,7 +24,7 @@ use crate::plan::operation::{
 };
 use crate::plan::options::{DownOptions, KillOptions, PauseOptions, RmOptions, StopOptions};
 use crate::plan::progress;
-use crate::plan::subject::{Source, Subject};
+use crate::plan::subject::{Model, Subject};
 
 /// Plans the end of a project, or of some of its services.
 ///
@@ -54,7 +54,7 @@ pub fn down(subject: &Subject<'_>, options: &DownOptions) -> Result<Plan, Error>
     if options.volumes {
         volumes(&mut plan, subject, &staying, &ends);
     }
-    let is_by_name = subject.project.is_none() || subject.source == Source::Record;
+    let is_by_name = !matches!(subject.model, Model::Files(_));
     if plan.is_empty() && plan.notes().is_empty() && is_by_name {
         plan.warn(format!(
             "No resource found to remove for project {:?}.",
@@ -290,7 +290,7 @@ fn networks(
 /// that it owns when there is no file.
 fn volumes(plan: &mut Plan, subject: &Subject<'_>, staying: &[&ObservedContainer], ends: &[After]) {
     let is_declared = |name: &str| {
-        subject.project.is_none_or(|project| {
+        subject.model.project().is_none_or(|project| {
             project.volumes.values().any(|volume| match volume {
                 Resource::Managed(volume) => volume.name == name,
                 Resource::External { .. } => false,

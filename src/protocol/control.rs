@@ -14,10 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::model::{ContainerId, ContainerName, Outcome, ProcessIdentity, Project, Updates};
-use crate::plan::{
-    DownOptions, KillOptions, PauseOptions, RestartOptions, RmOptions, RunOptions, StartOptions,
-    StopOptions, UpOptions,
-};
+use crate::plan::{Command, RunOptions};
 
 /// The version's one place. It is looked up when the program runs, so that a
 /// copy of the program with another number here is one of another version.
@@ -102,32 +99,6 @@ pub struct Apply {
     /// Whether the client shows what hooks write.
     #[serde(default)]
     pub shows_hooks: bool,
-}
-
-/// A verb with its options.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Command {
-    /// `up`, `create` and `scale`.
-    Up(UpOptions),
-    /// `down`.
-    Down(DownOptions),
-    /// `start`.
-    Start(StartOptions),
-    /// `stop`.
-    Stop(StopOptions),
-    /// `stop` before the machine goes down: what ran is still wanted after it.
-    Suspend(StopOptions),
-    /// `restart`.
-    Restart(RestartOptions),
-    /// `kill`.
-    Kill(KillOptions),
-    /// `rm`.
-    Remove(RmOptions),
-    /// `pause`.
-    Pause(PauseOptions),
-    /// `unpause`.
-    Unpause(PauseOptions),
 }
 
 /// `rcompose run`.

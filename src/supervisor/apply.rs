@@ -6,9 +6,9 @@ use tokio::sync::MutexGuard;
 
 use crate::engine::{execute, observe};
 use crate::event::Event;
-use crate::model::{ContainerId, ImageSource, Intent, Observed, Project};
-use crate::plan::{self, ImageIds, Plan, Source, Subject};
-use crate::protocol::control::{Apply, Command};
+use crate::model::{ContainerId, Intent, Observed, Project};
+use crate::plan::{self, Command, ImageIds, Model, Plan, Subject};
+use crate::protocol::control::Apply;
 use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::live;
@@ -167,56 +167,28 @@ impl Host {
         command: &Command,
     ) -> Result<Plan, Error> {
         let applied = self.project.borrow().clone();
-        let source = if desired.is_some() {
-            Source::Files
-        } else {
-            Source::Record
-        };
-        let project = desired.map(Rc::new).or(applied);
         let observed = self.observe().await?;
-        let project = project.as_deref();
         let subject = Subject {
             name: self.store.name(),
-            project,
-            source,
+            model: Model::of(desired.as_ref(), applied.as_deref()),
             observed: &observed,
         };
-        Ok(match command {
-            Command::Up(options) => {
-                let project = project.ok_or(Error::NoProject)?;
-                let images = self.resolve_images(project)?;
-                plan::reconcile(project, &observed, &images, options)?
+        let images = match command {
+            Command::Up(_) => {
+                self.resolve_images(subject.model.project().ok_or(Error::NoProject)?)?
             }
-            Command::Down(options) => plan::down(&subject, options)?,
-            Command::Start(options) => plan::start(&subject, options)?,
-            Command::Stop(options) | Command::Suspend(options) => plan::stop(&subject, options)?,
-            Command::Restart(options) => plan::restart(&subject, options)?,
-            Command::Kill(options) => plan::kill(&subject, options)?,
-            Command::Remove(options) => plan::rm(&subject, options)?,
-            Command::Pause(options) => plan::pause(&subject, options)?,
-            Command::Unpause(options) => plan::unpause(&subject, options)?,
-        })
+            _ => ImageIds::new(),
+        };
+        Ok(plan::make(&subject, &images, command)?)
     }
 
     /// The image of every service that has one in the store. A missing one
     /// fails only where a container is to be made of it.
     pub(crate) fn resolve_images(&self, project: &Project) -> Result<ImageIds, Error> {
-        let mut images = ImageIds::new();
-        for (name, service) in &project.services {
-            if matches!(service.image, ImageSource::Provider { .. }) {
-                continue;
-            }
-            let reference = service.image.reference();
-            let found = image::resolve_on(&self.root, reference, service.platform.as_deref());
-            let found = found.map_err(|source| Error::Image {
-                reference: reference.to_owned(),
-                source,
-            })?;
-            if let Some(image) = found {
-                images.insert(name.clone(), image.image.id.to_string());
-            }
-        }
-        Ok(images)
+        image::of_services(&self.root, project).map_err(|source| Error::Image {
+            reference: "of the services".to_owned(),
+            source,
+        })
     }
 
     /// Shows what a plan says without doing anything, and from now on what

@@ -13,8 +13,8 @@ use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::execute;
+use crate::plan::Command;
 use crate::plan::DownOptions;
-use crate::protocol::control::Command;
 use crate::store::{LeaseRecord, NetworkStore};
 use crate::supervisor::Error;
 use crate::supervisor::host::Host;

@@ -199,15 +199,13 @@ fn carry_out(
         services: names.iter().map(|name| name.parse().unwrap()).collect(),
     };
     let observed = &world.observed;
-    let project = if line.has("--no-file") {
-        None
-    } else {
-        Some(desired)
+    let model = match line.has("--no-file") {
+        true => plan::Model::Unknown,
+        false => plan::Model::Files(desired),
     };
     let subject = Subject {
         name: &desired.name,
-        project,
-        source: plan::Source::Files,
+        model,
         observed,
     };
     let services = line.services.clone();

@@ -9,7 +9,7 @@ use rcompose::model::{
     Service, ServiceName, Volume, VolumeMount, VolumeSource,
 };
 use rcompose::plan::{
-    self, ContainerRef, DownOptions, Operation, Orphans, Recreate, Source, StopOptions, Subject,
+    self, ContainerRef, DownOptions, Model, Operation, Orphans, Recreate, StopOptions, Subject,
     Undo, UpOptions,
 };
 
@@ -254,8 +254,7 @@ fn disturb(world: &mut World, numbers: &[u8]) {
 fn subject<'a>(project: &'a Project, world: &'a World) -> Subject<'a> {
     Subject {
         name: &project.name,
-        project: Some(project),
-        source: Source::Files,
+        model: Model::Files(project),
         observed: &world.observed,
     }
 }
@@ -323,7 +322,7 @@ proptest! {
         disturb(&mut world, &order);
         let options = DownOptions { remove_orphans: true, volumes: true, ..DownOptions::default() };
         let mut subject = subject(&second, &world);
-        subject.project = has_file.then_some(&second);
+        subject.model = Model::of(has_file.then_some(&second), None);
         let plan = plan::down(&subject, &options).unwrap();
         world.apply(&plan, &second, choice(&order), |_| false);
         prop_assert!(world.observed.containers.is_empty());

@@ -36,7 +36,7 @@ pub(crate) fn run(
     requests: &[BuildRequest],
     mode: ProgressMode,
 ) -> anyhow::Result<Outcome> {
-    let root = session::open_root(context)?;
+    let root = context.store()?;
     let cancel = Cancel::default();
     let progress = BuildProgress::start(&context.settings, mode, context.terminal, requests.len());
     let warnings = Mutex::new(Vec::new());
@@ -46,13 +46,13 @@ pub(crate) fn run(
         }
         progress.event(event);
     };
-    let bases = Bases::new(context, &root);
+    let bases = Bases::new(context, root);
     let fetch = |reference: &Reference, platform: &Platform, pull: Pull| {
         bases.fetch(reference, platform, pull)
     };
     let registry = || bases.registry();
     let around = Surroundings {
-        root: &root,
+        root,
         events: &events,
         fetch: &fetch,
         registry: &registry,

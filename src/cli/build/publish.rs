@@ -3,8 +3,8 @@
 use crate::build::Built;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
+use crate::cli::images;
 use crate::cli::images::transfer::{Loudness, Transfer};
-use crate::cli::{images, session};
 use crate::oci::Reference;
 
 /// Sees before a build that its images could be pushed.
@@ -31,8 +31,8 @@ pub(crate) fn push<'a>(
             names.push(name.clone());
         }
     }
-    let root = session::open_root(context)?;
+    let root = context.store()?;
     let transfer = Transfer::start(context, "push", Loudness::of_quiet(is_quiet));
-    let results = transfer.push(context, &root, &names)?;
+    let results = transfer.push(context, root, &names)?;
     images::finish(results.into_iter().filter_map(Result::err).collect())
 }

@@ -10,8 +10,8 @@ use crate::event::{self, Event, ResourceKind, Status};
 use crate::image::{self, Commit};
 use crate::model::{ContainerState, ObservedContainer};
 use crate::oci::{self, Change, Reference};
+use crate::plan::Command;
 use crate::plan::PauseOptions;
-use crate::protocol::control::Command;
 
 /// Flags of `commit`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -98,15 +98,15 @@ impl Args {
         changes: Vec<Change>,
         name: Option<Reference>,
     ) -> anyhow::Result<String> {
-        let root = session::open_root(context)?;
+        let root = context.store()?;
         let record = &container.record;
-        let base = image::resolve(&root, &record.image_id)?
+        let base = image::resolve(root, &record.image_id)?
             .ok_or_else(|| Failure::project(format!("No such image: {}", record.image_id)))?;
         let created = image::commit(
-            &root,
+            root,
             &Commit {
                 base: &base.image,
-                upper: &files::writes(&root, record),
+                upper: &files::writes(root, record),
                 changes,
                 author: self.author.clone(),
                 message: self.message.clone(),

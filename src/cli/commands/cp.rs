@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{self, progress::Progress};
-use crate::cli::{named, session, target};
+use crate::cli::{named, target};
 use crate::engine::files::{self, Files, Owner};
 use crate::event::{self, Event, ResourceKind, Status};
 use crate::model::ObservedContainer;
@@ -131,7 +131,7 @@ impl Args {
         path: &Path,
         local: &Local<'_>,
     ) -> anyhow::Result<()> {
-        let root = session::open_root(context)?;
+        let root = context.store()?;
         let owner = if self.archive {
             Owner::Original
         } else {
@@ -151,7 +151,7 @@ impl Args {
                         .with_hint("redirect stdout")
                         .into());
                 }
-                files::visit(&root, container, |files| {
+                files::visit(root, container, |files| {
                     let source = files.source(path, self.follow_link)?;
                     files.pack(&source, std::io::stdout().lock())
                 })?;
@@ -159,7 +159,7 @@ impl Args {
             Local::Path(typed) => {
                 let target = absolute(context, typed);
                 told(context, name, &label(typed), || {
-                    files::visit(&root, container, |files| {
+                    files::visit(root, container, |files| {
                         let source = files.source(path, self.follow_link)?;
                         Files::of_host()?.put(&source, &target, owner)
                     })
@@ -176,7 +176,7 @@ impl Args {
         local: &Local<'_>,
         path: &Path,
     ) -> anyhow::Result<()> {
-        let root = session::open_root(context)?;
+        let root = context.store()?;
         let record = &container.record;
         let name = record.name.as_str();
         let owner = |files: &Files| {
@@ -192,14 +192,14 @@ impl Args {
             return Ok(());
         }
         match local {
-            Local::Stream => files::visit(&root, container, |files| {
+            Local::Stream => files::visit(root, container, |files| {
                 let stdin = BufReader::new(std::io::stdin().lock());
                 files.unpack(path, stdin, owner(files)?)
             })?,
             Local::Path(typed) => {
                 let source = absolute(context, typed);
                 told(context, name, &label(typed), || {
-                    files::visit(&root, container, |files| {
+                    files::visit(root, container, |files| {
                         let host = Files::of_host()?;
                         let source = host.source(&source, self.follow_link)?;
                         files.put(&source, path, owner(files)?)

@@ -1,12 +1,12 @@
 //! `create`: creates what the project asks for and starts nothing.
 
-use crate::cli::commands::values::Scale;
+use crate::cli::commands::values::{self, Scale};
 
+use crate::cli::bring_up;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::images::Choice;
 use crate::cli::images::decide::BuildWish;
-use crate::cli::session;
 use crate::plan::UpOptions;
 
 /// Flags of `create`.
@@ -48,13 +48,13 @@ pub(crate) struct Args {
 impl Args {
     /// Creates them.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let recreate = session::recreate(self.force_recreate, self.no_recreate);
+        let recreate = values::recreate(self.force_recreate, self.no_recreate);
         let options = UpOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             recreate,
-            recreate_dependencies: session::recreate(false, self.no_recreate),
-            scale: session::scales(&self.scale)?,
-            orphans: session::orphans(context, self.remove_orphans)?,
+            recreate_dependencies: values::recreate(false, self.no_recreate),
+            scale: values::scales(&self.scale)?,
+            orphans: values::orphans(context, self.remove_orphans)?,
             no_start: true,
             all_resources: context.flags.all_resources,
             assume_yes: self.yes,
@@ -62,7 +62,7 @@ impl Args {
         };
         let choice = Choice::new(self.pull.as_deref(), self.quiet_pull)?
             .with_build(BuildWish::of_flags(self.build, self.no_build), false);
-        session::bring_up(context, options, &choice, "create")?;
+        bring_up::run(context, options, &choice, "create")?;
         Ok(Exit::SUCCESS)
     }
 }

@@ -1,11 +1,12 @@
 //! `down`: stops and removes what `up` made.
 
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::images::removal;
 use crate::cli::session;
+use crate::plan::Command;
 use crate::plan::DownOptions;
-use crate::protocol::control::Command;
 
 /// Flags of `down`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -38,10 +39,10 @@ impl Args {
             None => Vec::new(),
         };
         let options = DownOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             remove_orphans: self.remove_orphans || context.settings.remove_orphans,
             volumes: self.volumes,
-            timeout: session::timeout(self.timeout),
+            timeout: values::timeout(self.timeout),
         };
         let exit = session::verb(context, Command::Down(options), "down")?;
         removal::remove(context, &images)?;

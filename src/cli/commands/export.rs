@@ -4,7 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::archive;
 use crate::cli::output::progress::Progress;
-use crate::cli::{session, target};
+use crate::cli::target;
 use crate::engine::files;
 use crate::event::{self, Event, ResourceKind, Status};
 use crate::model::ObservedContainer;
@@ -66,9 +66,9 @@ fn write(
     container: &ObservedContainer,
     output: Option<&str>,
 ) -> anyhow::Result<()> {
-    let root = session::open_root(context)?;
+    let root = context.store()?;
     archive::write(context, output, |out| {
-        files::export(&root, container, out)?;
+        files::export(root, container, out)?;
         Ok(())
     })
 }

@@ -6,8 +6,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, session};
 use crate::engine::gc;
+use crate::plan::Command;
 use crate::plan::DownOptions;
-use crate::protocol::control::Command;
 
 /// Flags of `gc`.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -1,11 +1,12 @@
 //! `kill`: sends a signal to containers.
 
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::session;
 use crate::model::InvalidSignal;
+use crate::plan::Command;
 use crate::plan::KillOptions;
-use crate::protocol::control::Command;
 
 /// Flags of `kill`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -26,7 +27,7 @@ impl Args {
     /// Sends it.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let options = KillOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             signal: self
                 .signal
                 .parse()

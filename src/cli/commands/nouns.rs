@@ -69,7 +69,7 @@ pub(crate) fn inspect(
 /// Asks before something is pruned; nobody to ask is a no.
 pub(crate) fn confirm(warning: &str) -> bool {
     output::notice(&format!("WARNING! {warning}"));
-    crate::cli::session::ask("Are you sure you want to continue?")
+    crate::cli::output::prompt::is_agreed("Are you sure you want to continue?")
 }
 
 /// What `prune` prints at its end.

@@ -1,10 +1,11 @@
 //! `pause`: freezes containers.
 
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::session;
+use crate::plan::Command;
 use crate::plan::PauseOptions;
-use crate::protocol::control::Command;
 
 /// Flags of `pause`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -18,7 +19,7 @@ impl Args {
     /// Freezes them.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let options = PauseOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
         };
         session::verb(context, Command::Pause(options), "pause")
     }

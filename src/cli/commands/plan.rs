@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::commands::values::Scale;
+use crate::cli::commands::values::{self, Scale};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{output, session};
+use crate::cli::output;
 use crate::engine::observe;
 use crate::image;
 use crate::model::{ImageSource, Project};
@@ -68,7 +68,7 @@ impl Args {
         for damaged in &observation.damaged {
             output::notice(&format!("warning: {damaged}"));
         }
-        let images = session::image_ids(root, &project)?;
+        let images = image::of_services(root, &project)?;
         let plan = plan::reconcile(&project, &observation.observed, &images, &options)
             .map_err(|error| Failure::project(error.to_string()))?;
         let missing = missing_images(&project, &images);
@@ -90,16 +90,16 @@ impl Args {
 
     fn options(&self, context: &Context) -> anyhow::Result<UpOptions> {
         Ok(UpOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             no_deps: self.no_deps,
-            recreate: session::recreate(self.force_recreate, self.no_recreate),
-            recreate_dependencies: session::recreate(
+            recreate: values::recreate(self.force_recreate, self.no_recreate),
+            recreate_dependencies: values::recreate(
                 self.always_recreate_deps || (self.force_recreate && self.services.is_empty()),
                 self.no_recreate,
             ),
             renew_anonymous_volumes: self.renew_anon_volumes,
-            scale: session::scales(&self.scale)?,
-            orphans: session::orphans(context, self.remove_orphans)?,
+            scale: values::scales(&self.scale)?,
+            orphans: values::orphans(context, self.remove_orphans)?,
             all_resources: context.flags.all_resources,
             ..UpOptions::default()
         })

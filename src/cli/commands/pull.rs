@@ -10,7 +10,7 @@ use crate::cli::images::decide::Presence;
 use crate::cli::images::transfer::{Loudness, Transfer};
 use crate::cli::images::written::Written;
 use crate::cli::images::{self, Choice};
-use crate::cli::{output, session};
+use crate::cli::output;
 use crate::image::Wanted;
 use crate::model::{ImageSource, Project, PullPolicy, ServiceName};
 use crate::store::Root;
@@ -57,9 +57,9 @@ impl Args {
         let policy = self.policy()?;
         let (project, tree) = context.load_tree(&self.services, None)?;
         let written = Written::of(&tree);
-        let root = session::open_root(context)?;
+        let root = context.store()?;
         let transfer = Transfer::start(context, "pull", Loudness::of_quiet(self.quiet));
-        let entries = self.entries(&root, &project, &written, policy.as_ref(), &transfer)?;
+        let entries = self.entries(root, &project, &written, policy.as_ref(), &transfer)?;
         let wanted: Vec<Wanted> = entries.iter().map(|entry| entry.wanted.clone()).collect();
         if wanted.is_empty() {
             transfer.finish();
@@ -74,7 +74,7 @@ impl Args {
             return Ok(Exit::SUCCESS);
         }
         let forgiven: Vec<bool> = entries.iter().map(|entry| entry.can_be_built).collect();
-        let results = transfer.pull(context, &root, &wanted, &forgiven)?;
+        let results = transfer.pull(context, root, &wanted, &forgiven)?;
         let (mut errors, mut to_build) = (Vec::new(), BTreeSet::new());
         for (entry, result) in entries.iter().zip(results) {
             match result {

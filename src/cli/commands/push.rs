@@ -5,9 +5,9 @@ use indexmap::IndexSet;
 use crate::cli::build;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::images;
 use crate::cli::images::transfer::{self, Loudness, Transfer};
 use crate::cli::images::written::Written;
-use crate::cli::{images, session};
 use crate::model::ImageSource;
 use crate::oci::Reference;
 
@@ -33,7 +33,7 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let (project, tree) = context.load_tree(&self.services, None)?;
         let written = Written::of(&tree);
-        let root = session::open_root(context)?;
+        let root = context.store()?;
         let transfer = Transfer::start(context, "push", Loudness::of_quiet(self.quiet));
         let mut names: IndexSet<Reference> = IndexSet::new();
         for (name, service) in &project.services {
@@ -59,7 +59,7 @@ impl Args {
             return Ok(Exit::SUCCESS);
         }
         let names: Vec<Reference> = names.into_iter().collect();
-        let results = transfer.push(context, &root, &names)?;
+        let results = transfer.push(context, root, &names)?;
         let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
         if self.ignore_push_failures {
             for error in errors {

@@ -1,10 +1,11 @@
 //! `restart`: stops and starts containers.
 
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::session;
+use crate::plan::Command;
 use crate::plan::RestartOptions;
-use crate::protocol::control::Command;
 
 /// Flags of `restart`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -25,9 +26,9 @@ impl Args {
     /// Restarts them.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let options = RestartOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             no_deps: self.no_deps,
-            timeout: session::timeout(self.timeout),
+            timeout: values::timeout(self.timeout),
         };
         session::verb(context, Command::Restart(options), "restart")
     }

@@ -1,10 +1,12 @@
 //! `rm`: removes containers that have stopped.
 
+use crate::cli::commands::values;
 use crate::cli::context::Context;
-use crate::cli::exit::Exit;
-use crate::cli::{output, session};
-use crate::plan::RmOptions;
-use crate::protocol::control::Command;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{self, prompt};
+use crate::cli::session;
+use crate::engine::observe;
+use crate::plan::{self, Command, Confirmation, Model, RmOptions, Subject};
 
 /// Flags of `rm`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -31,7 +33,7 @@ impl Args {
     /// Removes them, after asking.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let mut options = RmOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             stop: self.stop,
             volumes: self.volumes,
             force: self.force,
@@ -44,14 +46,34 @@ impl Args {
             force: false,
             ..options.clone()
         };
-        for question in session::rm_questions(context, &asking)? {
+        for question in questions(context, &asking)? {
             if options.force {
                 output::print(&format!("{}\n", question.question()))?;
-            } else if !session::ask(&question.question()) {
+            } else if !prompt::is_agreed(&question.question()) {
                 return Ok(Exit::SUCCESS);
             }
         }
         options.force = true;
         session::verb(context, Command::Remove(options), "rm")
     }
+}
+
+/// What is asked first.
+fn questions(context: &Context, options: &RmOptions) -> anyhow::Result<Vec<Confirmation>> {
+    let name = context.project_name()?;
+    let root = context.store()?;
+    let files = context.project_of(&name)?;
+    let applied = match &files {
+        Some(_) => None,
+        None => root.project(&name).model().ok().flatten(),
+    };
+    let model = Model::of(files.as_ref(), applied.as_ref());
+    let observed = observe::observe(root, &name, model.project())?.observed;
+    let subject = Subject {
+        name: &name,
+        model,
+        observed: &observed,
+    };
+    let plan = plan::rm(&subject, options).map_err(|error| Failure::project(error.to_string()))?;
+    Ok(plan.confirmations().to_vec())
 }

@@ -1,6 +1,7 @@
 //! `run`: runs a one-off command on a service.
 
 use crate::cli::commands::exec::{environment, random_id};
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::images::decide::BuildWish;
@@ -8,7 +9,7 @@ use crate::cli::images::{self, Choice};
 use crate::cli::output::{self, progress::Progress};
 use crate::cli::process::{self, Wish};
 use crate::cli::settings::ProgressMode;
-use crate::cli::{flags, session};
+use crate::cli::{dry_run, flags, session};
 use crate::event::{Event, Status};
 use crate::model::{ContainerName, Project, RestartPolicy, Service, ServiceName};
 use crate::plan::RunOptions;
@@ -131,10 +132,10 @@ impl Args {
             name: self.container_name()?,
             no_deps: self.no_deps,
             auto_remove: self.rm,
-            orphans: session::orphans(context, self.remove_orphans)?,
+            orphans: values::orphans(context, self.remove_orphans)?,
         };
         if context.settings.dry_run {
-            return session::dry_run_of_one(context, &project, &options);
+            return dry_run::of_run(context, &project, &options);
         }
         let client = session::client(context, &project.name)?;
         let request = Request::Run(Box::new(Run {
@@ -229,7 +230,7 @@ impl Args {
         project: &Project,
         service: &ServiceName,
     ) -> anyhow::Result<()> {
-        let root = session::open_root(context)?;
+        let root = context.store()?;
         let needed: Vec<&ServiceName> = if self.no_deps {
             vec![service]
         } else {
@@ -239,7 +240,7 @@ impl Args {
         let choice = Choice::new(self.pull.as_deref(), self.quiet_pull || self.quiet)?
             .with_build(BuildWish::of_flags(self.build, false), quiet);
         images::supply(context, project, &needed, &choice)?;
-        session::require_images(&root, project, &needed)
+        images::require(root, project, &needed)
     }
 
     /// What the flags with the file's own grammar come to: an override file,

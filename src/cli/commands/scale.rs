@@ -1,11 +1,11 @@
 //! `scale`: changes how many containers services have.
 
-use crate::cli::commands::values::Scale;
+use crate::cli::commands::values::{self, Scale};
 
+use crate::cli::bring_up;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::images::Choice;
-use crate::cli::session;
 use crate::plan::UpOptions;
 
 /// Flags of `scale`.
@@ -22,15 +22,15 @@ pub(crate) struct Args {
 impl Args {
     /// Changes it.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let scale = session::scales(&self.scales)?;
+        let scale = values::scales(&self.scales)?;
         let options = UpOptions {
             services: scale.keys().cloned().collect(),
             no_deps: self.no_deps,
-            orphans: session::orphans(context, false)?,
+            orphans: values::orphans(context, false)?,
             scale,
             ..UpOptions::default()
         };
-        session::bring_up(context, options, &Choice::default(), "scale")?;
+        bring_up::run(context, options, &Choice::default(), "scale")?;
         Ok(Exit::SUCCESS)
     }
 }

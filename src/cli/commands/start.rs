@@ -1,10 +1,11 @@
 //! `start`: starts containers that exist.
 
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::session;
+use crate::plan::Command;
 use crate::plan::StartOptions;
-use crate::protocol::control::Command;
 
 /// Flags of `start`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -25,12 +26,12 @@ impl Args {
     /// Starts them.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let options = StartOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             wait: self.wait,
             strict_wait: context.settings.compatibility,
             wait_timeout: self
                 .wait_timeout
-                .and_then(|seconds| session::timeout(Some(seconds))),
+                .and_then(|seconds| values::timeout(Some(seconds))),
         };
         session::verb(context, Command::Start(options), "start")
     }

@@ -1,10 +1,11 @@
 //! `stop`: stops containers and keeps them.
 
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::session;
+use crate::plan::Command;
 use crate::plan::StopOptions;
-use crate::protocol::control::Command;
 
 /// Flags of `stop`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -22,8 +23,8 @@ impl Args {
     /// Stops them.
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let options = StopOptions {
-            services: session::service_names(&self.services)?,
-            timeout: session::timeout(self.timeout),
+            services: values::service_names(&self.services)?,
+            timeout: values::timeout(self.timeout),
         };
         session::verb(context, Command::Stop(options), "stop")
     }

@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::commands::exec::random_id;
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Kind};
 use crate::cli::follow::Follower;
@@ -21,11 +22,11 @@ use crate::cli::images::Choice;
 use crate::cli::output::logs::{Dress, Printer};
 use crate::cli::session;
 use crate::cli::tethered::TETHERED;
-use crate::cli::{output, records};
+use crate::cli::{bring_up, output, records};
 use crate::logs::reader::Query;
 use crate::model::{ProjectName, Signal as Number};
-use crate::plan::{DownOptions, UpOptions};
-use crate::protocol::control::{Command, Lease};
+use crate::plan::{Command, DownOptions, UpOptions};
+use crate::protocol::control::Lease;
 use crate::sys;
 use crate::view::harness::{self, Variables};
 
@@ -62,7 +63,7 @@ impl Args {
         let name = name(context)?;
         let own = context.called(&name)?;
         if context.settings.dry_run {
-            session::bring_up(&own, self.options()?, &Choice::default(), "test")?;
+            bring_up::run(&own, self.options()?, &Choice::default(), "test")?;
             return Ok(Exit::SUCCESS);
         }
         let result = self.up(&own).and_then(|()| self.command(&own, &name));
@@ -79,7 +80,7 @@ impl Args {
 
     fn options(&self) -> anyhow::Result<UpOptions> {
         Ok(UpOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             wait: true,
             wait_timeout: self.wait_timeout.map(Duration::from_secs),
             assume_yes: true,
@@ -94,7 +95,7 @@ impl Args {
             removes_volumes: true,
         };
         let choice = Choice::default();
-        session::bring_up_for(context, self.options()?, &choice, "test", Some(lease))?;
+        bring_up::run_for(context, self.options()?, &choice, "test", Some(lease))?;
         Ok(())
     }
 

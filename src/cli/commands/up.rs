@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::cli::attach::Abort;
 use crate::cli::attached::{self, Following, Order, Word};
 use crate::cli::attaching;
-use crate::cli::commands::values::Scale;
+use crate::cli::commands::values::{self, Scale};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::images::Choice;
@@ -18,10 +18,10 @@ use crate::cli::menu::{Key, Menu};
 use crate::cli::output::logs::Dress;
 use crate::cli::session::{self, Interrupts};
 use crate::cli::watch::{self, Gate, Manner, Watching};
-use crate::cli::{output, records};
+use crate::cli::{bring_up, output, records};
 use crate::model::{Project, ServiceName, Signal};
-use crate::plan::{KillOptions, StopOptions, UpOptions};
-use crate::protocol::control::{Command, Lease};
+use crate::plan::{Command, KillOptions, StopOptions, UpOptions};
+use crate::protocol::control::Lease;
 use crate::sys;
 
 /// Words and orders that may wait.
@@ -163,10 +163,10 @@ impl Args {
         };
         let is_detached = self.detach || self.wait || self.no_start || context.settings.dry_run;
         if is_detached {
-            session::bring_up_for(context, options, &choice, "up", self.owner()?)?;
+            bring_up::run_for(context, options, &choice, "up", self.owner()?)?;
             return Ok(Exit::SUCCESS);
         }
-        let (project, options) = session::prepare_up(context, options, &choice, &|_| {})?;
+        let (project, options) = bring_up::prepare(context, options, &choice, &|_| {})?;
         let settings = self.foreground(context, &project)?;
         if self.watch {
             // What is wrong with the rules is said before anything starts.
@@ -211,21 +211,21 @@ impl Args {
     fn options(&self, context: &Context) -> anyhow::Result<UpOptions> {
         // Renewed volumes need containers made anew.
         let all_recreate = self.force_recreate || self.renew_anon_volumes;
-        let recreate = session::recreate(all_recreate, self.no_recreate);
+        let recreate = values::recreate(all_recreate, self.no_recreate);
         Ok(UpOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             no_deps: self.no_deps,
             recreate,
-            recreate_dependencies: session::recreate(
+            recreate_dependencies: values::recreate(
                 self.always_recreate_deps || (all_recreate && self.services.is_empty()),
                 self.no_recreate,
             ),
             renew_anonymous_volumes: self.renew_anon_volumes,
-            scale: session::scales(&self.scale)?,
-            orphans: session::orphans(context, self.remove_orphans)?,
+            scale: values::scales(&self.scale)?,
+            orphans: values::orphans(context, self.remove_orphans)?,
             no_start: self.no_start,
             all_resources: context.flags.all_resources,
-            timeout: session::timeout(self.timeout),
+            timeout: values::timeout(self.timeout),
             wait: self.wait,
             strict_wait: context.settings.compatibility,
             wait_timeout: self
@@ -288,7 +288,7 @@ impl Args {
                 color: !self.no_color && context.colors_on_stdout(),
                 timestamps: self.timestamps,
             },
-            timeout: session::timeout(self.timeout),
+            timeout: values::timeout(self.timeout),
             watches: self.watch,
             menu: self.menu,
             quiet_build: self.quiet_build,
@@ -304,8 +304,8 @@ async fn attached(
     options: UpOptions,
     settings: Foreground,
 ) -> anyhow::Result<Exit> {
-    let root = session::open_root(context)?;
-    let existing = records::containers(&root, &project.name)?;
+    let root = context.store()?;
+    let existing = records::containers(root, &project.name)?;
     if let Some(line) = attaching::line(&project, &settings.services, &options, &existing) {
         output::print(&line)?;
     }
@@ -337,7 +337,7 @@ async fn attached(
         },
     };
     tokio::select! {
-        exit = attached::follow(&root, following, &mut taken_words, &orders) => exit,
+        exit = attached::follow(root, following, &mut taken_words, &orders) => exit,
         failed = work.drive(project, options, words, taken_orders) => {
             failed?;
             Ok(Exit::SUCCESS)

@@ -1,13 +1,16 @@
 //! Values of flags and arguments that several commands share.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 
+use crate::cli::context::Context;
 use crate::cli::exit::Failure;
-use crate::model::ObservedContainer;
+use crate::model::{ObservedContainer, ServiceName};
+use crate::plan::{Orphans, Recreate};
 use crate::view::Moment;
 
 /// `SERVICE=NUM`.
@@ -150,6 +153,59 @@ pub(crate) fn go_duration(text: &str) -> Option<Duration> {
         rest = next;
     }
     Some(total)
+}
+
+/// Names of services as typed.
+pub(crate) fn service_names(texts: &[String]) -> anyhow::Result<Vec<ServiceName>> {
+    texts
+        .iter()
+        .map(|text| {
+            text.parse()
+                .map_err(|_| Failure::no_such_service(&text).into())
+        })
+        .collect()
+}
+
+/// `--timeout` in seconds; a negative one waits for ever, as docker compose has it.
+pub(crate) fn timeout(seconds: Option<i64>) -> Option<Duration> {
+    seconds.map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs))
+}
+
+/// Replicas as typed.
+pub(crate) fn scales(scales: &[Scale]) -> anyhow::Result<BTreeMap<ServiceName, u32>> {
+    scales
+        .iter()
+        .map(|scale| {
+            let name = scale
+                .service
+                .parse()
+                .map_err(|_| Failure::no_such_service(&scale.service))?;
+            Ok((name, scale.number))
+        })
+        .collect()
+}
+
+/// What becomes of existing containers, by two flags that exclude each other.
+pub(crate) fn recreate(force: bool, never: bool) -> Recreate {
+    match (force, never) {
+        (true, _) => Recreate::Force,
+        (false, true) => Recreate::Never,
+        (false, false) => Recreate::Diverged,
+    }
+}
+
+/// What becomes of containers of unknown services.
+pub(crate) fn orphans(context: &Context, remove: bool) -> anyhow::Result<Orphans> {
+    let remove = remove || context.settings.remove_orphans;
+    let ignore = context.settings.ignore_orphans;
+    match (remove, ignore) {
+        (true, true) => {
+            Err(Failure::usage("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans").into())
+        }
+        (true, false) => Ok(Orphans::Remove),
+        (false, true) => Ok(Orphans::Ignore),
+        (false, false) => Ok(Orphans::Warn),
+    }
 }
 
 #[cfg(test)]

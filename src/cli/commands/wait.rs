@@ -11,8 +11,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, records, session};
 use crate::model::{ContainerId, ContainerState, ObservedContainer};
+use crate::plan::Command;
 use crate::plan::DownOptions;
-use crate::protocol::control::Command;
 use crate::sys::poll;
 use crate::sys::watch::Watch;
 

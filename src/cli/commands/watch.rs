@@ -3,12 +3,13 @@
 
 use tokio::sync::mpsc;
 
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::images::Choice;
 use crate::cli::session::{self, Interrupts};
 use crate::cli::watch::{self, Gate, Manner, Watching, Word};
-use crate::cli::{images::decide::BuildWish, output};
+use crate::cli::{bring_up, images::decide::BuildWish, output};
 use crate::model::{ImageSource, Project, PullPolicy};
 use crate::plan::{Recreate, UpOptions};
 
@@ -71,13 +72,13 @@ impl Args {
 
     fn bring_up(&self, context: &Context) -> anyhow::Result<()> {
         let options = UpOptions {
-            services: session::service_names(&self.services)?,
+            services: values::service_names(&self.services)?,
             recreate_dependencies: Recreate::Never,
-            orphans: session::orphans(context, false)?,
+            orphans: values::orphans(context, false)?,
             ..UpOptions::default()
         };
         let choice = Choice::new(None, self.quiet)?.with_build(BuildWish::Missing, self.quiet);
-        session::bring_up_changed(context, options, &choice, "up", &build_watched)?;
+        bring_up::run_changed(context, options, &choice, "up", &build_watched)?;
         Ok(())
     }
 }

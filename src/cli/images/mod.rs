@@ -24,7 +24,6 @@ use crate::cli::exit::{Failure, Kind};
 use crate::cli::images::decide::{BuildWish, Presence, Step};
 use crate::cli::images::transfer::{Loudness, Transfer};
 use crate::cli::output;
-use crate::cli::session;
 use crate::cli::settings::ProgressMode;
 use crate::image::{self, Wanted};
 use crate::model::{ImageSource, Mount, Project, PullPolicy, Service, ServiceName};
@@ -95,13 +94,13 @@ pub(crate) fn supply(
     services: &[&ServiceName],
     choice: &Choice,
 ) -> anyhow::Result<()> {
-    let root = session::open_root(context)?;
-    let needs = needs(&root, project, services, choice)?;
+    let root = context.store()?;
+    let needs = needs(root, project, services, choice)?;
     let mut to_build = BTreeSet::new();
     let (mut to_pull, mut lacking): (Vec<&Need>, Vec<&Need>) = (Vec::new(), Vec::new());
     for need in needs.values() {
         match need.step {
-            Step::Use => tell_if_old(context, &root, project, need),
+            Step::Use => tell_if_old(context, root, project, need),
             Step::Build => to_build.extend(need.services.iter().cloned()),
             Step::Missing => lacking.push(need),
             Step::Pull | Step::PullOrBuild => to_pull.push(need),
@@ -110,7 +109,7 @@ pub(crate) fn supply(
     if !lacking.is_empty() {
         return Err(missing(&lacking));
     }
-    for need in pull(context, &root, &to_pull, choice)? {
+    for need in pull(context, root, &to_pull, choice)? {
         to_build.extend(need.services.iter().cloned());
     }
     let to_build: Vec<ServiceName> = to_build.into_iter().collect();
@@ -369,5 +368,42 @@ fn offline<'n>(root: &Root, needs: &[&'n Need]) -> anyhow::Result<Vec<&'n Need>>
         format!("No such image: {}", lacking.join(", ")),
     )
     .with_hint("--offline forbids pulling: leave it out, or load the images from an archive")
+    .into())
+}
+
+/// Fails with every image at once that a project's services need and the
+/// store lacks.
+pub(crate) fn require(
+    root: &Root,
+    project: &Project,
+    services: &[&ServiceName],
+) -> anyhow::Result<()> {
+    let images = image::of_services(root, project)?;
+    let mut missing: Vec<String> = Vec::new();
+    let mut builds = false;
+    for name in services {
+        let Some(service) = project.services.get(*name) else {
+            continue;
+        };
+        let is_provided = matches!(service.image, ImageSource::Provider { .. });
+        if is_provided || images.contains_key(*name) || service.scale == 0 {
+            continue;
+        }
+        builds |= matches!(service.image, ImageSource::Build { .. });
+        missing.push(format!("{} (service {name})", service.image.reference()));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let hint = if builds {
+        "build it with `rcompose build`, or leave --no-build out"
+    } else {
+        "pull it with `rcompose pull`, load an archive with `rcompose image load -i ARCHIVE`, or import a root file system with `rcompose image import`"
+    };
+    Err(Failure::new(
+        Kind::Image,
+        format!("No such image: {}", missing.join(", ")),
+    )
+    .with_hint(hint)
     .into())
 }

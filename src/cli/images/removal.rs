@@ -6,7 +6,6 @@ use crate::cli::commands::image::user_of;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::cli::output::progress::Progress;
-use crate::cli::session;
 use crate::event::{self, Event, ResourceKind, Status};
 use crate::image;
 use crate::model::{ImageSource, Project};
@@ -44,7 +43,7 @@ pub(crate) fn images(
     which: Which,
 ) -> anyhow::Result<Vec<String>> {
     let name = context.project_name()?;
-    let root = session::open_root(context)?;
+    let root = context.store()?;
     let applied = root.project(&name).model().ok().flatten();
     let project = match applied {
         Some(project) => project,
@@ -78,7 +77,7 @@ pub(crate) fn remove(context: &Context, images: &[String]) -> anyhow::Result<()>
     if images.is_empty() {
         return Ok(());
     }
-    let root = session::open_root(context)?;
+    let root = context.store()?;
     let progress = Progress::start(&context.settings, context.terminal, "down");
     let tell = |name: &str, status, details: Option<&str>| {
         progress.event(&Event::Progress(event::Progress {
@@ -90,14 +89,14 @@ pub(crate) fn remove(context: &Context, images: &[String]) -> anyhow::Result<()>
         }));
     };
     let unknown = |error: anyhow::Error| Some(format!("perhaps a container ({error})"));
-    let used_by = |id: &Digest| user_of(&root, id).unwrap_or_else(unknown);
+    let used_by = |id: &Digest| user_of(root, id).unwrap_or_else(unknown);
     for name in images {
         tell(name, Status::Removing, None);
         if context.settings.dry_run {
             tell(name, Status::Removed, None);
             continue;
         }
-        match image::remove(&root, name, false, &used_by) {
+        match image::remove(root, name, false, &used_by) {
             Ok(_) => tell(name, Status::Removed, None),
             Err(image::Error::NotFound(_)) => {
                 tell(name, Status::Warning, Some("No resource found to remove"));

@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead, Write};
 
-/// Asks; only `y` and `yes` are a yes, and an end of input is a no.
-pub(crate) fn confirm(question: &str) -> io::Result<bool> {
-    ask(&mut io::stdin().lock(), &mut io::stderr().lock(), question)
+/// Asks on the terminal; only `y` and `yes` are a yes, and nobody to ask is a
+/// no.
+pub(crate) fn is_agreed(question: &str) -> bool {
+    ask(&mut io::stdin().lock(), &mut io::stderr().lock(), question).unwrap_or(false)
 }
 
 fn ask(input: &mut impl BufRead, out: &mut impl Write, question: &str) -> io::Result<bool> {

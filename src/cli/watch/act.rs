@@ -22,8 +22,8 @@ use crate::engine::files::{self, Files};
 use crate::image;
 use crate::model::{Hook, ObservedContainer, Project, ServiceName};
 use crate::oci::Digest;
-use crate::plan::{Orphans, Recreate, RestartOptions, UpOptions};
-use crate::protocol::control::{Command, Exec, Request};
+use crate::plan::{Command, Orphans, Recreate, RestartOptions, UpOptions};
+use crate::protocol::control::{Exec, Request};
 
 /// What work is done with.
 pub(crate) struct Act<'a> {
@@ -140,17 +140,17 @@ impl<'a> Act<'a> {
 
     /// Removes the images that nothing has needed since these were built.
     fn prune(&self, built: &[Built]) {
-        let Ok(root) = session::open_root(self.context) else {
+        let Ok(root) = self.context.store() else {
             return;
         };
         let unknown = |error: anyhow::Error| Some(format!("perhaps a container ({error})"));
-        let used_by = |id: &Digest| user_of(&root, id).unwrap_or_else(unknown);
+        let used_by = |id: &Digest| user_of(root, id).unwrap_or_else(unknown);
         for (_, id) in built.iter().flat_map(|built| &built.renamed) {
-            let is_named = image::names(&root, id).map_or(true, |names| !names.is_empty());
+            let is_named = image::names(root, id).map_or(true, |names| !names.is_empty());
             if is_named {
                 continue;
             }
-            if let Err(error) = image::remove(&root, &id.to_string(), false, &used_by) {
+            if let Err(error) = image::remove(root, &id.to_string(), false, &used_by) {
                 tracing::debug!(%error, "a replaced image stays");
             }
         }
@@ -162,11 +162,11 @@ impl<'a> Act<'a> {
         service: &ServiceName,
         changes: &BTreeMap<PathBuf, PathBuf>,
     ) -> anyhow::Result<()> {
-        let root = session::open_root(self.context)?;
+        let root = self.context.store()?;
         let mut failed = None;
         for container in self.containers(service)? {
             let rules = self.rules;
-            let copied = files::visit(&root, &container, |inside| {
+            let copied = files::visit(root, &container, |inside| {
                 copy(rules, inside, &container, changes)
             });
             if let Err(error) = copied {
@@ -232,8 +232,8 @@ impl<'a> Act<'a> {
     }
 
     fn containers(&self, service: &ServiceName) -> anyhow::Result<Vec<ObservedContainer>> {
-        let root = session::open_root(self.context)?;
-        let mut found = records::containers(&root, &self.project.name)?;
+        let root = self.context.store()?;
+        let mut found = records::containers(root, &self.project.name)?;
         found.retain(|container| {
             !container.record.is_one_off() && container.record.service_name() == service
         });

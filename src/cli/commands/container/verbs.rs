@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::cli::commands::nouns;
+use crate::cli::commands::values;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{named, output, session};
@@ -52,7 +53,7 @@ fn act_on_each(
 
 /// Seconds as typed; a negative number waits for ever.
 fn timeout(seconds: Option<i64>) -> Option<Duration> {
-    session::timeout(seconds)
+    values::timeout(seconds)
 }
 
 /// Flags of `container start`.

@@ -17,8 +17,8 @@ use crate::cli::exit::{Exit, Failure, Kind};
 use crate::cli::{output, records, session};
 use crate::graph::Graph;
 use crate::model::{ContainerState, Intent, ObservedContainer, RestartPolicy};
-use crate::plan::StopOptions;
-use crate::protocol::control::{Command, ContainerAction};
+use crate::plan::{Command, StopOptions};
+use crate::protocol::control::ContainerAction;
 
 const UNIT: &str = "rcompose-resume.service";
 const UNITS: &str = "/etc/systemd/system";

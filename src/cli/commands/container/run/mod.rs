@@ -134,9 +134,9 @@ impl Args {
         service: &ServiceName,
         declared: &Service,
     ) -> anyhow::Result<()> {
-        let root = session::open_root(context)?;
+        let root = context.store()?;
         if let Some(name) = &declared.container_name
-            && let Ok(found) = crate::cli::named::find(&root, name.as_str())
+            && let Ok(found) = crate::cli::named::find(root, name.as_str())
             && found.record.name == *name
         {
             return Err(Failure::new(
@@ -151,7 +151,7 @@ impl Args {
         let choice = Choice::new(self.pull.as_deref(), self.quiet)?;
         images::supply(context, project, &[service], &choice)?;
         if !context.settings.dry_run {
-            session::require_images(&root, project, &[service])?;
+            images::require(root, project, &[service])?;
         }
         for name in self.named_volumes() {
             let wanted = Volume {
@@ -161,7 +161,7 @@ impl Args {
                 labels: indexmap::IndexMap::new(),
             };
             if !context.settings.dry_run {
-                volume::create(&root, &wanted, None)?;
+                volume::create(root, &wanted, None)?;
             }
         }
         Ok(())
