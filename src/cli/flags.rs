@@ -75,7 +75,8 @@ pub(crate) fn go_flag(arg: Arg) -> Arg {
 
 /// Shows a flag that is on or off as one, for help.
 pub(crate) fn shown_flag(arg: Arg) -> Arg {
-    let is_off = arg.get_default_values() == ["false"];
+    let defaults = arg.get_default_values();
+    let is_off = defaults == ["false"] || defaults.is_empty();
     if arg.is_require_equals_set() && is_off {
         arg.action(ArgAction::SetTrue)
             .num_args(0)

@@ -43,13 +43,15 @@ pub(crate) enum Wish {
 
 impl Wish {
     /// As docker compose decides: a terminal if the user has one at both ends
-    /// and didn't refuse it.
+    /// and didn't refuse it (`-T`), or asked for one (`--no-tty=false`).
     pub(crate) fn settle(
         terminal: crate::cli::context::Terminal,
         wants_tty: bool,
-        refuses_tty: bool,
+        no_tty: Option<bool>,
         with_stdin: bool,
     ) -> anyhow::Result<Self> {
+        let refuses_tty = no_tty == Some(true);
+        let wants_tty = wants_tty || no_tty == Some(false);
         if wants_tty && !refuses_tty && with_stdin && !terminal.stdin {
             return Err(Failure::usage(
                 "cannot attach stdin to a TTY-enabled container because stdin is not a terminal",

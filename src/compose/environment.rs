@@ -91,12 +91,13 @@ impl Environment {
         origins.insert(0, Origin { value, from });
     }
 
-    /// Sets a value over those of environment files, but below the process's.
+    /// Sets a value over those of environment files, but below the process's
+    /// unless that is empty.
     pub(crate) fn put_over_files(&mut self, name: &str, value: String, from: OriginKind) {
         let origins = self.variables.entry(name.to_owned()).or_default();
         let at = origins
             .iter()
-            .take_while(|origin| origin.from == OriginKind::Process)
+            .take_while(|origin| origin.from == OriginKind::Process && !origin.value.is_empty())
             .count();
         origins.insert(at, Origin { value, from });
     }

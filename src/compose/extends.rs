@@ -291,7 +291,7 @@ fn circle(chain: &[(String, String)], last: &(String, String), place: Place) -> 
 }
 
 /// A folder as seen from another, both absolute.
-fn relative_to(folder: &Path, from: &Path) -> String {
+pub(crate) fn relative_to(folder: &Path, from: &Path) -> String {
     let parts = |path: &Path| -> Vec<String> {
         path.components()
             .map(|part| part.as_os_str().to_string_lossy().into_owned())

@@ -159,7 +159,7 @@ fn load(loader: &mut Loader<'_>, include: Include, file: &Path, set: &FileSet<'_
         above: &above,
     };
     let mut imported = loader.merge_files(&inner)?;
-    loader.complete(&mut imported, &folder, true);
+    loader.complete_included(&mut imported, &folder, set.folder);
     loader.environment = outer;
     if loader.problems.count() > before {
         loader.problems.taint("include");

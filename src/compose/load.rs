@@ -173,6 +173,17 @@ impl<'a> Loader<'a> {
         self.resolve_environment(root);
     }
 
+    /// The same for files that were included: where paths are to stay as they
+    /// are written, they become relative to the folder of who includes.
+    pub(crate) fn complete_included(&mut self, root: &mut Node, folder: &Path, outer: &Path) {
+        if self.options.skip.paths {
+            let folder = extends::relative_to(folder, outer);
+            self.complete(root, Path::new(&folder), true);
+        } else {
+            self.complete(root, folder, true);
+        }
+    }
+
     /// A file that a service extends, interpolated.
     pub(crate) fn extended_document(
         &mut self,

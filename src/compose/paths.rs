@@ -100,6 +100,9 @@ impl Walk<'_> {
             },
             Base::Watched => {
                 let path = self.folder.join(text);
+                if !path.starts_with('/') {
+                    return path;
+                }
                 self.source
                     .resolve_links(Path::new(&path))
                     .and_then(|path| path.to_str().map(str::to_owned))

@@ -140,7 +140,7 @@ fn process(record: &ContainerRecord, options: &SecurityOptions) -> Result<Proces
         )?;
     Ok(ProcessSpec {
         argv: record.argv.clone(),
-        env: record.env.clone(),
+        env: environment(record, service.process.tty),
         cwd: record.cwd.clone(),
         user: record.user.clone(),
         groups: service.process.group_add.clone(),
@@ -157,6 +157,18 @@ fn process(record: &ContainerRecord, options: &SecurityOptions) -> Result<Proces
     })
 }
 
+/// The container's, and a terminal's type for who has one, in Docker's place:
+/// before all that images and users say.
+fn environment(record: &ContainerRecord, tty: bool) -> Vec<(String, String)> {
+    let mut env = record.env.clone();
+    if tty && env.iter().all(|(name, _)| name != "TERM") {
+        let is_dockers = |(name, _): &&(String, String)| name == "PATH" || name == "HOSTNAME";
+        let place = env.iter().take_while(is_dockers).count();
+        env.insert(place, ("TERM".to_owned(), "xterm".to_owned()));
+    }
+    env
+}
+
 /// The process of an `exec` in a running container: its environment, user and
 /// confinement are the container's unless said otherwise.
 ///
@@ -168,6 +180,7 @@ pub fn exec_process(record: &ContainerRecord, exec: &ExecSettings) -> Result<Pro
     let mut process = process(record, &options)?;
     process.argv.clone_from(&exec.argv);
     process.tty = exec.tty;
+    process.env = environment(record, exec.tty);
     if let Some(user) = &exec.user {
         process.user.clone_from(user);
         // An explicit user decides its own groups.

@@ -292,7 +292,7 @@ fn settle_shell(probe: &mut crate::model::HealthProbe, shell: &[String]) {
     }
 }
 
-/// The image's and the service's, TERM with a terminal, and HOSTNAME as Docker sets it.
+/// The image's and the service's, and HOSTNAME as Docker sets it.
 fn environment(creation: &Creation<'_>) -> Vec<(String, String)> {
     let mut env = creation
         .image
@@ -312,9 +312,6 @@ fn environment(creation: &Creation<'_>) -> Vec<(String, String)> {
         .as_deref()
         .unwrap_or_else(|| creation.id.short());
     add("HOSTNAME", hostname);
-    if creation.service.process.tty {
-        add("TERM", "xterm");
-    }
     env
 }
 

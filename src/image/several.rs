@@ -90,16 +90,20 @@ pub fn platforms_of(root: &Root, name: &Reference) -> Result<Vec<Image>, Error> 
 
 /// Finds what a user calls an image, as [`resolve`] does, and of a name that
 /// stands for several platforms the one that is wanted (`linux/arm64`). Where
-/// there is none for it, this machine's.
+/// there is none for it, this machine's. What is no name and begins several ids
+/// is none of them.
 ///
 /// # Errors
-/// As [`resolve`].
+/// As [`resolve`], but for ambiguous beginnings of ids.
 pub fn resolve_on(
     root: &Root,
     text: &str,
     platform: Option<&str>,
 ) -> Result<Option<Resolved>, Error> {
-    let found = resolve(root, text)?;
+    let found = match resolve(root, text) {
+        Err(Error::Ambiguous(_)) => return Ok(None),
+        found => found?,
+    };
     let (
         Some(platform),
         Some(Resolved {
@@ -204,6 +208,27 @@ mod tests {
                 std::slice::from_ref(&name)
             );
         }
+    }
+
+    #[test]
+    fn the_beginning_of_several_ids_is_no_image_of_a_project() {
+        let (_dir, root) = scratch();
+        let layers = layers();
+        let mut seen: Vec<char> = Vec::new();
+        // Seventeen ids begin with sixteen digits.
+        let shared = (0..17).find_map(|number| {
+            let config = config(&layers, |config| {
+                config.architecture = format!("cpu{number}")
+            });
+            let loaded = load_bytes(&root, &docker_archive("", &config, &layers).tar());
+            let digit = loaded.unwrap().remove(0).id.hex().chars().next()?;
+            let is_second = seen.contains(&digit);
+            seen.push(digit);
+            is_second.then(|| digit.to_string())
+        });
+        let shared = shared.unwrap();
+        assert!(matches!(resolve(&root, &shared), Err(Error::Ambiguous(_))));
+        assert_eq!(resolve_on(&root, &shared, None).unwrap(), None);
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub fn down(subject: &Subject<'_>, options: &DownOptions) -> Result<Plan, Error>
         }
     };
     let (going, staying): (Vec<_>, Vec<_>) = subject.observed.containers.iter().partition(goes);
+    note_ended(&mut plan, &going);
     let stops = stop_all(&mut plan, subject, &going, options.timeout);
     let removals = remove_all(&mut plan, &going, &stops, options.volumes);
     let ends: Vec<After> = removals.into_iter().map(After::End).collect();
@@ -72,18 +73,7 @@ pub fn stop(subject: &Subject<'_>, options: &StopOptions) -> Result<Plan, Error>
     subject.check(&options.services)?;
     let mut plan = Plan::new(subject.name.clone());
     let containers = subject.replicas(&options.services);
-    for container in containers
-        .iter()
-        .filter(|container| !is_alive(&container.state))
-    {
-        let name = container.record.name.as_str();
-        plan.note(progress::note(
-            ResourceKind::Container,
-            name,
-            Status::Stopped,
-            None,
-        ));
-    }
+    note_ended(&mut plan, &containers);
     stop_all(&mut plan, subject, &containers, options.timeout);
     Ok(plan)
 }
@@ -168,6 +158,9 @@ pub fn rm(subject: &Subject<'_>, options: &RmOptions) -> Result<Plan, Error> {
     if going.is_empty() {
         plan.warn("No stopped containers");
     } else if options.force {
+        if options.stop {
+            note_ended(&mut plan, &going);
+        }
         let stops = stop_all(&mut plan, subject, &going, options.timeout);
         remove_all(&mut plan, &going, &stops, options.volumes);
     } else {
@@ -178,6 +171,20 @@ pub fn rm(subject: &Subject<'_>, options: &RmOptions) -> Result<Plan, Error> {
         plan.ask(Confirmation::RemoveContainers { names });
     }
     Ok(plan)
+}
+
+/// Tells of containers that have ended what is told of those that are stopped,
+/// as docker compose does.
+fn note_ended(plan: &mut Plan, containers: &[&ObservedContainer]) {
+    let ended = containers
+        .iter()
+        .filter(|container| !is_alive(&container.state));
+    for container in ended {
+        for status in [Status::Stopping, Status::Stopped] {
+            let name = container.record.name.as_str();
+            plan.note(progress::note(ResourceKind::Container, name, status, None));
+        }
+    }
 }
 
 /// Stops containers, dependents before what they need.

@@ -282,6 +282,33 @@ impl Host {
         })
     }
 
+    /// Names the container where a port that is taken is one of this project's:
+    /// from outside only the project can be told.
+    fn naming_port_holder(&self, error: network::Error) -> network::Error {
+        let network::Error::PortTaken {
+            address,
+            protocol,
+            owner,
+        } = error
+        else {
+            return error;
+        };
+        let table = self.table.borrow();
+        let holder = table.iter().find(|live| {
+            let ports = live.sandbox.iter().flat_map(|(_, ports)| ports);
+            ports.into_iter().any(|binding| {
+                binding.host_port == address.port() && binding.protocol.as_str() == protocol
+            })
+        });
+        network::Error::PortTaken {
+            address,
+            protocol,
+            owner: holder.map_or(owner, |live| {
+                Some(format!("container {} of this project", live.record.name))
+            }),
+        }
+    }
+
     /// Reserves the published ports, shelves them and serves them.
     async fn publish_ports(
         &self,
@@ -297,7 +324,7 @@ impl Host {
             .await
             .map_err(|source| Error::Sandbox {
                 name: record.name.clone(),
-                source,
+                source: self.naming_port_holder(source),
             })?;
         let mut bindings = Vec::new();
         let shelved: Vec<_> = listeners

@@ -170,10 +170,13 @@ impl World for Scope {
             None
         };
         let start = self.host.start(id, asked.unwrap_or(Streams::Logged));
-        // A start that a hook holds up goes on by itself and is waited for no more.
+        // A start that a hook holds up goes on by itself and is waited for no more,
+        // once whoever comes next can see what runs.
         let terminal = tokio::select! {
             started = start => started?,
-            () = self.given_up() => return Ok(Outcome::Withdrawn),
+            () = async { self.given_up().await; self.host.until_running(id).await } => {
+                return Ok(Outcome::Withdrawn);
+            }
         };
         if is_one_off {
             *self.terminal.borrow_mut() = terminal;
@@ -204,7 +207,7 @@ impl World for Scope {
             stopped = self.host.stop(id, op.timeout) => stopped?,
             () = self.given_up() => return Ok(Outcome::Withdrawn),
         }
-        self.host.start(id, Streams::Logged).await?;
+        self.host.start_again(id).await?;
         Ok(Outcome::Done)
     }
 

@@ -28,7 +28,7 @@ impl Host {
             ContainerAction::Stop { timeout } => self.stop(id, timeout).await?,
             ContainerAction::Restart { timeout } => {
                 self.stop(id, timeout).await?;
-                self.start(id, Streams::Logged).await?;
+                self.start_again(id).await?;
             }
             ContainerAction::Pause => {
                 self.running_one(id)?;

@@ -88,6 +88,24 @@ impl Host {
         }
     }
 
+    /// The second half of a restart that the user asked for.
+    pub(crate) async fn start_again(self: &Rc<Self>, id: &ContainerId) -> Result<(), Error> {
+        self.start(id, Streams::Logged).await?;
+        self.publish(&self.record(id)?, "restart", &[]);
+        Ok(())
+    }
+
+    /// Waits until a container's first process is known to live; for ever if
+    /// it never does, which ends its start.
+    pub(crate) async fn until_running(&self, id: &ContainerId) {
+        let mut changes = self.table.borrow().subscribe([id]);
+        while !self.is_running(id) {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Waits until nothing of an earlier run is under way.
     async fn settled(&self, id: &ContainerId) -> Result<(), Error> {
         let mut changes = self.table.borrow().subscribe([id]);
@@ -160,7 +178,7 @@ impl Host {
         drop(slot);
         sys::birth::die_if_told("supervisor:before-record");
         self.hold_root(id, &process);
-        let is_restart = self.begin(
+        self.begin(
             &record,
             spawn,
             process,
@@ -168,8 +186,8 @@ impl Host {
             raised.ports,
             terminal,
         );
-        self.publish(&record, if is_restart { "restart" } else { "start" }, &[]);
-        tracing::info!(container = %record.name, is_restart, "started");
+        self.publish(&record, "start", &[]);
+        tracing::info!(container = %record.name, "started");
         self.feed(id, Event::Spawned);
         if self.is_running(id) {
             self.watch_health(&record);
@@ -180,7 +198,7 @@ impl Host {
     }
 
     /// Enters a started process into the table and the run folder. One that
-    /// has ended already stays ended. Gives whether the policy started it.
+    /// has ended already stays ended.
     fn begin(
         &self,
         record: &ContainerRecord,
@@ -189,9 +207,9 @@ impl Host {
         endpoints: IndexMap<String, EndpointRecord>,
         ports: Vec<PortBinding>,
         terminal: Option<OwnedFd>,
-    ) -> bool {
+    ) {
         let now = sys::time::now();
-        let is_restart = self.table.borrow_mut().update(&record.id, |live| {
+        self.table.borrow_mut().update(&record.id, |live| {
             let lives = live.machine.phase() == Phase::Starting;
             if lives {
                 live.state = ContainerState::Running {
@@ -213,11 +231,9 @@ impl Host {
                 restarting_until: None,
                 paused: false,
             });
-            backoff.restarts > 0
         });
         // At once: by it a container is known whose pair dies next.
         self.write_runtime(&record.id);
-        is_restart.unwrap_or_default()
     }
 
     /// What this start adds to the record.

@@ -185,6 +185,11 @@ services:
                     );
                 }
             }
+            s.step(
+                "folders of who was killed before it had a supervisor",
+                rcompose("gc"),
+                [exits(0)],
+            );
         },
     );
 }

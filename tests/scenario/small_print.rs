@@ -220,3 +220,144 @@ fn streams_that_grow_and_that_are_none() {
         s.step("down", rcompose("--profile ipc down -t 0"), [exits(0)]);
     });
 }
+
+#[test]
+fn terminals_and_their_type() {
+    scenario("TERM is of who has a terminal, and -T can be undone", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  tty: {image: 'busybox:local', command: [sh, -c, 'echo own $$TERM; exec sleep 1000'], tty: true, stop_signal: SIGKILL}
+  own: {image: 'busybox:local', command: [sleep, '1000'], tty: true, environment: {TERM: vt100}, stop_signal: SIGKILL}
+  job: {image: 'busybox:local', command: ['true']}
+",
+        );
+        s.step(
+            "up",
+            rcompose("up -d"),
+            [
+                exits(0),
+                eventually(shell_says(
+                    "$RCOMPOSE logs --no-log-prefix tty | tr -d '\\r'",
+                    "own xterm",
+                )),
+            ],
+        );
+        for (service, term) in [("tty", "none"), ("own", "vt100")] {
+            s.step(
+                "an exec without one",
+                rcompose(&format!("exec -T {service} sh -c 'echo ${{TERM:-none}}'")),
+                [exits(0), prints_exactly(term)],
+            );
+        }
+        s.step(
+            "an exec with one",
+            rcompose("container exec -t demo-tty-1 sh -c 'echo exec $TERM'"),
+            [exits(0), prints("exec xterm")],
+        );
+        for command in [
+            "exec --no-tty=false tty",
+            "run --no-tty=false --rm job",
+            "run --no-TTY=false --rm job",
+        ] {
+            s.step(
+                "a terminal for who has none",
+                rcompose(&format!("{command} true")),
+                [exits(1), says("cannot attach stdin to a TTY-enabled container because stdin is not a terminal")],
+            );
+        }
+        s.step(
+            "what has ended is told of as what is stopped",
+            rcompose("stop job"),
+            [
+                exits(0),
+                says("Container demo-job-1 Stopping"),
+                says("Container demo-job-1 Stopped"),
+            ],
+        );
+        s.step(
+            "down",
+            rcompose("down -t 0"),
+            [exits(0), says("Container demo-job-1 Stopping")],
+        );
+    });
+}
+
+#[test]
+fn what_config_prints_of_names_and_included_paths() {
+    scenario(
+        "config: an empty name, and paths as they are written",
+        |s| {
+            s.file("inc/compose.yaml", "services: {in: {image: x, build: {context: ../b}, volumes: ['./d:/d']}}\ninclude: [deep/compose.yaml]\n");
+            s.file("inc/deep/compose.yaml", "services: {deep: {image: x, volumes: ['./d:/d', '../../../up:/up', '/abs:/abs']}}\n");
+            s.compose("name: demo\ninclude: [inc/compose.yaml]\nservices: {a: {image: x, volumes: ['./d:/d']}}\n");
+            s.step(
+            "paths",
+            shell("$RCOMPOSE config --no-path-resolution | grep -E 'source|context' | LC_ALL=C sort -b | tr -s ' ' | tr '\\n' ,"),
+            [exits(0), prints_exactly(" context: b, source: ../up, source: ./d, source: /abs, source: inc/d, source: inc/deep/d,")],
+        );
+            s.step(
+                "a name that is set and empty",
+                shell(
+                    "COMPOSE_PROJECT_NAME= $RCOMPOSE config --environment | grep COMPOSE_PROJECT",
+                ),
+                [exits(0), prints_exactly("COMPOSE_PROJECT_NAME=demo")],
+            );
+            s.step(
+            "one that is set",
+            shell("COMPOSE_PROJECT_NAME=other $RCOMPOSE config --environment | grep COMPOSE_PROJECT"),
+            [exits(0), prints_exactly("COMPOSE_PROJECT_NAME=other")],
+        );
+        },
+    );
+}
+
+#[test]
+fn restarts_in_events_and_a_port_that_is_taken_twice() {
+    scenario("events of restarts; a port of the same service", |s| {
+        s.load_busybox();
+        s.compose(
+            "
+services:
+  web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL, ports: ['8080:80']}
+  flaky: {image: 'busybox:local', command: ['false'], restart: 'on-failure:2'}
+",
+        );
+        s.step(
+            "up",
+            rcompose("up -d"),
+            [
+                exits(0),
+                eventually(shell_says(
+                    "$RCOMPOSE ps -a --format '{{.State}}' flaky",
+                    "exited",
+                )),
+            ],
+        );
+        s.step("restart", rcompose("restart web"), [exits(0)]);
+        let events = "$RCOMPOSE events --since 10m --until 0s";
+        s.step(
+            "who restarts starts again, and only a user restarts",
+            look(),
+            [
+                shell_says(&format!("{events} flaky | grep -c 'container start'"), "3"),
+                shell_says(
+                    &format!("{events} flaky | grep -c 'container restart' || true"),
+                    "0",
+                ),
+                shell_says(&format!("{events} web | grep -c 'container start'"), "2"),
+                shell_says(&format!("{events} web | grep -c 'container restart'"), "1"),
+            ],
+        );
+        s.step(
+            "one port for two",
+            rcompose("up -d --scale web=2 --no-recreate"),
+            [
+                exits(1),
+                says("8080/tcp is already in use by container demo-web-1 of this project"),
+                state("web", "running"),
+            ],
+        );
+    });
+}

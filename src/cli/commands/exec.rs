@@ -29,8 +29,8 @@ pub(crate) struct Args {
     #[arg(short = 't', long, hide = true)]
     pub(crate) tty: bool,
     /// Disable pseudo-TTY allocation. By default one is allocated when stdin and stdout are terminals
-    #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
-    pub(crate) no_tty: bool,
+    #[arg(short = 'T', long = "no-tty", alias = "no-TTY", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
+    pub(crate) no_tty: Option<bool>,
     /// Give extended privileges to the process
     #[arg(long)]
     pub(crate) privileged: bool,

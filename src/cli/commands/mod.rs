@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn from_the_service_on_everything_is_the_command_s() {
         let exec: exec::Args = parse(&["-T", "web", "ls", "-T", "--help"]).unwrap();
-        assert!(exec.no_tty);
+        assert_eq!(exec.no_tty, Some(true));
         assert_eq!(exec.words, ["web", "ls", "-T", "--help"]);
         let run: run::Args = parse(&["--rm", "web", "--rm", "-e"]).unwrap();
         assert!(run.rm && run.environment.is_empty());

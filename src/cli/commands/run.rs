@@ -53,8 +53,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_deps: bool,
     /// Disable pseudo-TTY allocation. By default one is allocated when stdin and stdout are terminals
-    #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
-    pub(crate) no_tty: bool,
+    #[arg(short = 'T', long = "no-tty", alias = "no-TTY", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::flags::go_bool())]
+    pub(crate) no_tty: Option<bool>,
     /// Allocate a pseudo-TTY
     #[arg(short = 't', long, hide = true)]
     pub(crate) tty: bool,
