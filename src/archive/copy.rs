@@ -15,6 +15,8 @@ use crate::sys::tree::{self, Kind, Stat};
 /// Deepest tree copied.
 const DEPTH_MAX: usize = 256;
 
+/// The attribute that gives a program capabilities.
+const CAPABILITIES: &str = "security.capability";
 /// Most that is copied of a file that says it is empty, as those of procfs do.
 const UNTOLD_BYTES_MAX: u64 = 64 << 20;
 
@@ -25,6 +27,31 @@ pub enum Owner {
     Original,
     /// This user and group.
     Given(u32, u32),
+}
+
+/// What a copy may be able to do where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// The same as the original.
+    Kept,
+    /// No more than its new owner: nobody runs it as somebody else or with
+    /// capabilities, and a device is its owner's alone. For a stranger's files
+    /// on their way to the host.
+    Harmless,
+}
+
+impl Rights {
+    /// Bits that give whoever runs a file another user or group.
+    const SET_ID: u32 = 0o6000;
+
+    fn mode(self, kind: Kind, mode: u32) -> u32 {
+        match (self, kind) {
+            (Self::Harmless, Kind::CharDevice | Kind::BlockDevice) => mode & 0o600,
+            // A folder's set-group-id bit names new files' group, and runs nothing.
+            (Self::Kept, _) | (Self::Harmless, Kind::Dir) => mode,
+            (Self::Harmless, _) => mode & !Self::SET_ID,
+        }
+    }
 }
 
 /// What a copy does about what is in its way.
@@ -44,6 +71,8 @@ pub struct CopyRules {
     pub owner: Owner,
     /// What may be replaced.
     pub in_the_way: InTheWay,
+    /// What it may be able to do.
+    pub rights: Rights,
 }
 
 /// Copies what is in `from`, and its own attributes, into the folder `to`.
@@ -58,6 +87,7 @@ pub fn copy_tree(from: &Folder, to: BorrowedFd<'_>) -> Result<(), Error> {
     let rules = CopyRules {
         owner: Owner::Original,
         in_the_way: InTheWay::Replaced,
+        rights: Rights::Kept,
     };
     Copy::to(to, rules)?.folder(from, to, Path::new(""), 0)
 }
@@ -108,6 +138,7 @@ pub fn copy_upper(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Error>
     let rules = CopyRules {
         owner: Owner::Original,
         in_the_way: InTheWay::Replaced,
+        rights: Rights::Kept,
     };
     Copy::to(to, rules)?.upper(from, to, Path::new(""), 0)
 }
@@ -267,6 +298,7 @@ impl Copy {
         let stat = &Stat {
             uid: self.owner(stat).0,
             gid: self.owner(stat).1,
+            mode: self.rules.rights.mode(stat.kind, stat.mode),
             ..*stat
         };
         match tree::stat(to, name)? {
@@ -335,8 +367,12 @@ impl Copy {
         let mut source: File = tree::open_regular(from, from_name)?;
         let mut target = tree::create_file(to, name)?;
         copy_whole(&mut source, &mut target)?;
-        self.owned(Attributes::of(source.as_fd())?)
-            .apply(target.as_fd(), self.own)
+        let mut attributes = self.owned(Attributes::of(source.as_fd())?);
+        if self.rules.rights == Rights::Harmless {
+            attributes.mode = Rights::Harmless.mode(Kind::File, attributes.mode);
+            attributes.xattrs.retain(|(name, _)| name != CAPABILITIES);
+        }
+        attributes.apply(target.as_fd(), self.own)
     }
 
     fn make_folder(&self, to: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
@@ -520,6 +556,7 @@ mod tests {
         let rules = CopyRules {
             owner: Owner::Given(5, 6),
             in_the_way: InTheWay::OfTheSameKind,
+            rights: Rights::Kept,
         };
         for (name, words) in [
             ("f", "cannot overwrite directory with non-directory"),
@@ -548,5 +585,59 @@ mod tests {
         )
         .unwrap();
         assert_eq!(fs::read_to_string(to.join("f")).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_goes_to_the_host_has_no_rights_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir_all(from.join("d")).unwrap();
+        fs::create_dir(&to).unwrap();
+        for (name, mode) in [("d/su", 0o6755), ("d/plain", 0o644)] {
+            fs::write(from.join(name), "x").unwrap();
+            fs::set_permissions(from.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let source = tree::open_root(&from.join("d")).unwrap();
+        let has_device = tree::make_node(
+            source.as_fd(),
+            OsStr::new("disk"),
+            Kind::BlockDevice,
+            (250, 250),
+        )
+        .and_then(|()| tree::set_node_mode(source.as_fd(), OsStr::new("disk"), 0o666))
+        .is_ok();
+        let su = tree::open_file(source.as_fd(), OsStr::new("su")).unwrap();
+        // cap_net_raw=ep, as setcap(8) writes it.
+        let raw = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let has_capability = tree::set_xattr(su.as_fd(), OsStr::new(CAPABILITIES), &raw).is_ok();
+        let (_, found) = Merged::open([&from])
+            .unwrap()
+            .find(Path::new("d"), false)
+            .unwrap()
+            .unwrap();
+        let root = tree::open_root(&to).unwrap();
+        let mode = |name: &str| fs::metadata(to.join(name)).unwrap().mode() & 0o7777;
+        for (name, rights, expected) in [
+            ("kept", Rights::Kept, [0o6755, 0o644, 0o666]),
+            ("harmless", Rights::Harmless, [0o755, 0o644, 0o600]),
+        ] {
+            let rules = CopyRules {
+                owner: Owner::Original,
+                in_the_way: InTheWay::OfTheSameKind,
+                rights,
+            };
+            copy_entry(&found, root.as_fd(), OsStr::new(name), rules).unwrap();
+            assert_eq!(mode(&format!("{name}/su")), expected[0]);
+            assert_eq!(mode(&format!("{name}/plain")), expected[1]);
+            if has_device {
+                assert_eq!(mode(&format!("{name}/disk")), expected[2]);
+            }
+            if has_capability {
+                let folder = tree::open_root(&to.join(name)).unwrap();
+                let copy = tree::open_file(folder.as_fd(), OsStr::new("su")).unwrap();
+                let there = tree::xattr(copy.as_fd(), OsStr::new(CAPABILITIES)).unwrap();
+                assert_eq!(there.is_some(), rights == Rights::Kept);
+            }
+        }
     }
 }

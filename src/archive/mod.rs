@@ -31,7 +31,7 @@ use std::io;
 use std::time::Duration;
 
 pub use copy::{
-    CopyRules, InTheWay, Owner, copy_content, copy_entry, copy_tree, copy_upper, link_upper,
+    CopyRules, InTheWay, Owner, Rights, copy_content, copy_entry, copy_tree, copy_upper, link_upper,
 };
 pub use decode::decoder;
 pub use encode::Gzip;

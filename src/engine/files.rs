@@ -17,7 +17,8 @@ use std::rc::Rc;
 pub use self::diff::{Change, diff};
 pub use crate::archive::Owner;
 use crate::archive::{
-    self, CopyRules, Folder, Found, InTheWay, Limits, Merged, Packer, copy_content, copy_entry,
+    self, CopyRules, Folder, Found, InTheWay, Limits, Merged, Packer, Rights, copy_content,
+    copy_entry,
 };
 use crate::model::{
     BundleMount, ContainerRecord, ContainerState, MountRecord, ObservedContainer, RootFilesystem,
@@ -132,6 +133,7 @@ pub struct Files {
     tree: Merged,
     /// Whose, for messages.
     whose: String,
+    is_host: bool,
 }
 
 /// Something to be copied.
@@ -149,6 +151,7 @@ impl Files {
             tree: Merged::open::<&Path>([])?.under(Rc::clone(&root)),
             root,
             whose,
+            is_host: false,
         })
     }
 
@@ -157,12 +160,16 @@ impl Files {
     /// # Errors
     /// [`Error::Reach`].
     pub fn of_host() -> Result<Self, Error> {
-        tree::open_root(Path::new("/"))
-            .and_then(|root| Self::new(root.as_fd(), "on this host".to_owned()))
-            .map_err(|source| Error::Reach {
-                name: "this host".to_owned(),
-                source,
-            })
+        let opened = tree::open_root(Path::new("/"))
+            .and_then(|root| Self::new(root.as_fd(), "on this host".to_owned()));
+        let files = opened.map_err(|source| Error::Reach {
+            name: "this host".to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            is_host: true,
+            ..files
+        })
     }
 
     /// What a path means as something to copy: `folder/.` is the folder's
@@ -230,6 +237,11 @@ impl Files {
         let rules = CopyRules {
             owner,
             in_the_way: InTheWay::OfTheSameKind,
+            rights: match (self.is_host, owner) {
+                // What comes out of a container, unless all of it is wanted as it is.
+                (true, Owner::Given(..)) => Rights::Harmless,
+                (true, Owner::Original) | (false, _) => Rights::Kept,
+            },
         };
         let is_folder = matches!(source.found, Found::Folder(_));
         match self.look_up(path, true)? {

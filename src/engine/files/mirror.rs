@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use crate::archive::{CopyRules, Found, InTheWay, Owner, copy_entry};
+use crate::archive::{CopyRules, Found, InTheWay, Owner, Rights, copy_entry};
 use crate::engine::files::{Error, Files, Source, last_name};
 use crate::sys::fs;
 use crate::sys::tree::{self, Kind};
@@ -55,6 +55,7 @@ impl Files {
         let rules = CopyRules {
             owner,
             in_the_way: InTheWay::OfTheSameKind,
+            rights: Rights::Kept,
         };
         Ok(copy_entry(&source.found, parent.as_fd(), &name, rules)?)
     }
