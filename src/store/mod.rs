@@ -15,6 +15,7 @@ pub mod record;
 pub mod root;
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 pub use claim::{Claims, Owner};
@@ -23,6 +24,8 @@ pub use lock::FileLock;
 pub use network::{NetworkRecord, NetworkStore};
 pub use project::{ProjectRecord, ProjectStore};
 pub use root::Root;
+
+use crate::sys::tree;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +120,25 @@ pub fn remove_file(path: &Path) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(Error::io("remove", path, source)),
+    }
+}
+
+/// Removes a folder with all that is in it, however deep somebody has made
+/// that; its absence is fine.
+///
+/// # Errors
+/// [`Error::Io`] with the first failure; everything that can go is gone all
+/// the same.
+pub fn remove_folder(path: &Path) -> Result<(), Error> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let removed = tree::open_root(parent).and_then(|dir| tree::remove_tree(dir.as_fd(), name));
+    match removed {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path, source))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

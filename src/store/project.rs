@@ -12,7 +12,7 @@ use crate::model::{
     ContainerId, ContainerRecord, ContainerRuntime, ExitRecord, Project, ProjectName,
 };
 use crate::store::record::{self, Record};
-use crate::store::{Error, make_private_dir, remove_file};
+use crate::store::{Error, make_private_dir, remove_file, remove_folder};
 
 /// The model as it was last applied (an atomic record).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,13 +87,8 @@ impl ProjectStore {
     pub fn remove(&self) -> Result<(), Error> {
         let mut first = Ok(());
         for dir in [&self.state, &self.run] {
-            let removed = match std::fs::remove_dir_all(dir) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Error::io("remove", dir, source))
-                }
-                Ok(()) | Err(_) => Ok(()),
-            };
-            first = first.and(removed);
+            // It may still hold what a container wrote whose record was lost.
+            first = first.and(remove_folder(dir));
         }
         first
     }
@@ -269,7 +264,11 @@ impl ProjectStore {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::fd::AsFd as _;
+
     use crate::store::Root;
+    use crate::sys::tree;
 
     #[test]
     fn a_removed_project_leaves_nothing() {
@@ -282,5 +281,21 @@ mod tests {
         project.remove().unwrap();
         assert!(!project.exists());
         assert_eq!(root.projects().unwrap(), []);
+    }
+
+    #[test]
+    fn a_container_cannot_nest_its_files_too_deep_to_be_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("s"), &dir.path().join("r")).unwrap();
+        let project = root.project(&"shop".parse().unwrap());
+        project.make().unwrap();
+        let mut at = tree::open_root(&project.state_dir().join("containers")).unwrap();
+        for _ in 0..20_000 {
+            tree::make_dir(at.as_fd(), OsStr::new("d")).unwrap();
+            at = tree::open_dir(at.as_fd(), OsStr::new("d")).unwrap();
+        }
+        drop(at);
+        project.remove().unwrap();
+        assert!(!project.exists());
     }
 }
