@@ -162,7 +162,7 @@ fn furnish(
     }))?;
     forwarding::prepare_bridge(&bridge.name, network.internal, has_ipv6)?;
     if !network.internal {
-        firewall::pass_docker(&mut nftables, &bridge.name)?;
+        firewall::pass_docker(&mut nftables, &bridge.name, &host.ways_out())?;
         forwarding::enable(&mut nftables, &host.uplinks(), has_ipv6)?;
     }
     let index = route.link(&bridge.name)?.index;
@@ -251,8 +251,12 @@ fn present(route: &mut Route, names: &[String]) -> Result<Vec<(String, u32)>, Er
 pub fn refresh_uplinks(has_ipv6: bool) -> Result<(), Error> {
     let _lock = HostLock::acquire()?;
     let host = Host::observe(&mut Route::open()?)?;
-    if host.bridges().iter().any(|bridge| bridge.is_up) {
-        forwarding::enable(&mut Nftables::open()?, &host.uplinks(), has_ipv6)?;
+    let bridges = host.bridges().into_iter().filter(|bridge| bridge.is_up);
+    let bridges: Vec<String> = bridges.map(|bridge| bridge.name).collect();
+    if !bridges.is_empty() {
+        let mut nftables = Nftables::open()?;
+        firewall::refresh_docker(&mut nftables, &bridges, &host.ways_out())?;
+        forwarding::enable(&mut nftables, &host.uplinks(), has_ipv6)?;
     }
     Ok(())
 }

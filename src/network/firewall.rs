@@ -165,23 +165,56 @@ fn remove_present(nftables: &mut Nftables, names: &[String]) -> Result<(), Error
     }
 }
 
-/// Beside Docker: lets a bridge's traffic pass Docker's own chain. Our tables
-/// still decide.
-pub(super) fn pass_docker(nftables: &mut Nftables, bridge: &str) -> Result<(), Error> {
-    let accept = |condition| Rule {
-        matches: vec![condition],
-        verdict: Verdict::Accept,
-    };
-    let rules = [
-        accept(Match::InputLink(bridge.to_owned())),
-        accept(Match::OutputLink(bridge.to_owned())),
-    ];
+/// Beside Docker: lets a bridge's traffic pass Docker's own chain on its way out
+/// by `ways` and on its way in. Our tables still decide; what goes to Docker's
+/// containers is for Docker to decide.
+pub(super) fn pass_docker(
+    nftables: &mut Nftables,
+    bridge: &str,
+    ways: &[String],
+) -> Result<(), Error> {
+    let rules = passes(bridge, ways);
     for chain in DOCKER_CHAINS {
         if nftables.has(chain)? {
             nftables.insert(chain, &docker_comment(bridge), &rules)?;
         }
     }
     Ok(())
+}
+
+/// The same for bridges that pass already, when the ways out are others.
+pub(super) fn refresh_docker(
+    nftables: &mut Nftables,
+    bridges: &[String],
+    ways: &[String],
+) -> Result<(), Error> {
+    for chain in DOCKER_CHAINS {
+        if !nftables.has(chain)? {
+            continue;
+        }
+        for bridge in bridges {
+            let (comment, rules) = (docker_comment(bridge), passes(bridge, ways));
+            let count = nftables.count(chain, &comment)?;
+            if count > 0 && count != rules.len() {
+                nftables.insert(chain, &comment, &rules)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn passes(bridge: &str, ways: &[String]) -> Vec<Rule> {
+    let accept = |matches| Rule {
+        matches,
+        verdict: Verdict::Accept,
+    };
+    let input = || Match::InputLink(bridge.to_owned());
+    let out = ways.iter().map(|way| Match::OutputLink(way.clone()));
+    // Nothing but names of links: a rule that iptables couldn't list would keep
+    // Docker from its own table.
+    out.map(|way| accept(vec![input(), way]))
+        .chain([accept(vec![Match::OutputLink(bridge.to_owned())])])
+        .collect()
 }
 
 /// Takes away what [`pass_docker`] added.

@@ -205,14 +205,19 @@ impl Nftables {
         }
     }
 
-    /// Puts rules at the head of a chain that others made, with a comment.
+    /// Puts rules at the head of a chain that others made, in the place of those
+    /// there with the same comment.
     pub(super) fn insert(
         &mut self,
         chain: ForeignChain,
         comment: &str,
         rules: &[Rule],
     ) -> Result<(), Error> {
+        let former = self.commented(chain, comment)?;
         let mut batch = begin();
+        for handle in &former {
+            push_removal(&mut batch, chain, handle);
+        }
         let place = Location {
             family: number(chain.family),
             table: chain.table,
@@ -222,11 +227,31 @@ impl Nftables {
             let subject = format!("rule in firewall chain {}", chain.chain);
             push_rule(&mut batch, subject, &place, 0, Some(comment), rule);
         }
+        self.has_removed |= !former.is_empty();
         self.send(end(batch))
     }
 
     /// Removes the rules with this comment from a chain that others made.
     pub(super) fn withdraw(&mut self, chain: ForeignChain, comment: &str) -> Result<(), Error> {
+        let former = self.commented(chain, comment)?;
+        if former.is_empty() {
+            return Ok(());
+        }
+        let mut batch = begin();
+        for handle in &former {
+            push_removal(&mut batch, chain, handle);
+        }
+        self.has_removed = true;
+        self.send(end(batch))
+    }
+
+    /// How many rules with this comment a chain that others made has.
+    pub(super) fn count(&mut self, chain: ForeignChain, comment: &str) -> Result<usize, Error> {
+        Ok(self.commented(chain, comment)?.len())
+    }
+
+    /// The handles of the rules with this comment.
+    fn commented(&mut self, chain: ForeignChain, comment: &str) -> Result<Vec<Vec<u8>>, Error> {
         let wanted = comment_note(comment);
         let family = number(chain.family);
         let mut list = Batch::new();
@@ -241,35 +266,30 @@ impl Nftables {
                 message.text(RULE_CHAIN, chain.chain);
             },
         );
-        let mut batch = begin();
-        let mut is_needed = false;
-        for (_, body) in list.query(self.socket())? {
+        let rules = list.query(self.socket())?;
+        let handle = |(_, body): (_, Vec<u8>)| {
             let rule = body.get(4..).unwrap_or_default();
-            let Some(handle) = find(rule, RULE_HANDLE) else {
-                continue;
-            };
-            if find(rule, RULE_NOTE) != Some(wanted.as_slice()) {
-                continue;
-            }
-            is_needed = true;
-            batch.push(
-                format!("removal from firewall chain {}", chain.chain),
-                DELETE_RULE,
-                flag::ACK,
-                &header(family, 0),
-                |message| {
-                    message.text(RULE_TABLE, chain.table);
-                    message.text(RULE_CHAIN, chain.chain);
-                    message.bytes(RULE_HANDLE, handle);
-                },
-            );
-        }
-        if is_needed {
-            self.has_removed = true;
-            self.send(end(batch))?;
-        }
-        Ok(())
+            let is_wanted = find(rule, RULE_NOTE) == Some(wanted.as_slice());
+            find(rule, RULE_HANDLE)
+                .filter(|_| is_wanted)
+                .map(<[u8]>::to_vec)
+        };
+        Ok(rules.into_iter().filter_map(handle).collect())
     }
+}
+
+fn push_removal(batch: &mut Batch, chain: ForeignChain, handle: &[u8]) {
+    batch.push(
+        format!("removal from firewall chain {}", chain.chain),
+        DELETE_RULE,
+        flag::ACK,
+        &header(number(chain.family), 0),
+        |message| {
+            message.text(RULE_TABLE, chain.table);
+            message.text(RULE_CHAIN, chain.chain);
+            message.bytes(RULE_HANDLE, handle);
+        },
+    );
 }
 
 /// A chain of others whose last word is drop.

@@ -116,6 +116,12 @@ impl Host {
         self.uplinks.iter().cloned().collect()
     }
 
+    /// Those of them that don't lead to Docker's containers.
+    pub(super) fn ways_out(&self) -> Vec<String> {
+        let uplinks = self.uplinks.iter();
+        uplinks.filter(|name| !is_dockers(name)).cloned().collect()
+    }
+
     /// The smallest MTU on the way out.
     pub(super) fn mtu(&self) -> u32 {
         self.mtu
@@ -127,6 +133,12 @@ impl Host {
         bridges.sort_by(|a, b| a.name.cmp(&b.name));
         bridges
     }
+}
+
+/// Whether a link has a name that Docker gives its bridges.
+fn is_dockers(name: &str) -> bool {
+    let is_digits = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    matches!(name, "docker0" | "docker_gwbridge") || name.strip_prefix("br-").is_some_and(is_digits)
 }
 
 /// The alias that marks a bridge of ours.

@@ -14,6 +14,9 @@ const LAN_HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// Whoever is behind it.
 const LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 
+/// Whoever is behind a third one.
+const FAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+
 /// Loads rules in nft's language.
 pub(super) fn load(rules: &str) {
     let path = "/run/rules.nft";
@@ -61,6 +64,35 @@ fn beside_docker_containers_reach_the_outside() {
             words.filter(|word| word.parse::<u64>().is_err()).collect()
         };
         assert_eq!(plain(&run("nft list ruleset")), plain(&before));
+    });
+}
+
+#[test]
+fn beside_docker_its_containers_are_its_own() {
+    on_a_host("beside_docker_its_containers_are_its_own", |bed| {
+        load(&DOCKER.replace("oifname docker0 accept", "iifname docker0 accept"));
+        let theirs = attach("docker0", LAN_HOST, LAN);
+        within(&theirs, || {
+            run(&format!("ip route add default via {LAN_HOST}"))
+        });
+        let _theirs = Server::new(&theirs, "0.0.0.0:80", "theirs");
+        let _outside = Server::new(&bed.outside, "0.0.0.0:80", "outside");
+        let net = Net::new("shop_default", |_| {});
+        let web = net.sandbox(7, Form::Direct);
+        within(&web.netns, || {
+            assert!(call((OUTSIDE, 80)).is_some());
+            assert_eq!(call_in_vain((LAN, 80)), None);
+        });
+        // A way out that comes later, too.
+        let far = attach("vpn0", Ipv4Addr::new(203, 0, 113, 1), FAR);
+        let _far = Server::new(&far, "0.0.0.0:80", "far");
+        bridge::refresh_uplinks(false).expect("refresh");
+        let rules = run("nft list chain ip filter DOCKER-USER");
+        within(&web.netns, || {
+            assert!(call((FAR, 80)).is_some(), "{rules}");
+            assert!(call((OUTSIDE, 80)).is_some());
+            assert_eq!(call_in_vain((LAN, 80)), None);
+        });
     });
 }
 
