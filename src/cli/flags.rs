@@ -76,7 +76,8 @@ pub(crate) fn go_flag(arg: Arg) -> Arg {
 /// Shows a flag that is on or off as one, for help.
 pub(crate) fn shown_flag(arg: Arg) -> Arg {
     let defaults = arg.get_default_values();
-    let is_off = defaults == ["false"] || defaults.is_empty();
+    let is_bool = arg.get_value_parser().type_id() == std::any::TypeId::of::<bool>();
+    let is_off = defaults == ["false"] || (is_bool && defaults.is_empty());
     if arg.is_require_equals_set() && is_off {
         arg.action(ArgAction::SetTrue)
             .num_args(0)

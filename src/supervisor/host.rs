@@ -19,6 +19,7 @@ use crate::supervisor::live::{Table, Task};
 use crate::supervisor::neighbours::Neighbours;
 use crate::supervisor::sandbox::HOST_RESOLV_CONF;
 use crate::supervisor::server::{Conversation, Listener};
+use crate::supervisor::turn::Turn;
 use crate::supervisor::{Error, events};
 use crate::topology::Zone;
 use crate::topology::firewall::Forward;
@@ -57,7 +58,7 @@ pub(crate) struct Host {
     /// Told when there are such.
     pub writes: Notify,
     /// Held by the command that changes the project; others queue.
-    pub turn: Mutex<()>,
+    pub turn: Turn,
     /// Slots for starts.
     pub starts: Semaphore,
     /// Who waits for the end of an exec.
@@ -107,7 +108,7 @@ impl Host {
             neighbours: RefCell::new(Neighbours::new()),
             unwritten: RefCell::new(BTreeSet::new()),
             writes: Notify::new(),
-            turn: Mutex::new(()),
+            turn: Turn::default(),
             starts: Semaphore::new(STARTS_MAX),
             waiters: RefCell::new(HashMap::new()),
             forwards: RefCell::new(None),

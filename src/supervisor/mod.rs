@@ -49,6 +49,7 @@ mod single;
 mod spawn_name;
 mod start;
 mod stop;
+mod turn;
 mod zone;
 
 pub use error::Error;

@@ -80,10 +80,14 @@ impl Scope {
     }
 
     /// Waits until the command is cancelled and what was under way had time to
-    /// come to its end: a hook may never.
+    /// come to its end: a hook may never. There is none to lose once somebody
+    /// else wants a turn, who may well be there to cut it short.
     async fn given_up(&self) {
         self.cancelled.cancelled().await;
-        tokio::time::sleep(FAREWELL).await;
+        tokio::select! {
+            () = tokio::time::sleep(FAREWELL) => {}
+            () = self.host.turn.is_wanted() => {}
+        }
     }
 
     fn project(&self) -> Result<&Rc<Project>, Error> {

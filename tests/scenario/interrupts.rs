@@ -186,8 +186,8 @@ services:
                 }
             }
             s.step(
-                "folders of who was killed before it had a supervisor",
-                rcompose("gc"),
+                "folders of who was killed before it had a supervisor, once they are old",
+                shell("find \"$RCOMPOSE_ROOT\" -path '*projects/*' -type d -exec touch -d '2 hours ago' {} +; $RCOMPOSE gc"),
                 [exits(0)],
             );
         },

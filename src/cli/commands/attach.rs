@@ -14,7 +14,7 @@ use crate::cli::exit::{Exit, Failure, Kind};
 use crate::cli::process::{self, forward_signals};
 use crate::cli::session::{self, Interrupts};
 use crate::cli::terminal::{DetachKeys, Outcome, Pipes, Relay};
-use crate::cli::{docker_config, target};
+use crate::cli::{docker_config, output, target};
 use crate::model::ObservedContainer;
 use crate::protocol::control::Request;
 use crate::supervisor::client::{Answer, Client, Notice};
@@ -126,7 +126,11 @@ impl Args {
                     relay = Some(made.context("relay of the container's streams")?);
                 }
                 outcome = ended(&mut relay), if !is_shown => match outcome {
-                    Outcome::Detached => return Ok(Exit::SUCCESS),
+                    Outcome::Detached => {
+                        // It runs on, and the code says that this is not its end.
+                        output::notice("read escape sequence");
+                        return Ok(Exit::FAILURE);
+                    }
                     Outcome::Drained | Outcome::TimedOut => is_shown = true,
                 },
                 () = tokio::time::sleep(END_LIMIT), if is_shown => return Err(cut_off()),
