@@ -58,7 +58,7 @@ impl Args {
                         closed.get_or_insert(error);
                     }
                 }
-                Event::Warning(text) => output::notice(&text),
+                Event::Warning(text) => output::notice(&output::tame_lines(&text)),
                 Event::Progress(_) | Event::Layer(_) | Event::Hook(_) => {}
             };
             let follow = async {

@@ -61,6 +61,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Nothing would keep the container from the host's devices.
+    #[error("restriction of device access (only a `privileged` container does without)")]
+    Devices(#[source] io::Error),
     /// A device of a limit or rule can't be looked at.
     #[error("device {path}")]
     Device {
