@@ -1,14 +1,13 @@
 //! One RUN step: a container upon the layers below, whose writes become the
 //! next layer.
 //!
-//! Knows how a step becomes a bundle and how its output and its end are waited
-//! for. What its mounts show was prepared before; what becomes of its writes
-//! is the caller's matter.
+//! Knows how a step becomes a bundle. What its mounts show was prepared
+//! before; [`attend`] waits for its output and its end; what becomes of its
+//! writes is the caller's matter.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+mod attend;
+
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,18 +17,13 @@ use crate::build::network::{self, StepNetwork};
 use crate::build::request::Cancel;
 use crate::dockerfile::{Run, RunNetwork, RunSecurity, RunSettings};
 use crate::event::BuildStream;
-use crate::keeper::{self, Client};
+use crate::keeper::Client;
 use crate::model::{
     Bundle, BundleMount, CgroupSpec, ContainerId, ExtraHost, Namespace, Namespaces, Outcome,
     ProcessSpec, Resources, Rlimit, RootFilesystem, Seccomp,
 };
 use crate::oci::DEFAULT_PATH;
-use crate::protocol::keeper::{
-    DescriptorRole, Message, ReplyBody, RequestBody, Spawn, SpawnState, Stdio,
-};
 use crate::runtime;
-use crate::sys::poll::{Interest, Poller};
-use crate::sys::{descriptor, time};
 use crate::topology::hosts;
 
 /// A step's host name, as docker's builder gives it.
@@ -38,16 +32,6 @@ const HOSTNAME: &str = "buildkitsandbox";
 const SHM_BYTES: u64 = 64 << 20;
 /// How long a step may take to come up.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How long its end is waited for after it was killed.
-const END_LIMIT: Duration = Duration::from_secs(20);
-/// How often it is looked whether the run is cancelled.
-const CANCEL_LOOK: Duration = Duration::from_millis(150);
-/// How long what it wrote last is waited for.
-const DRAIN_LIMIT: Duration = Duration::from_secs(2);
-/// Bytes taken from a pipe at once.
-const CHUNK_BYTES: usize = 32 << 10;
-/// Output that is kept for a failure's message.
-const TAIL_BYTES: usize = 16 << 10;
 /// Where the Dockerfile's own scripts appear.
 const SCRIPTS: &str = "/dev/pipes";
 
@@ -189,7 +173,7 @@ pub(crate) fn run(
         around.settings,
     );
     runtime::cgroup::prepare(&bundle.cgroup, &[], bundle.privileged).map_err(Error::Cgroup)?;
-    let ended = attend(bundle, network, prepared, around.cancel, keeper, output);
+    let ended = attend::attend(bundle, network, prepared, around.cancel, keeper, output);
     if ended.is_err() {
         // Should the keeper be gone, nobody else would end what it started. Why
         // the step failed matters more than a failure here, and the run's end
@@ -308,221 +292,3 @@ fn process(
         oom_score_adj: None,
     }
 }
-
-const STDOUT: u64 = 0;
-const STDERR: u64 = 1;
-const KEEPER: u64 = 2;
-
-/// Starts the step and attends to it until it has ended.
-fn attend(
-    bundle: Bundle,
-    network: Option<OwnedFd>,
-    prepared: &mut Prepared,
-    cancel: &Cancel,
-    keeper: &mut Client,
-    output: &mut dyn FnMut(BuildStream, &[u8]),
-) -> Result<Ended, Error> {
-    let spawn = bundle.id.to_string();
-    let pipe = || descriptor::pipe().map_err(Error::Pipe);
-    let (stdout, stderr) = (pipe()?, pipe()?);
-    let mut descriptors: Vec<(DescriptorRole, OwnedFd)> = Vec::new();
-    descriptors.extend(network.map(|netns| (DescriptorRole::NetworkNamespace, netns)));
-    descriptors.push((DescriptorRole::Stdout, stdout.writer));
-    descriptors.push((DescriptorRole::Stderr, stderr.writer));
-    let (roles, descriptors) = descriptors.into_iter().unzip();
-    let request = RequestBody::Spawn(Box::new(Spawn {
-        id: spawn.clone(),
-        bundle,
-        stdio: Stdio::Pipes,
-        descriptors: roles,
-    }));
-    let (answer, _) = keeper
-        .ask(request, descriptors, START_LIMIT)
-        .map_err(Error::Keeper)?;
-    // Mounted by now, or never.
-    prepared.forget_secrets();
-    match answer {
-        ReplyBody::Spawned { .. } => {}
-        ReplyBody::SpawnFailed(failure) => return Err(Error::Start(failure)),
-        other => return Err(Error::Answer(format!("{other:?}"))),
-    }
-    let mut watch = Watch {
-        stdout: Stream::new(stdout.reader)?,
-        stderr: Stream::new(stderr.reader)?,
-        tail: VecDeque::new(),
-        end: None,
-    };
-    watch.until_end(&spawn, cancel, keeper, output)?;
-    let (outcome, oom_killed) = watch.end.ok_or(Error::Keeper(keeper::Error::Gone))?;
-    watch.drain(output);
-    let forgotten = keeper.ask(RequestBody::Forget { spawn }, Vec::new(), START_LIMIT);
-    forgotten.map_err(Error::Keeper)?;
-    if cancel.is_set() && !outcome.is_success() {
-        return Err(Error::Cancelled);
-    }
-    Ok(Ended {
-        outcome,
-        oom_killed,
-        tail: watch.tail.into(),
-    })
-}
-
-/// One of the step's streams.
-struct Stream {
-    pipe: Option<File>,
-}
-
-impl Stream {
-    fn new(pipe: OwnedFd) -> Result<Self, Error> {
-        descriptor::set_nonblocking(&pipe, true).map_err(Error::Pipe)?;
-        Ok(Self {
-            pipe: Some(pipe.into()),
-        })
-    }
-
-    /// Takes what is there; the pipe is gone after its end.
-    fn read(&mut self, take: &mut dyn FnMut(&[u8])) {
-        let Some(pipe) = &mut self.pipe else { return };
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            match pipe.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(count) => {
-                    take(chunk.get(..count).unwrap_or_default());
-                    if count < chunk.len() {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        self.pipe = None;
-    }
-}
-
-struct Watch {
-    stdout: Stream,
-    stderr: Stream,
-    tail: VecDeque<u8>,
-    end: Option<(Outcome, bool)>,
-}
-
-impl Watch {
-    fn until_end(
-        &mut self,
-        spawn: &str,
-        cancel: &Cancel,
-        keeper: &mut Client,
-        output: &mut dyn FnMut(BuildStream, &[u8]),
-    ) -> Result<(), Error> {
-        let mut poller = Poller::new().map_err(Error::Pipe)?;
-        for (stream, token) in [(&self.stdout, STDOUT), (&self.stderr, STDERR)] {
-            if let Some(pipe) = &stream.pipe {
-                poller
-                    .add(pipe, token, Interest::Read)
-                    .map_err(Error::Pipe)?;
-            }
-        }
-        poller
-            .add(keeper.as_fd(), KEEPER, Interest::Read)
-            .map_err(Error::Pipe)?;
-        let mut killed_at = None;
-        loop {
-            keeper.flush().map_err(Error::Keeper)?;
-            self.hear(spawn, keeper)?;
-            if self.end.is_some() {
-                return Ok(());
-            }
-            if cancel.is_set() {
-                let since = *killed_at.get_or_insert_with(|| {
-                    // Its failure is the keeper's end, which is met below.
-                    let _ = keeper.enqueue(kill(spawn), Vec::new());
-                    time::since_boot()
-                });
-                if time::since_boot().saturating_sub(since) > END_LIMIT {
-                    return Err(Error::Cancelled);
-                }
-                keeper.flush().map_err(Error::Keeper)?;
-            }
-            for event in poller.wait(Some(CANCEL_LOOK)).map_err(Error::Pipe)? {
-                if event.token != KEEPER {
-                    // A pipe at its end is closed, and so no longer waited for.
-                    self.take(event.token, output);
-                }
-            }
-        }
-    }
-
-    /// Takes the keeper's news.
-    fn hear(&mut self, wanted: &str, keeper: &mut Client) -> Result<(), Error> {
-        for (message, _) in keeper.read().map_err(Error::Keeper)? {
-            if let Message::State {
-                spawn,
-                state:
-                    SpawnState::Exited {
-                        outcome,
-                        oom_killed,
-                        ..
-                    },
-            } = message
-                && spawn == wanted
-            {
-                self.end = Some((outcome, oom_killed));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what a stream has.
-    fn take(&mut self, token: u64, output: &mut dyn FnMut(BuildStream, &[u8])) {
-        let (stream, kind) = if token == STDOUT {
-            (&mut self.stdout, BuildStream::Stdout)
-        } else {
-            (&mut self.stderr, BuildStream::Stderr)
-        };
-        let tail = &mut self.tail;
-        stream.read(&mut |bytes| {
-            output(kind, bytes);
-            tail.extend(bytes);
-            let excess = tail.len().saturating_sub(TAIL_BYTES);
-            tail.drain(..excess);
-        });
-    }
-
-    /// Takes what is left after the end. All who could write are gone, but for
-    /// what they themselves handed elsewhere.
-    fn drain(&mut self, output: &mut dyn FnMut(BuildStream, &[u8])) {
-        let until = time::since_boot() + DRAIN_LIMIT;
-        for token in [STDOUT, STDERR] {
-            loop {
-                self.take(token, output);
-                let stream = if token == STDOUT {
-                    &self.stdout
-                } else {
-                    &self.stderr
-                };
-                let Some(pipe) = &stream.pipe else { break };
-                let left = until.saturating_sub(time::since_boot());
-                if left.is_zero() {
-                    break;
-                }
-                let ready = crate::sys::poll::wait_readable(pipe, Some(left));
-                if !ready.unwrap_or(false) {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-fn kill(spawn: &str) -> RequestBody {
-    RequestBody::Signal {
-        spawn: spawn.to_owned(),
-        signal: KILL,
-    }
-}
-
-/// SIGKILL, on every Linux.
-const KILL: i32 = 9;
