@@ -9,6 +9,7 @@
 mod copy;
 mod decode;
 mod encode;
+mod entry;
 mod extract;
 mod feed;
 mod header;
@@ -35,6 +36,7 @@ pub use copy::{
 };
 pub use decode::decoder;
 pub use encode::Gzip;
+pub use entry::Entry;
 pub use extract::Extractor;
 pub use feed::{ChunkReader, Fed, feed};
 pub use header::EntryKind;
@@ -43,7 +45,7 @@ pub use map::rebuild;
 pub use merged::{Folder, Found, Merged};
 pub use overlay::{Overlay, Ownership};
 pub use pack::Packer;
-pub use reader::{Entry, TarReader};
+pub use reader::TarReader;
 pub use settle::settle;
 pub use unpack::unpack;
 pub use upper::{UpperLayer, UpperRules, record_upper};

@@ -4,41 +4,16 @@
 use std::io::{self, BufRead};
 use std::path::Path;
 
-use crate::archive::header::{self, BLOCK, Block, EntryKind, Header, TypeFlag};
+use crate::archive::entry::{self, Entry};
+use crate::archive::header::{self, BLOCK, Block, TypeFlag};
 use crate::archive::map::Recorder;
-use crate::archive::pax::{self, Pax};
+use crate::archive::pax;
 use crate::archive::{Error, Limits};
-use crate::sys::tree::FileTime;
 
 /// Longest extended header, in bytes.
 const PAX_BYTES_MAX: u64 = 1 << 20;
 /// Longest GNU long name, in bytes.
 const LONG_NAME_BYTES_MAX: u64 = 64 << 10;
-
-/// One entry of an archive, before its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Name as written.
-    pub name: Vec<u8>,
-    /// Target of a link, as written.
-    pub link: Vec<u8>,
-    /// What it makes.
-    pub kind: EntryKind,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner as written, possibly no legal one.
-    pub uid: i128,
-    /// Group as written, possibly no legal one.
-    pub gid: i128,
-    /// Length of its content.
-    pub size: u64,
-    /// Last modification.
-    pub modified: FileTime,
-    /// Major and minor number of a device node.
-    pub node: (u32, u32),
-    /// Extended attributes.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-}
 
 /// Reads entries from plain tar bytes.
 #[derive(Debug)]
@@ -153,7 +128,7 @@ impl<R: BufRead> TarReader<R> {
                 }
                 TypeFlag::Entry(_) | TypeFlag::Old | TypeFlag::Unknown(_) => {
                     let pax = pax.unwrap_or_default();
-                    let entry = assemble(header, pax, long_name, long_link)?;
+                    let entry = entry::assemble(header, pax, long_name, long_link)?;
                     self.begin_content(entry.size);
                     return Ok(Some(entry));
                 }
@@ -380,54 +355,6 @@ impl<R: BufRead + io::Seek> TarReader<R> {
 fn padding(size: u64) -> u64 {
     let block = BLOCK as u64;
     (block - size % block) % block
-}
-
-/// Puts an entry together from its header and what came before it.
-fn assemble(
-    header: Header,
-    pax: Pax,
-    long_name: Option<Vec<u8>>,
-    long_link: Option<Vec<u8>>,
-) -> Result<Entry, Error> {
-    let until_nul = |bytes: Vec<u8>| header::text(&bytes).to_vec();
-    let name = pax.path.or(long_name.map(until_nul)).unwrap_or(header.name);
-    let link = pax.link.or(long_link.map(until_nul)).unwrap_or(header.link);
-    let unsupported = |what: String| Error::Unsupported {
-        name: String::from_utf8_lossy(&name).into_owned(),
-        what,
-    };
-    let kind = match header.flag {
-        TypeFlag::Entry(kind) => kind,
-        TypeFlag::Old if name.ends_with(b"/") => EntryKind::Directory,
-        TypeFlag::Unknown(b'S') => return Err(unsupported("a sparse file".to_owned())),
-        TypeFlag::Unknown(flag) => {
-            return Err(unsupported(format!("type {:?}", char::from(flag))));
-        }
-        _ => EntryKind::File,
-    };
-    if pax.is_sparse {
-        return Err(unsupported("a sparse file".to_owned()));
-    }
-    // Only files have content; a size on other kinds means nothing.
-    let size = match kind {
-        EntryKind::File => pax.size.unwrap_or(header.size),
-        _ => 0,
-    };
-    Ok(Entry {
-        kind,
-        mode: header.mode,
-        uid: pax.uid.unwrap_or(header.uid),
-        gid: pax.gid.unwrap_or(header.gid),
-        size,
-        modified: pax.mtime.unwrap_or(FileTime {
-            seconds: header.mtime,
-            nanos: 0,
-        }),
-        node: header.node,
-        xattrs: pax.xattrs,
-        name,
-        link,
-    })
 }
 
 #[cfg(test)]
