@@ -1,4 +1,4 @@
-//! A container's network: addresses, namespace, DNS, published ports.
+//! A container's network: addresses, namespace, [`names`], published [`ports`].
 //!
 //! A sandbox lives from a start by the user to the container's end; automatic
 //! restarts reuse it. What must outlive this process lies on the keeper's
@@ -9,30 +9,29 @@
 //! * `port/<container>/<protocol>/<address>/<host port>/<container port>`:
 //!   a published port's socket.
 
-use std::net::{IpAddr, SocketAddr};
+mod adopt;
+mod names;
+mod ports;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use crate::model::{
     Attachment, ContainerId, ContainerRecord, EndpointRecord, EndpointSpec, PortBinding,
-    ProcessIdentity, Protocol, ResourceKey,
+    ProcessIdentity, ResourceKey,
 };
 use crate::network::sandbox::{Sandbox, SandboxSpec};
-use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
-use crate::supervisor::live::Task;
-use crate::supervisor::networks::Joined;
+use crate::supervisor::sandbox::names::{dns_name, view};
 use crate::supervisor::zone::aliases;
+use crate::supervisor::{Error, files};
 use crate::topology::endpoint::{self, Attached, Endpoints};
-use crate::topology::firewall::Forward;
-use crate::topology::publish;
 use crate::topology::resolver::{self, Form, ResolvConf};
-use crate::topology::zone::{Forwarding, View};
-use crate::{dns, network, runtime, sys};
+use crate::{network, runtime, sys};
 
 /// The host's resolver configuration.
 pub(crate) const HOST_RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -92,7 +91,7 @@ impl Host {
             name: format!("process {}", process.pid),
         };
         let namespace = std::fs::File::open(path).map_err(|_| not_running())?;
-        if !crate::sys::process::is_alive(process) {
+        if !sys::process::is_alive(process) {
             return Err(not_running());
         }
         let table = self.table.borrow();
@@ -231,193 +230,6 @@ impl Host {
         Ok(sandbox)
     }
 
-    /// Answers the container's DNS from now on.
-    pub(crate) fn serve_dns(
-        &self,
-        record: &ContainerRecord,
-        view: View,
-        sandbox: &Sandbox,
-    ) -> Result<(), Error> {
-        let (Some(udp), Some(tcp)) = (&sandbox.dns_udp, &sandbox.dns_tcp) else {
-            return Ok(());
-        };
-        let twin = |fd: &OwnedFd| fd.try_clone().map_err(Error::Descriptor);
-        let upstreams = self.upstreams(record, sandbox)?;
-        let server = dns::serve(
-            twin(udp)?,
-            twin(tcp)?,
-            self.zone.subscribe(),
-            view,
-            upstreams,
-        )
-        .map_err(Error::Descriptor)?;
-        self.table
-            .borrow_mut()
-            .update(&record.id, |live| live.name_server = Some(server));
-        Ok(())
-    }
-
-    /// Who answers what isn't ours: the host's servers, asked from the host,
-    /// or those of `dns:`, asked from the container's own network.
-    fn upstreams(
-        &self,
-        record: &ContainerRecord,
-        sandbox: &Sandbox,
-    ) -> Result<dns::Upstreams, Error> {
-        let declared = record
-            .service
-            .dns
-            .iter()
-            .filter_map(|text| text.parse::<IpAddr>().ok());
-        let servers: Vec<SocketAddr> = declared
-            .map(|address| SocketAddr::new(address, resolver::PORT))
-            .collect();
-        if servers.is_empty() {
-            return Ok(dns::Upstreams::Host(Arc::clone(&self.host_servers)));
-        }
-        let netns = sandbox.netns.try_clone().map_err(Error::Descriptor)?;
-        Ok(dns::Upstreams::Own {
-            servers,
-            netns: Arc::new(netns),
-        })
-    }
-
-    /// Names the container where a port that is taken is one of this project's:
-    /// from outside only the project can be told.
-    fn naming_port_holder(&self, error: network::Error) -> network::Error {
-        let network::Error::PortTaken {
-            address,
-            protocol,
-            owner,
-        } = error
-        else {
-            return error;
-        };
-        let table = self.table.borrow();
-        let holder = table.iter().find(|live| {
-            let ports = live.sandbox.iter().flat_map(|(_, ports)| ports);
-            ports.into_iter().any(|binding| {
-                binding.host_port == address.port() && binding.protocol.as_str() == protocol
-            })
-        });
-        network::Error::PortTaken {
-            address,
-            protocol,
-            owner: holder.map_or(owner, |live| {
-                Some(format!("container {} of this project", live.record.name))
-            }),
-        }
-    }
-
-    /// Reserves the published ports, shelves them and serves them.
-    async fn publish_ports(
-        &self,
-        record: &ContainerRecord,
-        endpoints: &IndexMap<String, EndpointRecord>,
-    ) -> Result<Vec<PortBinding>, Error> {
-        let requests = publish::requests(&record.service.ports);
-        if requests.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.tell_obstacles().await;
-        let listeners = blocking(move || network::publish::bind_all(&requests))
-            .await
-            .map_err(|source| Error::Sandbox {
-                name: record.name.clone(),
-                source: self.naming_port_holder(source),
-            })?;
-        let mut bindings = Vec::new();
-        let shelved: Vec<_> = listeners
-            .iter()
-            .map(|listener| (port_name(&record.id, &listener.binding), &listener.fd))
-            .collect();
-        self.link.put_all(&shelved).await?;
-        for listener in listeners {
-            self.serve_port(record, endpoints, listener.binding.clone(), listener.fd)?;
-            bindings.push(listener.binding);
-        }
-        Ok(bindings)
-    }
-
-    /// Tells once what of the host's own firewall is in the way of containers.
-    async fn tell_obstacles(&self) {
-        if self.knows_obstacles.replace(true) {
-            return;
-        }
-        match blocking(network::firewall::obstacles).await {
-            Ok(obstacles) => {
-                for obstacle in obstacles {
-                    self.warn(&obstacle.hint());
-                }
-            }
-            Err(error) => tracing::debug!(%error, "the host's firewall can't be looked at"),
-        }
-    }
-
-    /// Serves a published port by relaying to the container.
-    pub(crate) fn serve_port(
-        &self,
-        record: &ContainerRecord,
-        endpoints: &IndexMap<String, EndpointRecord>,
-        binding: PortBinding,
-        listener: OwnedFd,
-    ) -> Result<(), Error> {
-        let address = target(endpoints, binding.host_ip.is_ipv6());
-        let target = address.map(|address| SocketAddr::new(address, binding.container_port));
-        let (sender, receiver) = tokio::sync::watch::channel(target);
-        let served = network::proxy::serve(listener, binding.protocol, receiver)
-            .map_err(Error::Descriptor)?;
-        let task = Task::spawn(async move {
-            // The proxy ends with the sender of its target.
-            let _sender = sender;
-            let _ = served.await;
-        });
-        self.table
-            .borrow_mut()
-            .update(&record.id, |live| live.sandbox_tasks.push(task));
-        Ok(())
-    }
-
-    /// Makes the kernel's own path for every published port of the project.
-    pub(crate) async fn refresh_forwards(&self) -> Result<(), Error> {
-        let _alone = self.forwarding.lock().await;
-        let mut forwards = Vec::new();
-        for live in self.table.borrow().iter() {
-            let Some((endpoints, ports)) = &live.sandbox else {
-                continue;
-            };
-            for binding in ports
-                .iter()
-                .filter(|binding| binding.protocol != Protocol::Sctp)
-            {
-                let address = endpoints
-                    .values()
-                    .find_map(|endpoint| same_family(endpoint, binding.host_ip.is_ipv6()));
-                if let Some(to) = address {
-                    forwards.push(Forward {
-                        binding: binding.clone(),
-                        to,
-                    });
-                }
-            }
-        }
-        if self.forwards.borrow().as_ref() == Some(&forwards) {
-            return Ok(());
-        }
-        let (engine, project) = (self.root.engine().clone(), self.store.name().clone());
-        let applied = forwards.clone();
-        let result =
-            blocking(move || network::firewall::publish(&engine, &project, &applied)).await;
-        match result {
-            Ok(()) => *self.forwards.borrow_mut() = Some(forwards),
-            // The listeners serve the ports all the same.
-            Err(error) => self.warn(&format!(
-                "published ports go through the relay only: {error}"
-            )),
-        }
-        Ok(())
-    }
-
     /// Takes a container's sandbox down: names, addresses, ports, namespace,
     /// control group. Goes on after a failure and gives the first.
     pub(crate) async fn lower(self: &Rc<Self>, id: &ContainerId) -> Result<(), Error> {
@@ -443,7 +255,7 @@ impl Host {
             .collect();
         let dropped = self.link.drop_names(names).await;
         let forwarded = self.refresh_forwards().await;
-        crate::supervisor::files::remove(&self.store, id);
+        files::remove(&self.store, id);
         let path = self.cgroup_path(&record);
         let removed = blocking(move || runtime::cgroup::end(&path)).await;
         dropped?;
@@ -452,66 +264,6 @@ impl Host {
             name: record.name,
             source,
         })
-    }
-
-    /// Takes a running container's sandbox over from an earlier supervisor.
-    pub(crate) fn adopt_sandbox(self: &Rc<Self>, record: &ContainerRecord) -> Result<(), Error> {
-        let id = &record.id;
-        let known = self.table.borrow_mut().update(id, |live| {
-            let runtime = live.runtime.as_ref()?;
-            live.sandbox = Some((runtime.endpoints.clone(), runtime.ports.clone()));
-            live.sandbox.clone()
-        });
-        let Some((endpoints, ports)) = known.flatten() else {
-            return Ok(());
-        };
-        let netns = match self.link.get(&namespace_name(id))? {
-            Some(netns) => Some(netns),
-            None => self.namespace_of(id),
-        };
-        let Some(netns) = netns else { return Ok(()) };
-        let form = resolver::form(&record.service, &record.exposed);
-        let sockets = (
-            self.link.get(&dns_name(id, "udp"))?,
-            self.link.get(&dns_name(id, "tcp"))?,
-        );
-        let sandbox = match sockets {
-            (Some(udp), Some(tcp)) => Sandbox {
-                netns,
-                dns_udp: Some(udp),
-                dns_tcp: Some(tcp),
-            },
-            _ => network::sandbox::reopen(netns, form).map_err(|source| Error::Sandbox {
-                name: record.name.clone(),
-                source,
-            })?,
-        };
-        let networks = self.joined_networks(record, &endpoints)?;
-        self.serve_dns(record, view(record, &networks), &sandbox)?;
-        for binding in ports {
-            let listener = match self.link.get(&port_name(id, &binding))? {
-                Some(listener) => listener,
-                None => match network::publish::bind_again(&binding) {
-                    Ok(listener) => listener,
-                    Err(error) => {
-                        self.warn(&format!(
-                            "a published port of {} is lost: {error}",
-                            record.name
-                        ));
-                        continue;
-                    }
-                },
-            };
-            self.serve_port(record, &endpoints, binding, listener)?;
-        }
-        Ok(())
-    }
-
-    /// The network namespace of a running container, by its process.
-    fn namespace_of(&self, id: &ContainerId) -> Option<OwnedFd> {
-        let process = self.process_of(id)?;
-        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", process.pid)).ok()?;
-        sys::process::is_alive(&process).then(|| namespace.into())
     }
 
     fn known_sandbox(
@@ -536,78 +288,17 @@ impl Host {
     }
 }
 
-fn ipv4(address: IpAddr) -> Option<std::net::Ipv4Addr> {
+fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
     match address {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
     }
 }
 
-fn ipv6(address: IpAddr) -> Option<std::net::Ipv6Addr> {
+fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
     match address {
         IpAddr::V4(_) => None,
         IpAddr::V6(address) => Some(address),
-    }
-}
-
-fn dns_name(id: &ContainerId, transport: &str) -> String {
-    format!("dns/{id}/{transport}")
-}
-
-fn port_name(id: &ContainerId, binding: &PortBinding) -> String {
-    format!(
-        "port/{id}/{}/{}/{}/{}",
-        binding.protocol.as_str(),
-        binding.host_ip,
-        binding.host_port,
-        binding.container_port
-    )
-}
-
-fn same_family(endpoint: &EndpointRecord, is_ipv6: bool) -> Option<IpAddr> {
-    if is_ipv6 {
-        endpoint.ipv6.map(IpAddr::V6)
-    } else {
-        endpoint.ipv4.map(IpAddr::V4)
-    }
-}
-
-/// The container's address behind a published port: of the port's family if
-/// there is one, for a relay doesn't mind the other.
-fn target(endpoints: &IndexMap<String, EndpointRecord>, is_ipv6: bool) -> Option<IpAddr> {
-    let of = |is_ipv6| {
-        endpoints
-            .values()
-            .find_map(move |endpoint| same_family(endpoint, is_ipv6))
-    };
-    of(is_ipv6).or_else(|| of(!is_ipv6))
-}
-
-/// What a container may see of the project's names.
-fn view(record: &ContainerRecord, networks: &[Joined]) -> View {
-    let is_inside = networks.iter().all(|(network, _)| network.applied.internal);
-    View {
-        networks: networks
-            .iter()
-            .map(|(network, _)| network.name.clone())
-            .collect(),
-        subnets: networks
-            .iter()
-            .flat_map(|(network, _)| network.pools.iter().map(|pool| pool.subnet))
-            .collect(),
-        forwarding: if is_inside {
-            Forwarding::Nothing
-        } else if resolver::wants_dots(&record.service) {
-            Forwarding::Dotted
-        } else {
-            Forwarding::All
-        },
-        links: record
-            .service
-            .links
-            .iter()
-            .map(|link| (link.alias.clone(), link.service.to_string()))
-            .collect(),
     }
 }
 
