@@ -47,5 +47,5 @@ pub use dotenv::read_env_file;
 pub use environment::{Environment, Origin, OriginKind};
 pub use explain::{Part, VariableUse};
 pub use options::{LoadOptions, Skip};
-pub use project::{Canonical, Loaded, load, name, to_yaml, variables};
+pub use project::{Canonical, Loaded, load, to_yaml, variables};
 pub use source::{MapSource, ReadError, Source};

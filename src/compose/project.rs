@@ -127,12 +127,6 @@ pub fn variables(options: &LoadOptions, source: &dyn Source) -> BTreeMap<String,
     merged.as_ref().map(explain::variables).unwrap_or_default()
 }
 
-/// The project's name alone; None when it has no legal one.
-#[must_use]
-pub fn name(options: &LoadOptions, source: &dyn Source) -> Option<ProjectName> {
-    project_name(&mut Loader::new(source, options)).parse().ok()
-}
-
 /// Files to a canonical, normalized tree.
 fn read(loader: &mut Loader<'_>, name: &str) -> Node {
     let options = loader.options;
@@ -261,12 +255,6 @@ fn repair(name: &str) -> String {
 }
 
 impl Canonical {
-    /// The project's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// As JSON, indented by two spaces.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -300,11 +288,6 @@ impl Canonical {
     /// Enabled services, in the files' order.
     pub fn services(&self) -> impl Iterator<Item = &str> {
         self.root.entries_at("services").map(|(name, _)| name)
-    }
-
-    /// Services that profiles or a selection leave out.
-    pub fn disabled_services(&self) -> impl Iterator<Item = &str> {
-        self.disabled.services.keys()
     }
 
     /// The config hash of an enabled service.
@@ -563,7 +546,7 @@ secrets: {password: {file: ./pw}}
 
     #[test]
     fn names_are_repaired_or_refused() {
-        let named = |text: &str| loaded(text).canonical.name().to_owned();
+        let named = |text: &str| loaded(text).canonical.name.clone();
         assert_eq!(named("name: My.App\nservices: {}"), "myapp");
         assert_eq!(named("services: {}"), "p");
         assert_eq!(repair("__--a B.c"), "abc");

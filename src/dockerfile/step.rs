@@ -283,18 +283,6 @@ impl RunMount {
             Self::Tmpfs { .. } | Self::Secret(_) | Self::Ssh(_) => None,
         }
     }
-
-    /// Where it appears, when it appears as a file or folder.
-    #[must_use]
-    pub fn target(&self) -> Option<&str> {
-        match self {
-            Self::Bind(bind) => Some(&bind.target),
-            Self::Cache(cache) => Some(&cache.target),
-            Self::Tmpfs { target, .. } => Some(target),
-            Self::Secret(secret) => secret.target.as_deref(),
-            Self::Ssh(ssh) => Some(&ssh.target),
-        }
-    }
 }
 
 /// Where files come from.

@@ -35,8 +35,6 @@ pub enum Error {
 /// Why one service needs another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// `depends_on` alone.
-    Order,
     /// It lives in the other's network, IPC, PID or UTS namespace.
     Namespace,
     /// It takes the other's mounts.
@@ -127,37 +125,6 @@ impl Graph {
         self.order
             .iter()
             .filter_map(|&node| self.names.get_index(node))
-    }
-
-    /// Groups in which no service needs another of its group: the first needs
-    /// nothing, each later one only earlier ones.
-    #[must_use]
-    pub fn waves(&self) -> Vec<Vec<&ServiceName>> {
-        let mut depth = vec![0_usize; self.names.len()];
-        let mut waves: Vec<Vec<&ServiceName>> = Vec::new();
-        for &node in &self.order {
-            let wave = self
-                .edges
-                .neighbors(node)
-                .filter_map(|to| depth.get(to).map(|below| below + 1))
-                .max()
-                .unwrap_or(0);
-            if let Some(slot) = depth.get_mut(node) {
-                *slot = wave;
-            }
-            if waves.len() <= wave {
-                waves.resize_with(wave + 1, Vec::new);
-            }
-            if let (Some(group), Some(name)) = (waves.get_mut(wave), self.names.get_index(node)) {
-                group.push(name);
-            }
-        }
-        waves
-    }
-
-    /// What a service needs directly.
-    pub fn dependencies<'a>(&'a self, name: &ServiceName) -> impl Iterator<Item = &'a ServiceName> {
-        self.neighbors(name, Direction::Outgoing)
     }
 
     /// Who needs a service directly.
@@ -397,8 +364,6 @@ mod tests {
         .unwrap();
         assert_eq!(words(graph.order()), "cache db api web lone");
         assert_eq!(words(graph.order().rev()), "lone web api db cache");
-        let waves: Vec<String> = graph.waves().into_iter().map(words).collect();
-        assert_eq!(waves, ["cache db lone", "api", "web"]);
     }
 
     #[test]
@@ -415,7 +380,6 @@ mod tests {
             words(&graph.with_dependencies([&name("web")])),
             "db api web"
         );
-        assert_eq!(words(graph.dependencies(&name("api"))), "db");
         assert_eq!(words(graph.dependents(&name("api"))), "web");
         assert_eq!(words(&graph.with_dependencies([&name("nobody")])), "");
     }
@@ -492,7 +456,7 @@ mod tests {
                 .services
                 .insert(name.parse().unwrap(), service(name, &below));
         }
-        assert_eq!(Graph::of(&project).unwrap().waves().len(), 500);
+        assert_eq!(Graph::of(&project).unwrap().order().count(), 500);
         project.services[0].depends_on = service("s0", &["s499"]).depends_on;
         let Err(Error::Cycle { path }) = Graph::of(&project) else {
             panic!("no cycle found")

@@ -33,8 +33,6 @@ pub enum Event {
     Exited(Outcome),
     /// The user, or a plan, wants it stopped.
     Stop(stop::Request),
-    /// The user wants it ended now.
-    Force,
     /// The user sends it a signal.
     Kill {
         /// The signal.
@@ -163,11 +161,10 @@ impl Container {
             (Event::SpawnFailed, Phase::Starting) => self.spawn_failed(now, &mut actions),
             (Event::Exited(outcome), _) => self.exited(outcome, now, &mut actions),
             (Event::Stop(request), _) => self.stop(request, now, &mut actions),
-            (Event::Force, Phase::Stopping(stop)) => {
-                self.step(stop, stop::Event::Force, now, &mut actions);
-            }
-            (Event::Woke, Phase::Stopping(stop)) => {
-                self.step(stop, stop::Event::Woke, now, &mut actions);
+            (Event::Woke, Phase::Stopping(mut stop)) => {
+                let asked = stop.wake(now);
+                self.phase = Phase::Stopping(stop);
+                actions.extend(asked.into_iter().map(Action::from));
             }
             (Event::Woke, Phase::Restarting { until }) => {
                 if now.monotonic >= until {
@@ -189,14 +186,7 @@ impl Container {
                 }
                 actions.push(Action::Signal(signal));
             }
-            (
-                Event::Spawned
-                | Event::SpawnFailed
-                | Event::Force
-                | Event::Woke
-                | Event::Kill { .. },
-                _,
-            ) => {}
+            (Event::Spawned | Event::SpawnFailed | Event::Woke | Event::Kill { .. }, _) => {}
         }
         actions
     }
@@ -302,12 +292,6 @@ impl Container {
             }
             Phase::Idle | Phase::Removed => {}
         }
-    }
-
-    fn step(&mut self, mut stop: Stop, event: stop::Event, now: Now, actions: &mut Vec<Action>) {
-        let asked = stop.on(event, now);
-        self.phase = Phase::Stopping(stop);
-        actions.extend(asked.into_iter().map(Action::from));
     }
 
     fn end_for_good(&mut self, actions: &mut Vec<Action>) {

@@ -60,12 +60,6 @@ pub enum Event {
     },
     /// The time asked for has come.
     Woke,
-    /// The container is frozen.
-    Paused,
-    /// The container goes on.
-    Unpaused,
-    /// The container ended.
-    Stopped,
 }
 
 /// What a monitor asks for.
@@ -91,8 +85,6 @@ pub enum Action {
 enum Phase {
     /// The container doesn't run.
     Off,
-    /// The container is frozen.
-    Frozen,
     /// The next probe begins then.
     Waiting { until: Duration },
     /// A probe runs.
@@ -173,29 +165,11 @@ impl Monitor {
         }
     }
 
-    /// What is run.
-    #[must_use]
-    pub fn probe(&self) -> &HealthProbe {
-        &self.probe
-    }
-
     /// Takes an event; answers with what is to be done.
     pub fn on(&mut self, event: Event, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
             Event::Started => self.start(now, &mut actions),
-            Event::Stopped => self.leave(Phase::Off, &mut actions),
-            Event::Paused => {
-                if self.phase != Phase::Off {
-                    self.leave(Phase::Frozen, &mut actions);
-                }
-            }
-            Event::Unpaused => {
-                if self.phase == Phase::Frozen {
-                    self.tick = now.monotonic + self.pace(now.monotonic);
-                    self.wait(now.monotonic, Duration::ZERO, &mut actions);
-                }
-            }
             Event::Woke => self.wake(now, &mut actions),
             Event::Ended {
                 id,
@@ -230,7 +204,7 @@ impl Monitor {
 
     fn wake(&mut self, now: Now, actions: &mut Vec<Action>) {
         match self.phase {
-            Phase::Off | Phase::Frozen => {}
+            Phase::Off => {}
             Phase::Waiting { until } if now.monotonic >= until => self.begin(now, actions),
             Phase::Waiting { until } => actions.push(Action::WakeAt(until)),
             Phase::Probing { id, began } => {

@@ -1,10 +1,11 @@
 //! The orderly end of a container: signal, grace period, SIGKILL.
 //!
 //! ```text
-//!  begin --- signal ---> waiting --- grace is over, or forced ---> killing --- no exit ---> gave up
-//!    |                      |                                        |
-//!    +-- PID 1 drops the signal: a wait can't help ------------------+----- exit ---> over
+//!  begin --- signal ---> waiting --- grace is over, or SIGKILL ---> killing --- no exit ---> gave up
+//!    |                                                                 |
+//!    +-- PID 1 drops the signal: a wait can't help --------------------+
 //! ```
+//! An exit ends it in every phase: the container's machine drops it then.
 //!
 //! It knows signals by number and is told whether the first process would take
 //! the stop signal at all: the kernel drops a signal that PID 1 of a namespace
@@ -43,17 +44,6 @@ pub enum Escalation {
     Forced,
 }
 
-/// What happens to a container that is being stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// The time asked for has come.
-    Woke,
-    /// The user wants it ended now.
-    Force,
-    /// It ended.
-    Exited,
-}
-
 /// What the stop asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -86,7 +76,6 @@ enum Phase {
         until: Duration,
     },
     GaveUp,
-    Over,
 }
 
 impl Stop {
@@ -130,45 +119,28 @@ impl Stop {
                     actions.push(Action::WakeAt(asked));
                 }
             }
-            Phase::Killing { .. } | Phase::GaveUp | Phase::Over => {}
+            Phase::Killing { .. } | Phase::GaveUp => {}
         }
         actions
     }
 
-    /// Takes an event; answers with what is to be done.
-    pub fn on(&mut self, event: Event, now: Now) -> Vec<Action> {
+    /// The time asked for has come; answers with what is to be done.
+    pub fn wake(&mut self, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
-        match (self.phase, event) {
-            (Phase::Over, _) => {}
-            (_, Event::Exited) => self.phase = Phase::Over,
-            (Phase::Waiting { .. } | Phase::GaveUp, Event::Force) => {
-                self.kill(Escalation::Forced, now, &mut actions);
+        match self.phase {
+            Phase::Waiting { until: Some(until) } if now.monotonic >= until => {
+                self.kill(Escalation::GraceOver, now, &mut actions);
             }
-            (Phase::Waiting { until: Some(until) }, Event::Woke) => {
-                if now.monotonic >= until {
-                    self.kill(Escalation::GraceOver, now, &mut actions);
-                } else {
-                    actions.push(Action::WakeAt(until));
-                }
+            Phase::Killing { until } if now.monotonic >= until => {
+                self.phase = Phase::GaveUp;
+                actions.push(Action::GaveUp);
             }
-            (Phase::Killing { until }, Event::Woke) => {
-                if now.monotonic >= until {
-                    self.phase = Phase::GaveUp;
-                    actions.push(Action::GaveUp);
-                } else {
-                    actions.push(Action::WakeAt(until));
-                }
+            Phase::Waiting { until: Some(until) } | Phase::Killing { until } => {
+                actions.push(Action::WakeAt(until));
             }
-            (Phase::Killing { .. }, Event::Force) => actions.push(Action::Signal(SIGKILL)),
-            (Phase::Waiting { until: None } | Phase::GaveUp, Event::Woke) => {}
+            Phase::Waiting { until: None } | Phase::GaveUp => {}
         }
         actions
-    }
-
-    /// Whether the container has ended.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.phase == Phase::Over
     }
 
     fn kill(&mut self, why: Escalation, now: Now, actions: &mut Vec<Action>) {
@@ -209,16 +181,13 @@ mod tests {
     fn the_signal_comes_first_and_kill_after_the_grace_period() {
         let (mut stop, actions) = Stop::begin(request(), at(5));
         assert_eq!(actions, [Action::Signal(TERM), Action::WakeAt(SECOND * 15)]);
-        assert_eq!(stop.on(Event::Woke, at(14)), [Action::WakeAt(SECOND * 15)]);
+        assert_eq!(stop.wake(at(14)), [Action::WakeAt(SECOND * 15)]);
         let expected = [
             Action::Signal(SIGKILL),
             Action::Escalated(Escalation::GraceOver),
             Action::WakeAt(SECOND * 25),
         ];
-        assert_eq!(stop.on(Event::Woke, at(15)), expected);
-        assert!(!stop.is_over());
-        assert_eq!(stop.on(Event::Exited, at(15)), []);
-        assert!(stop.is_over());
+        assert_eq!(stop.wake(at(15)), expected);
     }
 
     #[test]
@@ -240,25 +209,6 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_in_time_ends_it() {
-        let (mut stop, _) = Stop::begin(request(), at(5));
-        stop.on(Event::Exited, at(6));
-        assert_eq!(stop.on(Event::Woke, at(60)), []);
-        assert_eq!(stop.on(Event::Force, at(60)), []);
-        assert!(stop.is_over());
-    }
-
-    #[test]
-    fn the_user_may_cut_the_grace_period_short() {
-        let (mut stop, _) = Stop::begin(request(), at(5));
-        assert_eq!(
-            stop.on(Event::Force, at(6))[1],
-            Action::Escalated(Escalation::Forced)
-        );
-        assert_eq!(stop.on(Event::Force, at(6)), [Action::Signal(SIGKILL)]);
-    }
-
-    #[test]
     fn a_further_request_may_only_shorten_the_wait() {
         let (mut stop, _) = Stop::begin(request(), at(5));
         let within = |grace_period| Request {
@@ -271,7 +221,7 @@ mod tests {
             stop.again(within(SECOND * 2), at(6)),
             [Action::WakeAt(SECOND * 8)]
         );
-        assert_eq!(stop.on(Event::Woke, at(8))[0], Action::Signal(SIGKILL));
+        assert_eq!(stop.wake(at(8))[0], Action::Signal(SIGKILL));
         assert_eq!(stop.again(within(SECOND), at(9)), [], "it is being killed");
     }
 
@@ -296,26 +246,22 @@ mod tests {
                 Action::WakeAt(SECOND * 17),
             ];
             assert_eq!(stop.again(now, at(7)), expected);
-            assert_eq!(stop.on(Event::Woke, at(17)), [Action::GaveUp]);
+            assert_eq!(stop.wake(at(17)), [Action::GaveUp]);
             assert_eq!(stop.again(now, at(20))[0], Action::Signal(SIGKILL));
-            stop.on(Event::Exited, at(21));
-            assert_eq!(stop.again(now, at(22)), []);
         }
     }
 
     #[test]
     fn what_survives_sigkill_is_told_once() {
-        let (mut stop, _) = Stop::begin(
-            Request {
-                signal: SIGKILL,
-                ..request()
-            },
-            at(5),
-        );
-        assert_eq!(stop.on(Event::Woke, at(15)), [Action::GaveUp]);
-        assert_eq!(stop.on(Event::Woke, at(90)), []);
+        let kill = Request {
+            signal: SIGKILL,
+            ..request()
+        };
+        let (mut stop, _) = Stop::begin(kill, at(5));
+        assert_eq!(stop.wake(at(15)), [Action::GaveUp]);
+        assert_eq!(stop.wake(at(90)), []);
         // A second try is the user's.
-        assert_eq!(stop.on(Event::Force, at(91))[0], Action::Signal(SIGKILL));
+        assert_eq!(stop.again(kill, at(91))[0], Action::Signal(SIGKILL));
     }
 
     #[test]
@@ -345,7 +291,7 @@ mod tests {
         };
         let (mut stop, actions) = Stop::begin(endless, at(5));
         assert_eq!(actions, [Action::Signal(TERM)]);
-        assert_eq!(stop.on(Event::Woke, at(u32::MAX)), []);
+        assert_eq!(stop.wake(at(u32::MAX)), []);
     }
 
     #[test]
@@ -358,6 +304,6 @@ mod tests {
             at(5),
         );
         assert_eq!(actions, [Action::Signal(TERM), Action::WakeAt(SECOND * 5)]);
-        assert_eq!(stop.on(Event::Woke, at(5))[0], Action::Signal(SIGKILL));
+        assert_eq!(stop.wake(at(5))[0], Action::Signal(SIGKILL));
     }
 }

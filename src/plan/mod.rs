@@ -47,7 +47,7 @@ pub use options::{
     RunOptions, StartOptions, StopOptions, UpOptions,
 };
 pub use progress::{Words, reason, words};
-pub use reconcile::{reconcile, scale};
+pub use reconcile::reconcile;
 pub use revive::{restart, start};
 pub use run::run;
 pub use schedule::{Completion, Progressed, Schedule, Undo};

@@ -1,6 +1,6 @@
 //! Desired × observed → plan: `up`, `create` and `scale`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -43,26 +43,6 @@ pub fn reconcile(
         &mut plan, desired, &fates, &resources, &departing, images, options,
     )?;
     Ok(plan)
-}
-
-/// Plans a change of replica numbers: `up` of the services named.
-///
-/// # Errors
-/// As [`reconcile`].
-pub fn scale(
-    desired: &Project,
-    observed: &Observed,
-    images: &ImageIds,
-    replicas: BTreeMap<ServiceName, u32>,
-    no_deps: bool,
-) -> Result<Plan, Error> {
-    let options = UpOptions {
-        services: replicas.keys().cloned().collect(),
-        scale: replicas,
-        no_deps,
-        ..UpOptions::default()
-    };
-    reconcile(desired, observed, images, &options)
 }
 
 /// The services that the command is about, each after what it needs.

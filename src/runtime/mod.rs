@@ -220,15 +220,8 @@ impl Starting {
         }
     }
 
-    /// The process's id; of an exec's helper until the process exists; 0 after
-    /// [`Starting::advance`] has given a result.
-    #[must_use]
-    pub fn pid(&self) -> i32 {
-        let child = self.process.as_ref().or(self.helper.as_ref());
-        child.map_or(0, |child| child.pid)
-    }
-
-    /// The process's descriptor, under the same rule. None after a result.
+    /// The process's descriptor; that of an exec's helper until the process exists.
+    /// None after [`Starting::advance`] has given a result.
     #[must_use]
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         let child = self.process.as_ref().or(self.helper.as_ref());

@@ -213,7 +213,13 @@ fn carry_out(
         "up" | "create" => plan::reconcile(desired, observed, images, &up_options(verb, &line)),
         "scale" => {
             let replicas = scales(&line);
-            plan::scale(desired, observed, images, replicas, line.has("--no-deps"))
+            let options = UpOptions {
+                services: replicas.keys().cloned().collect(),
+                scale: replicas,
+                no_deps: line.has("--no-deps"),
+                ..UpOptions::default()
+            };
+            plan::reconcile(desired, observed, images, &options)
         }
         "down" => plan::down(
             &subject,

@@ -104,12 +104,6 @@ impl Dockerfile {
             findings,
         })
     }
-
-    /// Its text.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        self.source.text()
-    }
 }
 
 /// Reads an instruction that an image brought with it; everything is said to

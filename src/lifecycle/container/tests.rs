@@ -229,12 +229,11 @@ fn event(kind: u8) -> Event {
             is_paused: true,
             ..request()
         }),
-        7 => Event::Force,
-        8 => Event::Kill {
+        7 => Event::Kill {
             signal: 9,
             is_stop_signal: false,
         },
-        9 => Event::Kill {
+        8 => Event::Kill {
             signal: 1,
             is_stop_signal: false,
         },
@@ -245,7 +244,7 @@ fn event(kind: u8) -> Event {
 proptest! {
     #[test]
     fn any_events_keep_the_laws(
-        events in proptest::collection::vec((0_u8..12, 0_u64..20_000), 0..200),
+        events in proptest::collection::vec((0_u8..11, 0_u64..20_000), 0..200),
         always in proptest::bool::ANY, auto_remove in proptest::bool::ANY,
     ) {
         let policy = if always { RestartPolicy::Always } else { RestartPolicy::No };
