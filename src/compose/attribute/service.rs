@@ -312,7 +312,9 @@ pub(crate) static ROWS: &[Attribute] = &[
     list("services.*.secrets")
         .short(Short::FileRefs)
         .unique(Unique::SecretTarget),
-    texts("services.*.security_opt").unique(Unique::Refused),
+    texts("services.*.security_opt")
+        .unique(Unique::Refused)
+        .note("but profiles of AppArmor and labels of SELinux, which are warned about"),
     bytes("services.*.shm_size"),
     boolean("services.*.stdin_open"),
     duration("services.*.stop_grace_period").print(Print::Present),
@@ -322,7 +324,7 @@ pub(crate) static ROWS: &[Attribute] = &[
         .short(Short::Strings)
         .carried("no quota on root file systems")
         .warned("has no effect, since there is no quota on root file systems"),
-    labels("services.*.sysctls"),
+    labels("services.*.sysctls").note("those of the container's own namespaces"),
     text_or_texts("services.*.tmpfs")
         .short(Short::LateTexts)
         .merge(Merge::Sequence)
