@@ -8,8 +8,7 @@ use crate::support::{
 #[test]
 fn verbs_that_find_nothing() {
     scenario("a project without containers is nothing wrong", |s| {
-        s.load_busybox();
-        s.compose("services: {web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}}\n");
+        s.busybox_project("services: {web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}}\n");
         for verb in ["stop", "restart", "kill", "pause", "unpause", "down"] {
             s.step(verb, rcompose(verb), [exits(0), prints_exactly("")]);
         }
@@ -34,8 +33,7 @@ fn verbs_that_find_nothing() {
 #[test]
 fn one_off_containers() {
     scenario("run says what docker compose says", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web: {image: 'busybox:local', command: [], depends_on: [dep], ports: ['8080:80']}
@@ -99,8 +97,7 @@ services:
 #[test]
 fn attached_and_awaited() {
     scenario("ends are told as they are", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   again: {image: 'busybox:local', command: [sh, -c, 'echo try; exit 3'], restart: 'on-failure:2'}

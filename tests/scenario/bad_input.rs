@@ -56,8 +56,7 @@ fn the_file_is_wrong() {
 #[test]
 fn the_world_is_wrong() {
     scenario("what can't be done is undone", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "services:\n  web:\n    image: nowhere.invalid/nothing:1\n    pull_policy: never\n",
         );
         s.step(
@@ -97,8 +96,9 @@ fn the_world_is_wrong() {
 #[test]
 fn no_privileges() {
     scenario("without root it says so", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n");
+        s.busybox_project(
+            "services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n",
+        );
         s.step(
             "another user",
             // In a folder that everybody may enter, wherever the project lies.
@@ -115,8 +115,7 @@ fn no_privileges() {
 #[test]
 fn a_damaged_record_is_dropped() {
     scenario("a damaged record stops no command", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n");
+        s.busybox_project("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n");
         s.step("up", rcompose("up -d"), [exits(0), state("web", "running")]);
         s.step(
             "records are cut short",

@@ -58,8 +58,7 @@ fn write(path: &str, text: &str) -> Command {
 #[test]
 fn up_builds_what_is_missing() {
     scenario("a multi-stage project is built, run and changed", |s| {
-        s.load_busybox();
-        s.compose(COMPOSE);
+        s.busybox_project(COMPOSE);
         s.step(
             "its Dockerfile",
             write("app/Dockerfile", DOCKERFILE),
@@ -152,8 +151,7 @@ fn up_builds_what_is_missing() {
 #[test]
 fn builds_stand_on_builds() {
     scenario("a service is built from the image of another", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   base:
@@ -194,8 +192,7 @@ secrets:
 #[test]
 fn a_failing_build_says_where() {
     scenario("what fails is told whole, and nothing is started", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   app:

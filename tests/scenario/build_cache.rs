@@ -47,8 +47,7 @@ fn another_engine_finds_what_one_has_built() {
                 "http: {addr: 127.0.0.1:5000}",
                 "http://127.0.0.1:5000/v2/",
             );
-            s.load_busybox();
-            s.compose(COMPOSE);
+            s.busybox_project(COMPOSE);
             s.file("app/Dockerfile", DOCKERFILE);
             s.step(
                 "the files, and the base for others",

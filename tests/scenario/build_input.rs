@@ -106,8 +106,7 @@ fn images_go_to_a_registry_once_they_are_built() {
                 "http: {addr: 127.0.0.1:5000}",
                 "http://127.0.0.1:5000/v2/",
             );
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "services:\n  a: {image: 'localhost:5000/a:1', build: {context: ., tags: ['localhost:5000/a:2']}}\n  b: {build: .}\n",
             );
             s.file("Dockerfile", "FROM busybox:local\nRUN echo x >/x\n");

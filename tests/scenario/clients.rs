@@ -63,8 +63,7 @@ macro_rules! client {
                 return;
             }
             scenario(concat!("client ", stringify!($name)), |s| {
-                s.load_busybox();
-                s.compose(STACK);
+                s.busybox_project(STACK);
                 s.step("the plugin is installed", rcompose("install"), [exits(0)]);
                 let script = format!("{PREFIX} {}", $script);
                 s.step("the client works", shell(&script), [exits(0), prints($last)]);

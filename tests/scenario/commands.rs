@@ -19,8 +19,7 @@ services:
 #[test]
 fn stop_start_restart_kill_rm() {
     scenario("the commands that change states", |s| {
-        s.load_busybox();
-        s.compose(PAIR);
+        s.busybox_project(PAIR);
         s.step(
             "up",
             rcompose("up -d"),
@@ -79,8 +78,7 @@ fn stop_start_restart_kill_rm() {
 #[test]
 fn lists() {
     scenario("ps, ls, config, version, images, port", |s| {
-        s.load_busybox();
-        s.compose(PAIR);
+        s.busybox_project(PAIR);
         s.step(
             "version",
             rcompose("version"),
@@ -134,8 +132,7 @@ fn lists() {
 #[test]
 fn attached_up() {
     scenario("up shows the output, and Ctrl-C stops", |s| {
-        s.load_busybox();
-        s.compose(PAIR);
+        s.busybox_project(PAIR);
         s.step(
             "up in the foreground",
             background("up", rcompose("up")),
@@ -203,8 +200,7 @@ fn run_is_one_off() {
     scenario(
         "run starts dependencies and leaves nothing with --rm",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   tool:
@@ -300,8 +296,7 @@ fn events_tell() {
 #[test]
 fn what_cannot_help_is_not_waited_for() {
     scenario("a process without a handler is not waited for", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
                 "services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_grace_period: 100s\n",
             );
         s.step(

@@ -8,8 +8,7 @@ use crate::support::{
 #[test]
 fn exit_codes_of_up() {
     scenario("up --abort-on-… and --exit-code-from", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   long:
@@ -76,8 +75,7 @@ fn waiting() {
     scenario(
         "--wait counts what is done, and gives up when told to",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   job: {image: 'busybox:local', command: ['true']}
@@ -211,8 +209,7 @@ fn what_is_not_there() {
 #[test]
 fn dry_runs() {
     scenario("--dry-run changes nothing, whatever the command", |s| {
-        s.load_busybox();
-        s.compose("services: {web: {image: 'busybox:local', command: [sleep, '1000']}}\n");
+        s.busybox_project("services: {web: {image: 'busybox:local', command: [sleep, '1000']}}\n");
         s.step(
             "up",
             shell("$RCOMPOSE up -d; $RCOMPOSE ps -q >before"),
@@ -266,8 +263,7 @@ fn dry_runs() {
 #[test]
 fn who_is_left_alone() {
     scenario("what ends with a command, and what doesn't", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   db: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}

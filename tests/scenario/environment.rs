@@ -7,8 +7,7 @@ fn priorities() {
     scenario(
         "run -e beats environment beats env_file beats nothing",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web:

@@ -41,8 +41,7 @@ print(*sorted(set(rows[0]) - {{\"Engine\"}}))'"
 #[test]
 fn lists_have_docker_s_columns_and_fields() {
     scenario("tables, JSON and templates of every list", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web:

@@ -50,8 +50,7 @@ fn homes_and_folders() {
     scenario(
         "a home that can't be written to, a project folder that went",
         |s| {
-            s.load_busybox();
-            s.compose(WEB);
+            s.busybox_project(WEB);
             s.step(
             "a read-only home",
             shell("mkdir home; mount -t tmpfs -o ro home home; HOME=$PWD/home $RCOMPOSE up -d; HOME=$PWD/home $RCOMPOSE ps; umount home"),
@@ -86,8 +85,7 @@ fn homes_and_folders() {
 #[test]
 fn pipes_and_terminals() {
     scenario("readers that leave early, terminals that hang up", |s| {
-        s.load_busybox();
-        s.compose(WEB);
+        s.busybox_project(WEB);
         s.step(
             "up",
             rcompose("up -d"),
@@ -135,8 +133,7 @@ fn signals_in_every_phase() {
     scenario(
         "Ctrl-C and SIGTERM end what is under way, and nothing stays",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web:
@@ -217,8 +214,7 @@ services:
 #[test]
 fn two_at_once() {
     scenario("two commands on one project queue", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "services: {web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL, scale: 3}}\n",
         );
         for _ in 0..3 {

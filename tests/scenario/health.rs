@@ -9,8 +9,7 @@ fn health_follows_the_probe() {
     scenario(
         "a container turns healthy, unhealthy and healthy again",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web:
@@ -75,8 +74,7 @@ services:
 #[test]
 fn the_first_probe_is_at_once() {
     scenario("up --wait does not wait for a long interval", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web:

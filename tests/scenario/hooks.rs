@@ -152,8 +152,7 @@ fn a_hook_that_hangs() {
     scenario(
         "a hook that never ends holds up nobody but its own command",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web:
@@ -186,8 +185,7 @@ services:
 #[test]
 fn their_output_is_shown() {
     scenario("an attached up shows what hooks write", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web:

@@ -12,8 +12,7 @@ fn what_waits_can_be_cut_short() {
         &["python3"],
         "commands that wait end with 130, and leave what they found",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}
@@ -161,8 +160,7 @@ fn a_start_that_is_cut_short_leaves_nothing_running() {
     scenario(
         "at whatever moment a foreground command ends, its container ends too",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web: {image: 'busybox:local', command: [sleep, '994'], stop_signal: SIGKILL}

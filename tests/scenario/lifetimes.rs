@@ -118,8 +118,7 @@ fn probes_keep_their_times() {
     scenario(
         "start_period, start_interval and the long form of env_file",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
             "
 services:
   patient:
@@ -157,8 +156,7 @@ fn images_and_platforms_are_chosen() {
     scenario(
         "platform and pull_policy decide before anything starts",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web: {image: 'busybox:local', platform: linux/s390x, pull_policy: never}

@@ -32,8 +32,7 @@ fn held_or_told(service: &str, file: &str, value: &str, limit: &str) -> Check {
 #[test]
 fn groups_have_what_the_file_says() {
     scenario("every limit stands in the control group", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   one:

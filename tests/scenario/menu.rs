@@ -61,8 +61,7 @@ fn shows(name: &str, words: &str) -> Check {
 #[test]
 fn keys_do_what_the_line_says() {
     scenario("w watches, d leaves, Ctrl-C stops and kills", |s| {
-        s.load_busybox();
-        s.compose(FILE);
+        s.busybox_project(FILE);
         s.file("src/first", "here");
         terminal(s, "one", "up");
         types(

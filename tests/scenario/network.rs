@@ -96,8 +96,7 @@ networks:
 #[test]
 fn the_first_act_may_be_a_lookup() {
     scenario("a process looks itself up as it begins", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   app:
@@ -236,8 +235,7 @@ services:
 #[test]
 fn a_taken_port_names_its_owner() {
     scenario("a port that is taken is named with its owner", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n    ports: ['127.0.0.1:8080:80']\n");
+        s.busybox_project("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n    ports: ['127.0.0.1:8080:80']\n");
         s.step(
             "somebody has it",
             background("nc", shell("exec busybox nc -l -p 8080")),
@@ -369,8 +367,7 @@ networks: {inner: {internal: true}}
 #[test]
 fn forwarding_is_put_back() {
     scenario("forwarding is on for ours only, and put back", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n");
+        s.busybox_project("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n");
         s.step(
             "up",
             rcompose("up -d"),
@@ -398,8 +395,7 @@ fn forwarding_is_put_back() {
 #[test]
 fn a_declared_address_is_nobody_elses() {
     scenario("an address of the file waits for its service", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   early: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}

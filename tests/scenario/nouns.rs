@@ -169,8 +169,7 @@ fn the_death_of_the_client_ends_its_container() {
 #[test]
 fn networks_and_volumes_outlive_projects() {
     scenario("what the user made is used and kept by projects", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web:
@@ -366,9 +365,7 @@ fn a_container_has_the_rest_of_docker_s_verbs() {
 #[test]
 fn a_container_is_renamed_compared_and_updated() {
     scenario("container rename, diff and update", |s| {
-        s.load_busybox();
-        s.compose(
-            "
+        s.up("
 services:
   web:
     image: busybox:local
@@ -376,9 +373,7 @@ services:
     stop_signal: SIGKILL
     mem_limit: 64m
     networks: {default: {aliases: [site]}}
-",
-        );
-        s.step("up", rcompose("up -d"), [exits(0)]);
+");
         s.step(
             "what it wrote",
             shell("$RCOMPOSE exec -T web sh -c 'mkdir /new; echo >/new/file; rm /bin/cat; echo >>/etc/passwd'; $RCOMPOSE container diff demo-web-1"),

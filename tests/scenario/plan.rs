@@ -32,8 +32,7 @@ services:
 #[test]
 fn up_opens_gates_in_order() {
     scenario("dependencies come first, each by its condition", |s| {
-        s.load_busybox();
-        s.compose(CHAIN);
+        s.busybox_project(CHAIN);
         s.step(
             "a dry run tells and does nothing",
             rcompose("--dry-run up -d"),
@@ -152,8 +151,7 @@ services:
 #[test]
 fn a_cycle_is_named() {
     scenario("a dependency cycle is named, nothing is started", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   a: {image: 'busybox:local', depends_on: [b]}
@@ -175,8 +173,7 @@ fn a_dependency_that_fails_is_explained() {
     scenario(
         "up names the dependency that failed and what it said",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web:
@@ -253,8 +250,7 @@ services:
 #[test]
 fn wait_tells_the_truth() {
     scenario("--wait returns 0 only when all is ready", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   slow:

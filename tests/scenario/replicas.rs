@@ -5,8 +5,7 @@ use crate::support::{exits, prints, prints_exactly, rcompose, says, scenario, sh
 #[test]
 fn scaling() {
     scenario("scale keeps what is there, numbers included", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}

@@ -222,8 +222,7 @@ services:
 #[test]
 fn exit_codes_are_dockers() {
     scenario("125, 126, 127 and 128 + n", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web: {image: 'busybox:local'}

@@ -11,8 +11,7 @@ fn one_off_containers_are_left_alone() {
     scenario(
         "stop, start, restart and exec are for a service's own",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
             "services: {web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL, ports: ['8080:80']}, other: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}}\n",
         );
             s.step(
@@ -224,8 +223,7 @@ fn streams_that_grow_and_that_are_none() {
 #[test]
 fn terminals_and_their_type() {
     scenario("TERM is of who has a terminal, and -T can be undone", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   tty: {image: 'busybox:local', command: [sh, -c, 'echo own $$TERM; exec sleep 1000'], tty: true, stop_signal: SIGKILL}
@@ -316,8 +314,7 @@ fn what_config_prints_of_names_and_included_paths() {
 #[test]
 fn restarts_in_events_and_a_port_that_is_taken_twice() {
     scenario("events of restarts; a port of the same service", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL, ports: ['8080:80']}

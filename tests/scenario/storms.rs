@@ -73,8 +73,7 @@ fn rounds(usual: usize) -> usize {
 #[test]
 fn a_kill_at_any_moment_leaves_nothing() {
     scenario("up, kill -9 of somebody, down, again and again", |s| {
-        s.load_busybox();
-        s.compose(DIARY);
+        s.busybox_project(DIARY);
         let mut dice = Dice::new();
         let mut whole = 0;
         for round in 1..=rounds(8) {
@@ -109,8 +108,7 @@ fn a_kill_at_any_moment_leaves_nothing() {
 #[test]
 fn up_and_down_at_once() {
     scenario("up and down beside each other, with kills", |s| {
-        s.load_busybox();
-        s.compose(DIARY);
+        s.busybox_project(DIARY);
         let mut dice = Dice::new();
         for round in 1..=rounds(6) {
             s.step(
@@ -140,8 +138,7 @@ fn up_and_down_at_once() {
 #[test]
 fn nobody_is_refused_while_the_supervisor_dies() {
     scenario("clients and lookups while the supervisor is killed", |s| {
-        s.load_busybox();
-        s.compose("
+        s.busybox_project("
 services:
   web:
     image: busybox:local
@@ -238,8 +235,7 @@ fn request() -> Result<(), ErrorKind> {
 fn projects_on_one_network_share_no_address() {
     scenario("four projects on one network, with kills", |s| {
         const PROJECTS: [&str; 4] = ["a", "b", "c", "d"];
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   app:

@@ -24,8 +24,7 @@ const NO_GAP: &str = "\"$RCOMPOSE\" logs --no-log-prefix web | grep ^line | awk 
 #[test]
 fn the_supervisor_may_die_before_it_records_what_it_made() {
     scenario("what nobody recorded is undone and done again", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   once:
@@ -77,8 +76,7 @@ fn nobody_outlives_a_container() {
     scenario(
         "children in the host's pid namespace end with theirs",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   app:
@@ -136,8 +134,7 @@ fn the_supervisor_may_die() {
     scenario(
         "kill -9 of the supervisor loses nothing, and it comes back",
         |s| {
-            s.load_busybox();
-            s.compose(TALKER);
+            s.busybox_project(TALKER);
             s.step(
                 "up",
                 rcompose("up -d"),
@@ -203,8 +200,7 @@ printf '000900' | dd of=later bs=1 seek=$((at + ${#word} - 1)) conv=notrunc 2>/d
 #[test]
 fn a_later_program_takes_a_running_project_over() {
     scenario("an upgrade replaces the supervisor and nothing else", |s| {
-        s.load_busybox();
-        s.compose(TALKER);
+        s.busybox_project(TALKER);
         s.step(
             "up",
             rcompose("up -d"),
@@ -245,8 +241,7 @@ fn a_later_program_takes_a_running_project_over() {
 #[test]
 fn an_exit_without_a_supervisor_is_known() {
     scenario("an exit while the supervisor is dead has its code", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   job:
@@ -283,8 +278,7 @@ fn all_three_may_die() {
     scenario(
         "kill -9 of keeper, supervisor and log writer leaves the containers alive",
         |s| {
-            s.load_busybox();
-            s.compose(TALKER);
+            s.busybox_project(TALKER);
             s.step(
                 "up",
                 rcompose("up -d"),
@@ -328,8 +322,7 @@ fn all_three_may_die() {
 #[test]
 fn no_project_no_process() {
     scenario("nothing of ours runs without a project", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n  job:\n    image: busybox:local\n    command: ['true']\n");
+        s.busybox_project("services:\n  web:\n    image: busybox:local\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n  job:\n    image: busybox:local\n    command: ['true']\n");
         s.step(
             "up",
             rcompose("up -d"),
@@ -374,8 +367,7 @@ fn no_project_no_process() {
 #[test]
 fn the_pair_is_born_clean() {
     scenario("the pair takes nothing from who typed up", |s| {
-        s.load_busybox();
-        s.compose("services:\n  web:\n    image: busybox:local\n    command: [sh, -c, 'grep -e SigIgn -e SigBlk /proc/self/status; umask; exec sleep 1000']\n    stop_signal: SIGKILL\n");
+        s.busybox_project("services:\n  web:\n    image: busybox:local\n    command: [sh, -c, 'grep -e SigIgn -e SigBlk /proc/self/status; umask; exec sleep 1000']\n    stop_signal: SIGKILL\n");
         s.step(
             "up with ignored signals, another umask, a small limit and an open file",
             shell("trap '' PIPE HUP INT; umask 077; ulimit -n 50; exec 9>lock; x=$(\"$RCOMPOSE\" up -d); echo \"$x\""),
@@ -431,8 +423,7 @@ fn logs_are_complete() {
     scenario(
         "under load no line is lost, and the last comes before the exit",
         |s| {
-            s.load_busybox();
-            s.compose("services:\n  loud:\n    image: busybox:local\n    command: [sh, -c, 'seq 300000; echo the end >&2']\n");
+            s.busybox_project("services:\n  loud:\n    image: busybox:local\n    command: [sh, -c, 'seq 300000; echo the end >&2']\n");
             s.step(
                 "up",
                 rcompose("up -d"),
@@ -462,8 +453,7 @@ fn logs_are_complete() {
 #[test]
 fn a_project_comes_back_at_once() {
     scenario("up right after down: the new pair keeps its socket", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "services: {web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}}",
         );
         s.step(

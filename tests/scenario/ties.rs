@@ -39,8 +39,7 @@ const LEFT: &str = "ls \"$RCOMPOSE_ROOT/state/projects\" \"$RCOMPOSE_ROOT/state/
 #[test]
 fn a_test_has_a_project_of_its_own() {
     scenario("test brings up, runs, takes down", |s| {
-        s.load_busybox();
-        s.compose(WEB);
+        s.busybox_project(WEB);
         s.step(
             "services are reached, published or not",
             rcompose(
@@ -80,8 +79,7 @@ fn a_test_has_a_project_of_its_own() {
 #[test]
 fn a_test_never_touches_a_project_that_is_there() {
     scenario("the project somebody works with is safe from test", |s| {
-        s.load_busybox();
-        s.compose(WEB);
+        s.busybox_project(WEB);
         s.step(
             "somebody works",
             rcompose("up -d"),
@@ -109,8 +107,7 @@ fn a_test_never_touches_a_project_that_is_there() {
 #[test]
 fn a_killed_test_leaves_nothing() {
     scenario("kill -9 of test takes command and project with it", |s| {
-        s.load_busybox();
-        s.compose(WEB);
+        s.busybox_project(WEB);
         s.step(
             "it runs",
             background(
@@ -137,8 +134,7 @@ fn a_killed_test_leaves_nothing() {
 #[test]
 fn an_interrupted_test_leaves_nothing() {
     scenario("SIGTERM to test ends command and project", |s| {
-        s.load_busybox();
-        s.compose(WEB);
+        s.busybox_project(WEB);
         s.step(
             "it runs",
             background(
@@ -168,8 +164,7 @@ fn a_leased_project_dies_with_its_owner() {
     scenario(
         "up --lease: kill -9 of the owner takes the project down",
         |s| {
-            s.load_busybox();
-            s.compose(WEB);
+            s.busybox_project(WEB);
             s.step(
                 "an owner",
                 background("owner", shell("exec sleep 4711")),
@@ -208,8 +203,7 @@ fn a_leased_project_dies_with_its_owner() {
 #[test]
 fn gc_finds_what_nobody_takes_down() {
     scenario("owner and supervisor die at once, and gc cleans up", |s| {
-        s.load_busybox();
-        s.compose(WEB);
+        s.busybox_project(WEB);
         s.step(
             "a tethered project",
             background("up", rcompose("up --tether")),
@@ -264,8 +258,7 @@ const POWER_CUT: &str = "\
 #[test]
 fn policies_hold_over_a_reboot() {
     scenario("system resume starts what a reboot stopped", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   always: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL, restart: always}
@@ -345,8 +338,7 @@ services:
 fn containers_that_start_together_share_their_network_again() {
     const SERVICE: &str = "image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL, restart: always, scale: 3";
     scenario("one network for all that start together", |s| {
-        s.load_busybox();
-        s.compose(&format!(
+        s.busybox_project(&format!(
             "services:\n  a: {{{SERVICE}}}\n  b: {{{SERVICE}}}\n  c: {{{SERVICE}}}\n"
         ));
         let everybody_meets = || {

@@ -113,8 +113,7 @@ fn copying() {
     scenario(
         "cp and export reach files of running and stopped containers",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web:

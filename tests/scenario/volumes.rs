@@ -149,8 +149,7 @@ secrets: {password: {file: ./password}}
 #[test]
 fn down_v_takes_the_volumes_of_the_whole_project() {
     scenario("down -v after `up SERVICE` goes by the files", |s| {
-        s.load_busybox();
-        s.compose(
+        s.up(
             "
 services:
   web: {image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL}
@@ -158,7 +157,6 @@ services:
 volumes: {data: {}}
 ",
         );
-        s.step("the whole", rcompose("up -d"), [exits(0)]);
         s.step("a part again", rcompose("up -d web"), [exits(0)]);
         s.step(
             "down -v",

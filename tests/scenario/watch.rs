@@ -33,8 +33,7 @@ fn begun(s: &mut Scenario) {
 #[test]
 fn files_are_copied_as_they_change() {
     scenario("sync copies, removes, ignores and follows folders", |s| {
-        s.load_busybox();
-        s.compose(&service(
+        s.busybox_project(&service(
             "        - {path: ./src, action: sync, target: /app, initial_sync: true, ignore: ['*.log', cache/]}
         - {path: ./only, action: sync, target: /only, include: ['**/*.js']}
         - {path: ./package.json, action: sync, target: /app/package.json}",
@@ -111,8 +110,7 @@ fn replicas_links_and_users() {
     scenario(
         "sync reaches all replicas, as their user, through links",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web:
@@ -161,8 +159,7 @@ services:
 #[test]
 fn restarts_and_commands() {
     scenario("restart, sync+restart and sync+exec", |s| {
-        s.load_busybox();
-        s.compose(&service(
+        s.busybox_project(&service(
             "        - {path: ./first, action: sync, target: /app/first, initial_sync: true}
         - {path: ./restart, action: restart}
         - {path: ./conf, action: sync+restart, target: /conf}
@@ -231,8 +228,7 @@ fn a_rebuild_touches_its_service_alone() {
     scenario(
         "rebuild builds, recreates, survives a bad build, prunes",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   web:
@@ -343,8 +339,7 @@ fn up_watches_too() {
     scenario(
         "up --watch marks its lines and outlives what it restarts",
         |s| {
-            s.load_busybox();
-            s.compose(&service(
+            s.busybox_project(&service(
                 "        - {path: ./first, action: sync, target: /app/first, initial_sync: true}
         - {path: ./conf, action: sync+restart, target: /conf}",
             ));
@@ -388,8 +383,7 @@ fn what_cannot_be_watched_is_said() {
     scenario(
         "rules that can't be followed end the command at once",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
             "services: {web: {image: 'busybox:local', command: [sleep, '1000'], develop: {watch: []}}}",
         );
             for command in ["watch", "up --watch"] {

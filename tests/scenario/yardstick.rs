@@ -9,8 +9,7 @@ use crate::support::{
 #[test]
 fn dependencies_attached() {
     scenario("up ends with the service that was asked for", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   foo: {image: 'busybox:local', command: [echo, hello], depends_on: [bar]}
@@ -100,8 +99,7 @@ fn fixed_names_and_logging() {
     scenario(
         "one name is one container's; a logging option recreates",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
             "
 services:
   one: {image: 'busybox:local', command: [sleep, '1000'], container_name: same, stop_signal: SIGKILL}
@@ -150,8 +148,7 @@ services:
 #[test]
 fn underscores() {
     scenario("--compatibility names as Compose 1 did", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web: {build: {dockerfile_inline: \"FROM busybox:local\"}, command: [sleep, '1000'], stop_signal: SIGKILL, scale: 2}
@@ -209,8 +206,7 @@ fn images_as_volumes() {
     scenario(
         "image volumes are read, and renewed with their image",
         |s| {
-            s.load_busybox();
-            s.compose(
+            s.busybox_project(
                 "
 services:
   data:
@@ -262,8 +258,7 @@ services:
 #[test]
 fn builds_before_runs() {
     scenario("run --build builds each service that is needed once", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   base: {build: {context: ., dockerfile_inline: \"FROM busybox:local\\nRUN echo base\"}, command: [sleep, '1000'], stop_signal: SIGKILL}
@@ -305,8 +300,7 @@ services:
 #[test]
 fn addresses_and_namespaces() {
     scenario("fixed addresses, names of interfaces, shared ipc", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   web:
@@ -416,8 +410,7 @@ configs:
 #[test]
 fn running_means_more_than_started() {
     scenario("--wait sees a container that ends at once", |s| {
-        s.load_busybox();
-        s.compose(
+        s.busybox_project(
             "
 services:
   bad: {image: 'busybox:local', command: [sh, -c, 'echo reason; exit 3'], profiles: [bad]}

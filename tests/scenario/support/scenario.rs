@@ -93,10 +93,15 @@ impl Scenario {
         self.step("busybox is there", load, [super::check::exits(0)]);
     }
 
-    /// Writes `compose.yaml`, whose images are busybox, and brings it up.
-    pub(crate) fn up(&mut self, compose: &str) {
+    /// Writes `compose.yaml`, whose images are busybox.
+    pub(crate) fn busybox_project(&mut self, compose: &str) {
         self.load_busybox();
         self.compose(compose);
+    }
+
+    /// The same, and brings it up.
+    pub(crate) fn up(&mut self, compose: &str) {
+        self.busybox_project(compose);
         let up = super::command::rcompose("up -d");
         self.step("up", up, [super::check::exits(0)]);
     }
