@@ -3,14 +3,15 @@
 //! The record settles everything that a service and an image leave open, so
 //! that a start needs neither the Compose file nor the image's config.
 
+use std::io::ErrorKind::NotFound;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
 use crate::image::Image;
 use crate::model::{
-    BindMount, ContainerId, ContainerName, ContainerRecord, Intent, Mount, MountRecord, Project,
-    Resource, ResourceKey, Service, Signal, VolumeMount, VolumeSource,
+    BindMount, ContainerId, ContainerName, ContainerRecord, FileSource, Intent, Mount, MountRecord,
+    Project, Resource, ResourceKey, Resources, Service, Signal, VolumeMount, VolumeSource,
 };
 use crate::store::{self, Owner, ProjectStore, Root};
 use crate::{oci, snapshot, sys, volume};
@@ -106,6 +107,19 @@ pub enum Error {
         #[source]
         source: store::Error,
     },
+    /// A memory limit that not even the start of a program fits in.
+    #[error("minimum memory limit allowed is 6MB")]
+    LittleMemory,
+    /// The file of a secret or config isn't there.
+    #[error("{what} {key}: bind source path does not exist: {}", path.display())]
+    NoFile {
+        /// `secret` or `config`.
+        what: &'static str,
+        /// Its key.
+        key: ResourceKey,
+        /// Its file on the host.
+        path: PathBuf,
+    },
     /// No randomness for a volume's name.
     #[error("name an anonymous volume")]
     Random(#[source] std::io::Error),
@@ -147,6 +161,7 @@ pub fn create(
     store: &ProjectStore,
     creation: &Creation<'_>,
 ) -> Result<ContainerRecord, Error> {
+    check(creation)?;
     let claims = store::Claims::new(root.names_dir());
     let owner = Owner {
         project: creation.project.name.clone(),
@@ -170,6 +185,36 @@ pub fn create(
         let _ = claims.release(creation.name.as_str(), &creation.id);
     }
     result
+}
+
+/// Refuses what could never start, before anything that it is to replace is
+/// stopped.
+fn check(creation: &Creation<'_>) -> Result<(), Error> {
+    let (project, service) = (creation.project, creation.service);
+    let memory = service.resources.memory_bytes;
+    if memory.is_some_and(|bytes| bytes < Resources::MEMORY_BYTES_MIN) {
+        return Err(Error::LittleMemory);
+    }
+    for (what, mounts, resources) in [
+        ("secret", &service.secrets, &project.secrets),
+        ("config", &service.configs, &project.configs),
+    ] {
+        for mount in mounts {
+            let Some(Resource::Managed(resource)) = resources.get(&mount.source) else {
+                continue;
+            };
+            if let FileSource::File(path) = &resource.source
+                && std::fs::metadata(path).is_err_and(|error| error.kind() == NotFound)
+            {
+                return Err(Error::NoFile {
+                    what,
+                    key: mount.source.clone(),
+                    path: path.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Claims a container's name and makes its folder. The folder comes first: a

@@ -46,6 +46,11 @@ pub struct Resources {
     pub blkio_write_iops: Vec<DeviceLimit>,
 }
 
+impl Resources {
+    /// Docker's least memory limit: not even the start of a program fits in less.
+    pub const MEMORY_BYTES_MIN: u64 = 6 << 20;
+}
+
 /// A limit for one block device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceLimit {

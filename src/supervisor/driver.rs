@@ -259,9 +259,9 @@ impl Host {
         let Ok(record) = self.record(id) else { return };
         let signal = Signal::from_number(record.stop_signal).map_or_else(String::new, Signal::name);
         let reason = match why {
-            Escalation::Dropped => format!("killed: its first process has no handler for {signal}"),
+            Escalation::Dropped => format!("(its first process has no handler for {signal})"),
             Escalation::GraceOver => format!(
-                "killed: still running {} s after {signal}",
+                "(still running {} s after {signal})",
                 record.stop_grace_period.as_secs()
             ),
             Escalation::Forced => return,

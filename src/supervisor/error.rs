@@ -383,7 +383,7 @@ impl Error {
             Self::Store(error) if error.is_disk_full() => {
                 Some("the disk is full: nothing was lost, free some space and run the command again".to_owned())
             }
-            Self::Start { source, .. } if source.exit_code == 127 => Some(
+            Self::Start { source, .. } if source.exit_code == 127 && source.step.starts_with("exec:") => Some(
                 "the program is looked up in the container's PATH; `command` and `entrypoint` of the service and the image say which it is".to_owned(),
             ),
             Self::Several(errors) => errors.first().and_then(Self::hint),

@@ -147,6 +147,12 @@ impl WantedFile {
     }
 
     fn failed(&self, container: &ContainerName, source: io::Error) -> Error {
+        let source = match &self.source {
+            FileSource::File(path) => {
+                io::Error::new(source.kind(), format!("{}: {source}", path.display()))
+            }
+            FileSource::Content(_) | FileSource::Environment { .. } => source,
+        };
         Error::File {
             name: container.clone(),
             what: self.what,

@@ -1,7 +1,8 @@
 //! What is wrong is named, and nothing is left of the attempt.
 
 use crate::support::{
-    Command, exits, fails, prints_exactly, rcompose, says, scenario, shell, state,
+    Command, exits, fails, prints, prints_exactly, rcompose, says, scenario, shell, shell_says,
+    state,
 };
 
 #[test]
@@ -125,4 +126,49 @@ fn a_damaged_record_is_dropped() {
         s.step("ps goes on", rcompose("ps -a"), [exits(0)]);
         s.step("down goes on", rcompose("down"), [exits(0)]);
     });
+}
+
+#[test]
+fn what_could_never_start_replaces_nothing() {
+    scenario(
+        "a limit or a file that can't be leaves what runs alone",
+        |s| {
+            s.load_busybox();
+            let web = |more: &str| {
+                format!(
+                    "services: {{web: {{image: 'busybox:local', command: [sleep, '1000'], stop_signal: SIGKILL{more}}}}}\nsecrets: {{s: {{file: ./nosecret}}}}\n"
+                )
+            };
+            s.compose(&web(""));
+            s.step(
+                "up",
+                shell("$RCOMPOSE up -d; $RCOMPOSE ps -q >before"),
+                [exits(0)],
+            );
+            for (more, words) in [
+                (", mem_limit: 1k", "minimum memory limit allowed is 6MB"),
+                (
+                    ", secrets: [s]",
+                    "secret s: bind source path does not exist: /",
+                ),
+            ] {
+                s.compose(&web(more));
+                s.step(
+                    words,
+                    rcompose("up -d"),
+                    [
+                        exits(1),
+                        says(words),
+                        shell_says("$RCOMPOSE ps -q | diff - before && echo same", "same"),
+                    ],
+                );
+            }
+            s.compose(&web(", working_dir: /etc/passwd"));
+            s.step(
+                "a folder that is none is no program that isn't found",
+                shell("$RCOMPOSE up -d 2>err && exit 1; grep -c 'looked up' err || true; cat err"),
+                [exits(0), prints("0"), prints("working folder /etc/passwd")],
+            );
+        },
+    );
 }

@@ -10,8 +10,6 @@ use crate::model::units::parse_bytes;
 use crate::model::{ObservedContainer, Resources, RestartPolicy, Updates};
 use crate::protocol::control::ContainerAction;
 
-/// Docker's least memory limit.
-const MEMORY_BYTES_MIN: u64 = 6 << 20;
 /// What a block I/O weight may be.
 const BLKIO_WEIGHTS: std::ops::RangeInclusive<u16> = 10..=1000;
 
@@ -95,7 +93,7 @@ impl Args {
             return Err(Failure::usage("range of blkio weight is from 10 to 1000"));
         }
         let memory = size("memory", self.memory.as_deref())?;
-        if memory.is_some_and(|memory| memory < MEMORY_BYTES_MIN) {
+        if memory.is_some_and(|memory| memory < Resources::MEMORY_BYTES_MIN) {
             return Err(Failure::usage("minimum memory limit allowed is 6MB"));
         }
         let restart = self.restart.as_deref().filter(|text| !text.is_empty());
