@@ -86,6 +86,33 @@ impl Overlay {
         Ok(Some(bytes))
     }
 
+    /// The real folder and the name that a path stands for, with links followed
+    /// to where nothing is yet; folders that are missing on the way are made.
+    ///
+    /// # Errors
+    /// As [`Overlay::make_folder`].
+    pub fn make_way(&self, path: &Path, made: Ownership) -> Result<(PathBuf, OsString), Error> {
+        let mut path = path.to_owned();
+        for _ in 0..=LINKS_MAX {
+            let parent = self.make_folder(path.parent().unwrap_or(Path::new("")), made)?;
+            let name = path.file_name().unwrap_or(OsStr::new("")).to_owned();
+            match self.child(&parent, &name)? {
+                Some(Found::File {
+                    parent: folder,
+                    stat,
+                    ..
+                }) if stat.kind == Kind::Symlink => {
+                    let target = tree::read_link(folder.as_fd(), &name)
+                        .map_err(Error::write("read link", &path))?;
+                    path = Path::new("/").join(parent).join(target);
+                }
+                Some(_) | None => return Ok((parent, name)),
+            }
+        }
+        let circle = io::Error::other("too many symbolic links");
+        Err(Error::write("find", &path)(circle))
+    }
+
     /// The real path of a folder; what is missing of it is made as `made` says.
     ///
     /// # Errors
@@ -404,6 +431,23 @@ mod tests {
             overlay.read(Path::new("lib/b/f"), 9).unwrap().unwrap(),
             b"1"
         );
+    }
+
+    #[test]
+    fn a_link_to_nowhere_leads_to_where_nothing_is() {
+        let (dir, upper, overlay) = scratch();
+        let lower = dir.path().join("lower");
+        symlink("/no/where", lower.join("far")).unwrap();
+        symlink("../near", lower.join("usr/lib/link")).unwrap();
+        symlink("loop", lower.join("loop")).unwrap();
+        let way = |path: &str| overlay.make_way(Path::new(path), MADE);
+        let name = |name: &str| OsString::from(name);
+        assert_eq!(way("far").unwrap(), (PathBuf::from("no"), name("where")));
+        assert!(upper.join("no").is_dir());
+        let near = way("lib/link").unwrap();
+        assert_eq!(near, (PathBuf::from("usr"), name("near")));
+        assert_eq!(way("file").unwrap(), (PathBuf::new(), name("file")));
+        assert!(way("loop").is_err());
     }
 
     #[test]

@@ -23,6 +23,8 @@ const DATA: &str = "data";
 const NEW: &str = "new";
 /// What the folder is for, for people.
 const NAME: &str = "id";
+/// The mode of a mount that doesn't say one.
+const MODE_DEFAULT: u32 = 0o755;
 /// Private folders of one id.
 const PRIVATE_MAX: usize = 256;
 /// How often a lock is tried.
@@ -41,6 +43,16 @@ pub(crate) fn folder(root: &Root) -> PathBuf {
     root.builds_dir().join("mounts")
 }
 
+/// The folders of a mount. One id with another owner or mode is another cache:
+/// nobody's files are given to who asked for other rights.
+fn base(root: &Root, mount: &CacheMount) -> PathBuf {
+    let own = match (mount.uid, mount.gid, mount.mode) {
+        (0, 0, MODE_DEFAULT) => mount.id.clone(),
+        (uid, gid, mode) => format!("{}\0{uid}:{gid}:{mode:o}", mount.id),
+    };
+    folder(root).join(Digest::of(own.as_bytes()).hex())
+}
+
 /// Gives a new folder its first content.
 pub(crate) type Fill<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
 
@@ -56,7 +68,7 @@ pub(crate) fn hold(
     fill: Fill<'_>,
     cancel: &Cancel,
 ) -> Result<Held, Error> {
-    let base = folder(root).join(Digest::of(mount.id.as_bytes()).hex());
+    let base = base(root, mount);
     match mount.sharing {
         Sharing::Shared => wait(&base.join("0"), mount, FileLock::try_shared, fill, cancel),
         Sharing::Locked => wait(
@@ -146,15 +158,10 @@ fn make(place: &Path, mount: &CacheMount, fill: Fill<'_>) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Io`] when something can't be removed.
 pub(crate) fn empty(root: &Root, id: &str) -> Result<(), Error> {
-    let base = folder(root).join(Digest::of(id.as_bytes()).hex());
-    if !base.exists() {
-        return Ok(());
-    }
-    for name in crate::store::record::names(&base)? {
-        let place = base.join(name);
+    for listed in list(root)?.iter().filter(|listed| listed.id == id) {
         // Held until it is empty: a build must not take what is going.
-        if let Some(_alone) = FileLock::try_exclusive(&place.join(LOCK))? {
-            remove(&place.join(DATA))?;
+        if let Some(_alone) = FileLock::try_exclusive(&listed.place.join(LOCK))? {
+            remove(&listed.place.join(DATA))?;
         }
     }
     Ok(())
@@ -287,6 +294,22 @@ mod tests {
         assert!(matches!(locked, Err(Error::Cancelled)));
         drop((first, second));
         take(Sharing::Locked, &stop).unwrap();
+    }
+
+    #[test]
+    fn another_owner_or_mode_is_another_cache() {
+        let (_dir, root) = scratch();
+        let go = Cancel::default();
+        let take = |mount: &CacheMount| hold(&root, mount, EMPTY, &go).unwrap().path.clone();
+        let first = mount(Sharing::Shared);
+        let mut other = first.clone();
+        other.mode = 0o755;
+        assert_ne!(take(&first), take(&other));
+        other.uid = 9;
+        assert_eq!(take(&other), take(&other));
+        assert_eq!(list(&root).unwrap().len(), 3);
+        empty(&root, "/cache").unwrap();
+        assert!(list(&root).unwrap().iter().all(|listed| listed.bytes == 0));
     }
 
     #[test]

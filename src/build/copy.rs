@@ -176,11 +176,9 @@ impl Copying<'_> {
         if becomes_folder || things.iter().any(Thing::is_folder) {
             return Ok(Target::Into(self.overlay.make_folder(dest, made)?));
         }
-        // A link to a file is followed to it.
-        let real = found.map_or_else(|| dest.to_owned(), |(path, _)| path);
-        let parent = real.parent().unwrap_or(Path::new(""));
-        let name = real.file_name().unwrap_or(OsStr::new("")).to_owned();
-        Ok(Target::To(self.overlay.make_folder(parent, made)?, name))
+        // A link is followed, also to where nothing is yet.
+        let (parent, name) = self.overlay.make_way(dest, made)?;
+        Ok(Target::To(parent, name))
     }
 
     fn thing(&self, thing: &mut Thing, target: &Target) -> Result<(), Error> {

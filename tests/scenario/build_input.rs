@@ -3,7 +3,8 @@
 
 use crate::registry::{end, serve};
 use crate::support::{
-    background, exits, join, kill, prints, prints_no, says, scenario, scenario_needing, shell,
+    background, exits, join, kill, prints, prints_exactly, prints_no, rcompose, says, scenario,
+    scenario_needing, shell,
 };
 
 #[test]
@@ -160,4 +161,45 @@ fn proxies_of_docker_s_configuration_are_arguments() {
             [exits(0), prints("CACHED"), prints_no("proxy:1")],
         );
     });
+}
+
+#[test]
+fn what_buildkit_does_at_the_edges() {
+    scenario(
+        "COPY through links to nowhere, caches by owner, warnings of a build that fails",
+        |s| {
+            s.load_busybox();
+            s.file("f", "new\n");
+            s.compose("services: {web: {image: 'web:1', build: .}}\n");
+            s.file(
+                "Dockerfile",
+                "FROM busybox:local\nRUN ln -s /no/where /l && ln -s there/ /d\nCOPY f /l\nCOPY f /d/\n",
+            );
+            s.step(
+                "links to nowhere",
+                shell("$RCOMPOSE build; $RCOMPOSE run --rm -T web sh -c 'readlink /l; cat /no/where; readlink /d; cat /there/f'"),
+                [exits(0), prints_exactly("/no/where\nnew\nthere/\nnew\n")],
+            );
+            s.file(
+                "Dockerfile",
+                "FROM busybox:local\nRUN --mount=type=cache,id=c,target=/c,uid=5 touch /c/five\nRUN --mount=type=cache,id=c,target=/c,uid=7 ls /c >/seen; stat -c %u /c >>/seen\nRUN --mount=type=cache,id=c,target=/c,uid=5 ls /c >>/seen\n",
+            );
+            s.step(
+                "one id, two owners",
+                shell("$RCOMPOSE build; $RCOMPOSE run --rm -T web cat /seen"),
+                [exits(0), prints_exactly("7\nfive\n")],
+            );
+            s.file("Dockerfile", "FROM busybox:local\nENV A b\nRUN false\n");
+            s.step(
+                "a build that fails says what it warned of",
+                rcompose("build"),
+                [
+                    exits(1),
+                    says("1 warning found"),
+                    says("LegacyKeyValueFormat"),
+                    says("RUN false"),
+                ],
+            );
+        },
+    );
 }

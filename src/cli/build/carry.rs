@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use crate::build::{self, BuildRequest, Built, Cancel, Error, Failure, Goal, Pull, Surroundings};
 use crate::cli::build::bases::Bases;
+use crate::cli::build::tell_warnings;
 use crate::cli::context::Context;
 use crate::cli::exit::{self, Exit, Kind, Silent};
 use crate::cli::output::build::{BuildProgress, clean_line};
@@ -80,6 +81,10 @@ pub(crate) fn run(
             .collect(),
         false => failures,
     };
+    if !failures.is_empty() && !is_check(requests) {
+        // They may say why.
+        tell_warnings(&warnings, mode);
+    }
     match told(&failures) {
         Some(error) => Err(error),
         None => Ok(Outcome { built, warnings }),

@@ -15,7 +15,7 @@ use crate::oci::Reference;
 
 /// Says which images there are now, in docker compose's words.
 pub(crate) fn tell_built(context: &Context, outcome: &Outcome, mode: ProgressMode) {
-    tell_warnings(outcome, mode);
+    tell_warnings(&outcome.warnings, mode);
     let progress = Progress::start(&context.settings, context.terminal, "build");
     for built in &outcome.built {
         let name = built.names.first();
@@ -37,15 +37,15 @@ fn shown(name: &Reference) -> String {
 }
 
 /// Says what builds warned of, where it hasn't been said line by line.
-pub(crate) fn tell_warnings(outcome: &Outcome, mode: ProgressMode) {
+pub(crate) fn tell_warnings(warnings: &[String], mode: ProgressMode) {
     let is_said = matches!(mode, ProgressMode::Json | ProgressMode::Quiet);
-    let count = outcome.warnings.len();
+    let count = warnings.len();
     if count == 0 || is_said {
         return;
     }
     let word = if count == 1 { "warning" } else { "warnings" };
     output::notice(&format!("\n {count} {word} found:"));
-    for warning in &outcome.warnings {
+    for warning in warnings {
         output::notice(&format!(" - {warning}"));
     }
 }

@@ -167,7 +167,7 @@ impl Args {
         if self.quiet {
             output::print(&format!("{id}\n"))?;
         } else {
-            build::tell_warnings(&outcome, mode);
+            build::tell_warnings(&outcome.warnings, mode);
         }
         if is_pushed {
             build::push(context, [built], self.quiet)?;
