@@ -51,27 +51,15 @@ pub async fn execute<W: World>(
     parallel: Option<usize>,
 ) -> Result<(), Error<W::Error>> {
     let begun = Instant::now();
-    let (mut schedule, ready) = Schedule::new(plan);
-    let mut ready = VecDeque::from(ready);
-    let mut working = 0;
-    let mut done: HashSet<OpId> = HashSet::new();
+    let mut execution = Execution::new(plan, show);
     let mut running: FuturesUnordered<LocalBoxFuture<'_, Ended<W::Error>>> =
         FuturesUnordered::new();
-    let mut created: HashMap<ContainerRef, ContainerId> = HashMap::new();
-    let mut failures = Vec::new();
-    let mut was_cancelled = false;
     loop {
-        while let Some(id) = next(plan, &mut ready, parallel.is_none_or(|most| working < most)) {
-            let Some(node) = plan.get(id) else { continue };
-            working += usize::from(is_work(node));
-            let containers = resolve(&node.operation, &created).map_err(Error::Dangling)?;
-            announce(
-                node,
-                plan::words(node).begin,
-                plan::reason(node),
-                None,
-                show,
-            );
+        while let Some(node) = execution.next(parallel) {
+            let containers =
+                resolve(&node.operation, &execution.created).map_err(Error::Dangling)?;
+            let begins = plan::words(node).begin;
+            announce(node, begins, plan::reason(node), None, show);
             running.push(Box::pin(perform(
                 world,
                 node,
@@ -83,68 +71,119 @@ pub async fn execute<W: World>(
         let ended = tokio::select! {
             biased;
             ended = running.next() => ended,
-            () = cancelled.cancelled(), if !was_cancelled => {
-                was_cancelled = true;
-                schedule.cancel();
-                ready.clear();
+            () = cancelled.cancelled(), if !execution.was_cancelled => {
+                execution.cancel();
                 continue;
             }
         };
         let Some(ended) = ended else { break };
-        let Some(node) = plan.get(ended.id) else {
-            continue;
+        execution.enter(ended, cancelled);
+    }
+    execution.settle(world).await
+}
+
+/// A plan under way: what is known between two ends of operations.
+struct Execution<'a, E> {
+    plan: &'a Plan,
+    show: &'a dyn Fn(Event),
+    schedule: Schedule,
+    /// What may begin.
+    ready: VecDeque<OpId>,
+    /// How many operations that do something run.
+    working: usize,
+    done: HashSet<OpId>,
+    created: HashMap<ContainerRef, ContainerId>,
+    failures: Vec<E>,
+    was_cancelled: bool,
+}
+
+impl<'a, E: std::error::Error> Execution<'a, E> {
+    fn new(plan: &'a Plan, show: &'a dyn Fn(Event)) -> Self {
+        let (schedule, ready) = Schedule::new(plan);
+        Self {
+            plan,
+            show,
+            schedule,
+            ready: VecDeque::from(ready),
+            working: 0,
+            done: HashSet::new(),
+            created: HashMap::new(),
+            failures: Vec::new(),
+            was_cancelled: false,
+        }
+    }
+
+    /// Takes the next operation that may begin: waiting is always possible,
+    /// work only while there is room for it.
+    fn next(&mut self, parallel: Option<usize>) -> Option<&'a Node> {
+        let has_room = parallel.is_none_or(|most| self.working < most);
+        let may_begin = |node: &&Node| has_room || !is_work(node);
+        let plan = self.plan;
+        let mut nodes = self.ready.iter().map(|&id| plan.get(id));
+        let position = nodes.position(|node| node.as_ref().is_some_and(may_begin))?;
+        let node = plan.get(self.ready.remove(position)?)?;
+        self.working += usize::from(is_work(node));
+        Some(node)
+    }
+
+    /// Begins nothing more.
+    fn cancel(&mut self) {
+        self.was_cancelled = true;
+        self.schedule.cancel();
+        self.ready.clear();
+    }
+
+    /// Enters how an operation ended, and what may begin by that.
+    fn enter(&mut self, ended: Ended<E>, cancelled: &CancellationToken) {
+        let Some(node) = self.plan.get(ended.id) else {
+            return;
         };
-        working -= usize::from(is_work(node));
+        self.working -= usize::from(is_work(node));
         if let (Some(id), Operation::CreateContainer(op)) = (ended.created, &node.operation) {
-            created.insert(op.container.reference.clone(), id);
+            self.created.insert(op.container.reference.clone(), id);
         }
         let completion = match ended.result {
             Ok(Outcome::Withdrawn) => Completion::Failed,
             Ok(outcome) => {
-                conclude(node, outcome, ended.elapsed, show);
+                conclude(node, outcome, ended.elapsed, self.show);
+                self.done.insert(ended.id);
                 Completion::Done
             }
             Err(error) => {
-                let details = Some(error.to_string());
-                announce(
-                    node,
-                    Some(Status::Error),
-                    details,
-                    Some(ended.elapsed),
-                    show,
-                );
-                failures.push(error);
+                let (status, details) = (Some(Status::Error), Some(error.to_string()));
+                announce(node, status, details, Some(ended.elapsed), self.show);
+                self.failures.push(error);
                 Completion::Failed
             }
         };
-        if !was_cancelled && cancelled.is_cancelled() {
+        if !self.was_cancelled && cancelled.is_cancelled() {
             // Before its end makes others ready.
-            was_cancelled = true;
-            schedule.cancel();
-            ready.clear();
+            self.cancel();
         }
-        if completion == Completion::Done {
-            done.insert(ended.id);
+        let ready = self.schedule.complete(ended.id, completion).ready;
+        self.ready.extend(ready);
+    }
+
+    /// Undoes what can't stand alone; gives how it all ended.
+    async fn settle<W: World<Error = E>>(mut self, world: &W) -> Result<(), Error<E>> {
+        let undos = self.schedule.undo(self.plan);
+        for name in stranded(self.plan, &self.done, &undos) {
+            (self.show)(Event::Warning(format!(
+                "container {name} stays stopped: it waits for a dependency that is not ready; the next `up` starts it once that is"
+            )));
         }
-        ready.extend(schedule.complete(ended.id, completion).ready);
-    }
-    let undos = schedule.undo(plan);
-    for name in stranded(plan, &done, &undos) {
-        show(Event::Warning(format!(
-            "container {name} stays stopped: it waits for a dependency that is not ready; the next `up` starts it once that is"
-        )));
-    }
-    for undo in undos {
-        if let Err(error) = take_back(world, &undo, &created).await {
-            failures.push(error);
+        for undo in undos {
+            if let Err(error) = take_back(world, &undo, &self.created).await {
+                self.failures.push(error);
+            }
         }
-    }
-    if !failures.is_empty() {
-        Err(Error::Failed(failures))
-    } else if was_cancelled {
-        Err(Error::Cancelled)
-    } else {
-        Ok(())
+        if !self.failures.is_empty() {
+            Err(Error::Failed(self.failures))
+        } else if self.was_cancelled {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -172,15 +211,6 @@ fn stranded(plan: &Plan, done: &HashSet<OpId>, undos: &[Undo]) -> Vec<ContainerN
         .filter(|container| is_stopped(&container.reference) && !starts_again(&container.reference))
         .map(|container| container.name.clone())
         .collect()
-}
-
-/// Takes the next operation that may begin: waiting is always possible, work
-/// only while there is room for it.
-fn next(plan: &Plan, ready: &mut VecDeque<OpId>, has_room: bool) -> Option<OpId> {
-    let position = ready
-        .iter()
-        .position(|&id| has_room || plan.get(id).is_none_or(|node| !is_work(node)))?;
-    ready.remove(position)
 }
 
 /// Whether an operation does something, rather than wait.
