@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::keeper::member::Life;
 use crate::keeper::orders::{Answer, FirstWords, Mode, ORDERS, ShelfBatch};
 use crate::keeper::service::Service;
 use crate::keeper::shelf::{CONTROL, LOCK, Shelf};
@@ -38,11 +39,12 @@ const ORDERS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs a keeper: `rcompose keeper NAME`, with the starter's socket as
 /// standard input. Must be the first thing that the process does. Returns at
-/// once, the keeper being another process, or at that one's end.
+/// once, the keeper being another process, or at that one's end. `life` is
+/// what the pair's other members do, which are forks of the keeper.
 ///
 /// # Errors
 /// Without a starter that gives orders, or when the keeper can't go on.
-pub fn run() -> Result<(), Error> {
+pub fn run(life: Life) -> Result<(), Error> {
     birth::close_inherited().step(|| "close of what was inherited".to_owned())?;
     let socket = descriptor::take_standard_input().map_err(Error::Socket)?;
     let mut starter = Starter {
@@ -50,7 +52,7 @@ pub fn run() -> Result<(), Error> {
         incoming: Assembler::default(),
         messages: VecDeque::new(),
     };
-    let (words, binary) = starter.first_words()?;
+    let (words, _) = starter.hear::<FirstWords>()?;
     let mut shelf = starter.shelf(words.batches)?;
     if let Mode::Respawn { run_dir, .. } = &words.orders.mode
         && shelf.get(LOCK).is_none()
@@ -70,12 +72,12 @@ pub fn run() -> Result<(), Error> {
     let folder = folder.map(OwnedFd::try_clone).transpose();
     let folder = folder.step(|| "control group".to_owned())?;
     // The clone gets copies of everything; here it is dropped unused.
-    let life = move || keep(starter, words, binary, shelf, group.as_ref());
+    let keeper = move || keep(starter, words, life, shelf, group.as_ref());
     clone::spawn(
         NamespaceSet::EMPTY,
         folder.as_ref().map(|fd| fd.as_fd()),
         Parent::Caller,
-        life,
+        keeper,
     )
     .step(|| "clone".to_owned())?;
     Ok(())
@@ -85,7 +87,7 @@ pub fn run() -> Result<(), Error> {
 fn keep(
     starter: Starter,
     words: FirstWords,
-    binary: OwnedFd,
+    life: Life,
     shelf: Shelf,
     group: Option<&Group>,
 ) -> u8 {
@@ -98,7 +100,7 @@ fn keep(
         // Only for people who look at `ps`.
         let _ = birth::set_name("rcompose-keeper");
         starter.answer(&Answer::Ready)?;
-        Service::new(words, binary, starter.socket, shelf)?.run()
+        Service::new(words, life, starter.socket, shelf)?.run()
     };
     match serve() {
         Ok(()) => 0,
@@ -130,12 +132,6 @@ struct Starter {
 }
 
 impl Starter {
-    fn first_words(&mut self) -> Result<(FirstWords, OwnedFd), Error> {
-        let (words, descriptors) = self.hear::<FirstWords>()?;
-        let binary = descriptors.into_iter().next().ok_or(Error::Gone)?;
-        Ok((words, binary))
-    }
-
     fn shelf(&mut self, batches: usize) -> Result<Shelf, Error> {
         let mut shelf = Shelf::default();
         for _ in 0..batches {

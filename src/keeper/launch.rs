@@ -2,7 +2,7 @@
 //! runs between fork and exec.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::keeper::member::program;
 use crate::keeper::orders::{Answer, FirstWords, Mode, ORDERS, Orders, ShelfBatch};
 use crate::keeper::shelf::Shelf;
 use crate::keeper::{Client, Error, Step};
@@ -151,17 +152,11 @@ impl Newborn {
             socket,
             first_process,
         };
-        newborn.instruct(orders, binary, shelf, is_supervisor)?;
+        newborn.instruct(orders, shelf, is_supervisor)?;
         Ok(newborn)
     }
 
-    fn instruct(
-        &self,
-        orders: Orders,
-        binary: OwnedFd,
-        shelf: &Shelf,
-        is_supervisor: bool,
-    ) -> Result<(), Error> {
+    fn instruct(&self, orders: Orders, shelf: &Shelf, is_supervisor: bool) -> Result<(), Error> {
         let batches = shelf.batches().map_err(Error::Socket)?;
         let supervisor = if is_supervisor {
             let own = process::own_identity();
@@ -174,7 +169,7 @@ impl Newborn {
             batches: batches.len(),
             supervisor,
         };
-        self.say(&words, &[binary])?;
+        self.say(&words, &[])?;
         for batch in batches {
             let names = batch.names;
             self.say(&ShelfBatch { names }, &batch.descriptors)?;
@@ -232,11 +227,6 @@ impl Newborn {
             Answer::Failed { message } => Err(Error::Refused { message }),
         }
     }
-}
-
-/// The path by which a descriptor is executed.
-pub(crate) fn program(binary: &OwnedFd) -> PathBuf {
-    Path::new("/proc/self/fd").join(binary.as_raw_fd().to_string())
 }
 
 fn open_log(path: &Path) -> std::io::Result<OwnedFd> {

@@ -24,6 +24,7 @@ mod card;
 mod client;
 mod launch;
 mod link;
+mod member;
 mod orders;
 mod requests;
 mod service;
@@ -41,6 +42,7 @@ use std::time::Duration;
 pub use birth::{SupervisorBirth, run, supervisor_birth};
 pub use client::Client;
 pub use launch::{LaunchSpec, Launched, is_passed_on, launch, relaunch, tether};
+pub use member::Life;
 pub use shelf::{CONTROL as SHELF_CONTROL, LOCK as SHELF_LOCK, Shelf};
 
 use crate::protocol::frame;

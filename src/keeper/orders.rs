@@ -50,7 +50,7 @@ pub(crate) enum Mode {
     Tethered,
 }
 
-/// The first message to a keeper; its binary's descriptor comes along.
+/// The first message to a keeper.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FirstWords {
     pub(crate) orders: Orders,

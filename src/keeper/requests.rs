@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use crate::keeper::member::program;
 use crate::keeper::service::Service;
 use crate::keeper::shelf;
 use crate::keeper::spawn::{Phase, Spawned, failure};
@@ -187,7 +188,7 @@ impl Service {
         let Some(binary) = descriptors.into_iter().next() else {
             return failed("no binary came along".to_owned());
         };
-        match birth::protected_binary(&crate::keeper::launch::program(&binary)) {
+        match birth::protected_binary(&program(&binary)) {
             Ok(binary) => {
                 self.replacement = Some(binary);
                 ReplyBody::Done

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::keeper::birth::leave_groups;
 use crate::keeper::link;
+use crate::keeper::member::{Life, Program};
 use crate::keeper::orders::{FirstWords, Mode, Orders};
 use crate::keeper::shelf::{CONTROL, LOCK, Shelf};
 use crate::keeper::spawn::{Source, Spawned};
@@ -48,7 +49,8 @@ const FIRST_FREE_TOKEN: u64 = 16;
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) orders: Orders,
-    pub(crate) binary: OwnedFd,
+    /// What its members are made from.
+    program: Program,
     pub(crate) shelf: Shelf,
     pub(crate) spawns: BTreeMap<SpawnId, Spawned>,
     /// Spawns that wait for a point in time.
@@ -88,7 +90,7 @@ enum Leaving {
 impl Service {
     pub(crate) fn new(
         words: FirstWords,
-        binary: OwnedFd,
+        life: Life,
         socket: OwnedFd,
         shelf: Shelf,
     ) -> Result<Self, Error> {
@@ -102,7 +104,7 @@ impl Service {
         };
         let mut service = Self {
             orders: words.orders,
-            binary,
+            program: Program::Own(life),
             shelf,
             spawns: BTreeMap::new(),
             timed: BTreeSet::new(),
@@ -262,7 +264,7 @@ impl Service {
         }
         self.abandon_starting();
         if let Some(binary) = self.replacement.take() {
-            self.binary = binary;
+            self.program = Program::Successor(binary);
             self.start_supervisor();
             return;
         }
@@ -290,7 +292,7 @@ impl Service {
             state_dir,
             run_dir,
         };
-        match Supervisor::start(&self.binary, arguments, SUPERVISOR, &self.poller) {
+        match Supervisor::start(&self.program, arguments, SUPERVISOR, &self.poller) {
             Ok(supervisor) => self.supervisor = supervisor,
             Err(error) => self.bury(describe(&error)),
         }
@@ -334,9 +336,9 @@ impl Service {
 
     pub(crate) fn start_writer(&mut self) {
         let now = time::since_boot();
-        let started = self
-            .writer
-            .start(&self.binary, &self.orders.name, WRITER, &self.poller, now);
+        let started =
+            self.writer
+                .start(&self.program, &self.orders.name, WRITER, &self.poller, now);
         match started {
             Ok(()) => self.open_all_streams(),
             Err(_) => self.writer.retry(now),

@@ -1,13 +1,12 @@
 //! The keeper's supervisor: its process, its socket and its last words.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use crate::keeper::launch::program;
+use crate::keeper::Error;
 use crate::keeper::link::Link;
-use crate::keeper::{Error, Step};
+use crate::keeper::member::Program;
 use crate::model::{Outcome, ProcessIdentity};
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::{descriptor, pidfd, process};
@@ -46,6 +45,15 @@ pub(crate) struct Arguments<'a> {
     pub(crate) run_dir: &'a Path,
 }
 
+impl Arguments<'_> {
+    fn to_words(self) -> Vec<OsString> {
+        let folders = [self.state_dir, self.run_dir].map(OsString::from);
+        let mut words = vec!["supervisor".into(), self.name.into()];
+        words.extend(folders);
+        words
+    }
+}
+
 impl Supervisor {
     /// Somebody who is there already: an owner, or a supervisor that started
     /// this keeper.
@@ -69,24 +77,14 @@ impl Supervisor {
 
     /// Starts one.
     pub(crate) fn start(
-        binary: &OwnedFd,
+        program: &Program,
         arguments: Arguments<'_>,
         tokens: Tokens,
         poller: &Poller,
     ) -> Result<Self, Error> {
         let (socket, theirs) = descriptor::stream_pair().map_err(Error::Socket)?;
         let words = descriptor::pipe().map_err(Error::Socket)?;
-        let child = Command::new(program(binary))
-            .arg0("rcompose")
-            .args(["supervisor", arguments.name])
-            .args([arguments.state_dir, arguments.run_dir])
-            .stdin(theirs)
-            .stdout(Stdio::null())
-            .stderr(words.writer)
-            .spawn()
-            .step(|| "start of the supervisor".to_owned())?;
-        let pidfd = pidfd::open(child.id().cast_signed())
-            .step(|| "process of the supervisor".to_owned())?;
+        let pidfd = program.start(arguments.to_words(), theirs, Some(words.writer))?;
         let mut supervisor = Self {
             link: Some(Link::new(socket, tokens.socket, poller).map_err(Error::Socket)?),
             ..Self::default()

@@ -1,15 +1,13 @@
 //! The keeper's log writer: started, restarted, told and heard.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::keeper::launch::program;
+use crate::keeper::Error;
 use crate::keeper::link::Link;
-use crate::keeper::{Error, Step};
+use crate::keeper::member::Program;
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::{descriptor, pidfd};
 
@@ -65,7 +63,7 @@ impl Writer {
     /// Starts one. It knows nothing: all streams have to be opened for it.
     pub(crate) fn start(
         &mut self,
-        binary: &OwnedFd,
+        program: &Program,
         name: &str,
         tokens: Tokens,
         poller: &Poller,
@@ -73,15 +71,8 @@ impl Writer {
     ) -> Result<(), Error> {
         self.start_at = None;
         let (socket, theirs) = descriptor::stream_pair().map_err(Error::Socket)?;
-        let child = Command::new(program(binary))
-            .arg0("rcompose")
-            .args(["log-writer", name])
-            .stdin(theirs)
-            .stdout(Stdio::null())
-            .spawn()
-            .step(|| "start of the log writer".to_owned())?;
-        let pidfd = pidfd::open(child.id().cast_signed())
-            .step(|| "process of the log writer".to_owned())?;
+        let words = vec!["log-writer".into(), name.into()];
+        let pidfd = program.start(words, theirs, None)?;
         poller
             .add(&pidfd, tokens.process, Interest::Read)
             .map_err(Error::Socket)?;

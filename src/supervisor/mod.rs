@@ -54,4 +54,4 @@ mod zone;
 
 pub use error::Error;
 pub use journal::last_words;
-pub use retire::run;
+pub use retire::{Fatal, run};

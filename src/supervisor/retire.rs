@@ -1,7 +1,6 @@
 //! The supervisor's life: adopt, serve, leave when nobody needs it.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,27 +21,33 @@ const FIRST_CLIENT: Duration = Duration::from_secs(5);
 
 /// Why the supervisor could not live.
 #[derive(Debug, thiserror::Error)]
-enum Fatal {
+pub enum Fatal {
+    /// Its event loop can't be had.
     #[error("start of the supervisor's runtime")]
     Runtime(#[source] std::io::Error),
+    /// The keeper says what can't be understood.
     #[error("the keeper's end of the conversation")]
     Keeper(#[source] keeper::Error),
+    /// The conversation broke off.
     #[error("the conversation with the keeper ended")]
     Link(#[source] tokio::task::JoinError),
+    /// What the project left can't be taken up.
     #[error("adopt the project")]
     Adopt(#[source] Error),
+    /// Clients have nowhere to come to.
     #[error("the keeper has no control socket on its shelf")]
     NoSocket,
+    /// Clients can't be listened for.
     #[error("control socket")]
     Socket(#[source] std::io::Error),
 }
 
 /// Runs the supervisor until nobody needs it. `birth` comes from the
 /// keeper, which started this process.
-#[must_use]
-pub fn run(birth: keeper::SupervisorBirth) -> ExitCode {
-    // It was started from a descriptor, whose number would be its name.
-    let _ = sys::birth::set_name("rcompose-super");
+///
+/// # Errors
+/// When it can't live; its log says so too.
+pub fn run(birth: keeper::SupervisorBirth) -> Result<(), Fatal> {
     journal::open(&birth.state_dir.join("supervisor.log"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,14 +55,9 @@ pub fn run(birth: keeper::SupervisorBirth) -> ExitCode {
     let result = runtime
         .map_err(Fatal::Runtime)
         .and_then(|runtime| tokio::task::LocalSet::new().block_on(&runtime, live(birth)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(causes = ?crate::supervisor::failure::chain(&error), "the supervisor ends");
-            journal::last_words(&error);
-            ExitCode::FAILURE
-        }
-    }
+    result.inspect_err(|error| {
+        tracing::error!(causes = ?crate::supervisor::failure::chain(error), "the supervisor ends");
+    })
 }
 
 async fn live(birth: keeper::SupervisorBirth) -> Result<(), Fatal> {

@@ -15,9 +15,11 @@
 //! | environment            | a list of names                                 | the starter                 |
 //! | binary                 | a read-only mount of it, or a sealed copy       | [`own_binary`]              |
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -32,13 +34,13 @@ const OOM_SCORE_ADJUSTMENT: &str = "-500";
 const DESCRIPTORS_MAX: u64 = 1 << 20;
 
 /// Closes every descriptor from 3 up. For the first line of a role: nothing
-/// may have been opened yet.
+/// may have been opened yet, or, in a fork, nothing of it may be used again.
 ///
 /// # Errors
 /// close_range(2): kernels before 5.9.
 pub fn close_inherited() -> io::Result<()> {
     // SAFETY: takes no pointers. Called as the first act of a process, when
-    // no descriptor above 2 has an owner yet in this program.
+    // no descriptor above 2 has an owner in this program that is used again.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
     if result == -1 {
         return Err(io::Error::last_os_error());
@@ -120,6 +122,112 @@ pub fn set_name(name: &str) -> io::Result<()> {
     std::fs::write("/proc/self/comm", name)
 }
 
+/// Gives the calling process the streams of a role: `input`, `output` and, if
+/// given, `errors`.
+///
+/// # Errors
+/// dup2(2).
+pub fn take_streams(
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    errors: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    descriptor::replace_standard(0, input)?;
+    descriptor::replace_standard(1, output)?;
+    errors.map_or(Ok(()), |fd| descriptor::replace_standard(2, fd))
+}
+
+/// Gives the calling process the arguments that `/proc/PID/cmdline` shows, as
+/// if it had been executed with them (`PR_SET_MM_MAP` of prctl(2)). They are
+/// kept until it ends.
+///
+/// # Errors
+/// Where the kernel can't do it (`CONFIG_CHECKPOINT_RESTORE`), or without
+/// `/proc`.
+pub fn set_arguments(arguments: &[OsString]) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for argument in arguments {
+        bytes.extend_from_slice(argument.as_bytes());
+        bytes.push(0);
+    }
+    let mut map = MemoryMap::own()?;
+    let range = bytes.leak().as_ptr_range();
+    map.argument_start = range.start.expose_provenance() as u64;
+    map.argument_end = range.end.expose_provenance() as u64;
+    // SAFETY: the kernel reads the structure, whose size is given. Nothing but
+    // the range of the arguments is another than it was; the kernel reads that
+    // one for whoever asks and never writes it, and it is leaked, so it stays.
+    let result = unsafe {
+        libc::prctl(
+            libc::PR_SET_MM,
+            libc::PR_SET_MM_MAP,
+            &raw const map,
+            size_of::<MemoryMap>(),
+            0,
+        )
+    };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// `struct prctl_mm_map` of linux/prctl.h.
+#[derive(Debug)]
+#[repr(C)]
+struct MemoryMap {
+    code_start: u64,
+    code_end: u64,
+    data_start: u64,
+    data_end: u64,
+    break_start: u64,
+    break_now: u64,
+    stack_start: u64,
+    argument_start: u64,
+    argument_end: u64,
+    environment_start: u64,
+    environment_end: u64,
+    /// None: the auxiliary vector stays.
+    auxiliary: u64,
+    auxiliary_bytes: u32,
+    /// -1: the program stays.
+    program: i32,
+}
+
+impl MemoryMap {
+    /// The calling process's, from `/proc/self/stat` (proc_pid_stat(5), whose
+    /// numbers of fields these are).
+    fn own() -> io::Result<Self> {
+        let text = std::fs::read_to_string("/proc/self/stat")?;
+        let malformed = || io::Error::from(io::ErrorKind::InvalidData);
+        // The second field, the name, may have anything in it; it ends here.
+        let (_, fields) = text.rsplit_once(')').ok_or_else(malformed)?;
+        let fields: Vec<_> = fields.split_ascii_whitespace().collect();
+        let field = |number: usize| {
+            let field = fields.get(number - 3).and_then(|text| text.parse().ok());
+            field.ok_or_else(malformed)
+        };
+        // SAFETY: asks where the heap ends and changes nothing.
+        let end_of_heap = unsafe { libc::sbrk(0) };
+        Ok(Self {
+            code_start: field(26)?,
+            code_end: field(27)?,
+            data_start: field(45)?,
+            data_end: field(46)?,
+            break_start: field(47)?,
+            break_now: end_of_heap.expose_provenance() as u64,
+            stack_start: field(28)?,
+            argument_start: field(48)?,
+            argument_end: field(49)?,
+            environment_start: field(50)?,
+            environment_end: field(51)?,
+            auxiliary: 0,
+            auxiliary_bytes: 0,
+            program: -1,
+        })
+    }
+}
+
 /// A descriptor of our own program that nothing run from it can be written
 /// through: a detached read-only mount of it, or else a sealed copy in memory.
 ///
@@ -197,9 +305,12 @@ mod tests {
     #[test]
     fn a_read_only_mount_of_a_program_runs_and_cannot_be_written() {
         // A copy that nobody else runs: a busy program can't be written either.
+        // Copied by another process: one that a test forks meanwhile would hold
+        // ours open for writing until it executes its program.
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("sh");
-        std::fs::copy("/bin/sh", &program).unwrap();
+        let copied = Command::new("cp").arg("/bin/sh").arg(&program).status();
+        assert!(copied.unwrap().success());
         let Ok(binary) = read_only_mount(&File::open(&program).unwrap()) else {
             // Not privileged; the copy is what is used then.
             return;

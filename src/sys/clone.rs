@@ -14,6 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus};
 
+use crate::sys::pidfd;
+
 /// The error number that says that a process has ended.
 pub const NO_SUCH_PROCESS: i32 = libc::ESRCH;
 
@@ -59,7 +61,7 @@ pub enum Parent {
     CallersParent,
 }
 
-/// A process made by [`spawn`].
+/// A process made by [`spawn`] or [`fork`].
 #[derive(Debug)]
 pub struct Child {
     /// Its id in the caller's pid namespace.
@@ -106,12 +108,7 @@ pub fn spawn(
     // live across the call and the size is that of the struct.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
     match i32::try_from(pid) {
-        Ok(0) => {
-            let status = catch_unwind(AssertUnwindSafe(child)).unwrap_or(125);
-            // SAFETY: ends the process without running the caller's exit
-            // handlers or destructors.
-            unsafe { libc::_exit(i32::from(status)) }
-        }
+        Ok(0) => end_with(child),
         Ok(pid) if pid > 0 => Ok(Child {
             pid,
             // SAFETY: the kernel stored a new descriptor, owned by nobody else.
@@ -119,6 +116,33 @@ pub fn spawn(
         }),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Forks the calling process and runs `child` in the copy, which ends with the
+/// status that the closure gives (125 if it panics).
+///
+/// As [`spawn`], for a copy that lives on as a process like any other: the C
+/// library knows of it, so it may start threads.
+pub fn fork(child: impl FnOnce() -> u8) -> io::Result<Child> {
+    // SAFETY: takes no pointers. The caller has no other thread, so the copy
+    // finds no lock taken and no structure half changed.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => end_with(child),
+        pid => Ok(Child {
+            pid,
+            // Nobody else reaps the caller's children.
+            pidfd: pidfd::open(pid)?,
+        }),
+    }
+}
+
+/// Ends a new process with the status that its closure gives.
+fn end_with(child: impl FnOnce() -> u8) -> ! {
+    let status = catch_unwind(AssertUnwindSafe(child)).unwrap_or(125);
+    // SAFETY: ends the process without running the caller's exit handlers or
+    // destructors.
+    unsafe { libc::_exit(i32::from(status)) }
 }
 
 /// `struct clone_args` of linux/sched.h.

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).unwrap_or_default().as_str() {
-        "keeper" => return end(rcompose::keeper::run()),
+        "keeper" => return end(rcompose::keeper::run(no_member)),
         "endless" => {
             runs::endless();
             return ExitCode::FAILURE;
@@ -84,6 +84,11 @@ fn main() -> ExitCode {
         }
     ];
     support::isolated::main(cases, &[])
+}
+
+/// A keeper that is tethered has no members.
+fn no_member(_: Vec<std::ffi::OsString>) -> u8 {
+    1
 }
 
 fn end<T, E: std::fmt::Debug>(result: Result<T, E>) -> ExitCode {

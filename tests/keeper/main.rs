@@ -21,6 +21,7 @@ mod pair;
 mod spawns;
 mod supervisor;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use support::isolated::Probe;
@@ -39,12 +40,8 @@ const PROBES: &[Probe] = &[
 fn main() -> ExitCode {
     let word = std::env::args().nth(1).unwrap_or_default();
     match word.as_str() {
-        "keeper" => return end(rcompose::keeper::run()),
-        "log-writer" => return end(rcompose::logs::writer::run()),
-        "supervisor" => {
-            supervisor::run();
-            return ExitCode::SUCCESS;
-        }
+        "keeper" => return end(rcompose::keeper::run(member)),
+        "log-writer" | "supervisor" => return member(std::env::args_os().collect()).into(),
         "launch" => {
             let groups = std::env::args().nth(2).unwrap();
             return end(rcompose::keeper::launch(&pair::spec(&groups)));
@@ -91,6 +88,15 @@ fn main() -> ExitCode {
         }
     ];
     support::isolated::main(cases, PROBES)
+}
+
+/// The life of a keeper's member, forked or executed.
+fn member(args: Vec<OsString>) -> u8 {
+    if args[1] == "log-writer" {
+        return u8::from(rcompose::logs::writer::run().is_err());
+    }
+    supervisor::run(args);
+    0
 }
 
 fn end<T, E: std::fmt::Debug>(result: Result<T, E>) -> ExitCode {

@@ -2,6 +2,7 @@
 //! on to its keeper, and keeps what it hears.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
@@ -45,11 +46,11 @@ struct Supervisor {
 }
 
 /// Runs until it is killed or its keeper was told to go.
-pub(crate) fn run() {
+pub(crate) fn run(args: Vec<OsString>) {
     if std::env::var_os("RCOMPOSE_TEST_SUPERVISOR_PANICS").is_some() {
         panic!("poisoned record");
     }
-    let birth = keeper::supervisor_birth(std::env::args_os()).unwrap();
+    let birth = keeper::supervisor_birth(args).unwrap();
     let mut supervisor = Supervisor {
         client: Client::new(birth.socket).unwrap(),
         states: BTreeMap::new(),
