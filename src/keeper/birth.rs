@@ -24,7 +24,6 @@ use crate::keeper::orders::{Answer, FirstWords, Mode, ORDERS, ShelfBatch};
 use crate::keeper::service::Service;
 use crate::keeper::shelf::{CONTROL, LOCK, Shelf};
 use crate::keeper::{Error, Step};
-use crate::model::{CgroupSpec, Resources};
 use crate::protocol::frame::{self, Assembler};
 use crate::runtime;
 use crate::sys::cgroup::{self, Hierarchies};
@@ -256,8 +255,10 @@ fn listen(folder: &Path) -> io::Result<OwnedFd> {
 }
 
 /// The pair's control group.
+#[derive(Default)]
 struct Group {
-    path: String,
+    /// Folders in the hierarchies of version 1 where the starter is in one.
+    v1: Vec<PathBuf>,
     v2: Option<OwnedFd>,
 }
 
@@ -265,31 +266,21 @@ impl Group {
     /// Makes the group where that is permitted. Without it the pair stays in
     /// its starter's, and may be ended with it.
     fn prepare(path: &str) -> Self {
-        let mut group = Self {
-            path: path.to_owned(),
-            v2: None,
-        };
-        let spec = CgroupSpec {
-            path: path.to_owned(),
-            resources: Resources::default(),
-        };
         // A group that is there, with a supervisor in it, is used as it is.
-        if runtime::cgroup::prepare(&spec, &[], true).is_ok()
-            && let Ok(hierarchies) = Hierarchies::get()
-            && let Some(folder) = hierarchies.v2_group(path)
-        {
-            group.v2 = cgroup::open(&folder).ok().flatten();
-        }
-        group
+        let Ok(v1) = runtime::cgroup::shelter(path) else {
+            return Self::default();
+        };
+        let v2 = Hierarchies::get()
+            .ok()
+            .and_then(|known| known.v2_group(path));
+        let v2 = v2.and_then(|folder| cgroup::open(&folder).ok().flatten());
+        Self { v1, v2 }
     }
 
     fn join_v1(&self) {
-        let Ok(hierarchies) = Hierarchies::get() else {
-            return;
-        };
-        for hierarchy in &hierarchies.v1 {
+        for folder in &self.v1 {
             // It stays where it is in a hierarchy that refuses it.
-            let _ = cgroup::join_v1(&hierarchy.mount.join(&self.path));
+            let _ = cgroup::join_v1(folder);
         }
     }
 }
@@ -332,7 +323,7 @@ pub(crate) fn leave_groups(path: &str) {
     let Ok(hierarchies) = Hierarchies::get() else {
         return;
     };
-    for hierarchy in &hierarchies.v1 {
+    for hierarchy in hierarchies.v1_below_root() {
         let _ = cgroup::join_v1(&hierarchy.mount);
     }
     if let Some(root) = &hierarchies.v2 {

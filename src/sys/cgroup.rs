@@ -79,6 +79,28 @@ impl Hierarchies {
         }
     }
 
+    /// The v1 hierarchies in which the calling process is below the root, in
+    /// a group that somebody made. All where it can't be known.
+    #[must_use]
+    pub fn v1_below_root(&self) -> Vec<&Hierarchy> {
+        match fs::read_to_string("/proc/self/cgroup") {
+            Ok(groups) => self.v1_below_root_in(&groups),
+            Err(_) => self.v1.iter().collect(),
+        }
+    }
+
+    /// The same for groups in the form of `/proc/self/cgroup` (cgroups(7)).
+    fn v1_below_root_in(&self, groups: &str) -> Vec<&Hierarchy> {
+        let at_root: Vec<Vec<&str>> = groups
+            .lines()
+            .filter_map(|line| line.split_once(':')?.1.split_once(':'))
+            .filter(|(_, path)| *path == "/")
+            .map(|(controllers, _)| controllers.split(',').collect())
+            .collect();
+        let below = |hierarchy: &&Hierarchy| !at_root.iter().any(|at| *at == hierarchy.controllers);
+        self.v1.iter().filter(below).collect()
+    }
+
     /// The folder of a group in the v1 hierarchy of a controller.
     #[must_use]
     pub fn v1_group(&self, controller: &str, path: &str) -> Option<PathBuf> {
@@ -185,6 +207,16 @@ mod tests {
             Path::new("/sys/fs/cgroup/unified/a")
         );
         assert!(!found.is_unified());
+    }
+
+    #[test]
+    fn groups_below_the_root_are_somebodys() {
+        let found = Hierarchies::parse(HYBRID);
+        let groups = "3:cpu,cpuacct:/\n2:memory:/jobs:1/x\n1:name=systemd:/\n0::/\n";
+        let below = found.v1_below_root_in(groups);
+        let mounts: Vec<_> = below.iter().map(|known| &known.mount).collect();
+        assert_eq!(mounts, [Path::new("/sys/fs/cgroup/memory")]);
+        assert_eq!(found.v1_below_root_in("").len(), 3, "nothing is known");
     }
 
     #[test]

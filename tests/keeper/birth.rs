@@ -6,6 +6,7 @@ use std::process::{Command, Stdio as ProcessStdio};
 use rcompose::keeper::{Launched, launch, tether};
 use rcompose::model::Outcome;
 use rcompose::protocol::keeper::{Message, ReplyBody, RequestBody, Spawn, SpawnState, Stdio};
+use rcompose::sys::cgroup::Hierarchies;
 use rcompose::sys::process;
 
 use crate::pair::{Pair, eventually, patience, processes};
@@ -19,11 +20,14 @@ fn status(pid: i32, key: &str) -> String {
 pub(crate) fn a_launched_pair_is_nobodys() {
     let pair = Pair::unlaunched();
     // A caller with everything that must not be passed on: ignored signals, a
-    // umask, a niceness, a working folder, an open file, a variable.
+    // umask, a niceness, a working folder, an open file, a variable, groups.
     let script = "trap '' HUP PIPE INT; umask 077; cd /tmp; exec 7</proc/self/status; \
-                  exec nice -n 5 \"$0\" launch \"$1\"";
+                  program=$0; groups=$1; shift; \
+                  for folder; do echo $$ >\"$folder/cgroup.procs\" || exit; done; \
+                  exec nice -n 5 \"$program\" launch \"$groups\"";
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", script]).arg(own_path()).arg(pair.groups);
+    shell.args(groups_of_the_starter(pair.groups));
     shell.env("SECRET", "hunter2");
     assert!(shell.status().unwrap().success());
     for (role, pid) in pair.await_members(&[]) {
@@ -48,6 +52,7 @@ pub(crate) fn a_launched_pair_is_nobodys() {
         }
         let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
         assert!(groups.contains("/shop/pair"), "{role}: {groups}");
+        assert!(!groups.contains("/starter"), "{role}: {groups}");
     }
     let binary = std::fs::File::options()
         .write(true)
@@ -57,6 +62,18 @@ pub(crate) fn a_launched_pair_is_nobodys() {
         "our binary can be written through a process"
     );
     pair.shut_down();
+}
+
+/// Groups in a hierarchy of each version that the host has.
+fn groups_of_the_starter(groups: &str) -> Vec<PathBuf> {
+    let path = format!("{groups}/starter");
+    let hosts = Hierarchies::get().unwrap();
+    let folders = [hosts.v1_group("freezer", &path), hosts.v2_group(&path)];
+    let folders: Vec<_> = folders.into_iter().flatten().collect();
+    for folder in &folders {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    folders
 }
 
 fn own_path() -> PathBuf {

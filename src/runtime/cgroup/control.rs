@@ -23,12 +23,10 @@ fn folders(path: &str) -> Result<Vec<PathBuf>, Error> {
 /// the folders of ours above it that are empty then. All hierarchies are tried;
 /// the first failure is given.
 pub fn remove(path: &str) -> Result<(), Error> {
-    let mut first = Ok(());
-    for folder in folders(path)? {
-        let removed = remove_tree(&folder).map_err(|source| Error::Remove {
-            path: folder.clone(),
-            source,
-        });
+    let removed = remove_alone(path);
+    let hosts = Hierarchies::get().map_err(Error::Search)?;
+    for mount in hosts.v1.iter().map(|known| &known.mount).chain(&hosts.v2) {
+        let folder = mount.join(path);
         for above in folder.ancestors().skip(1).take(own_folders_above(path)) {
             match fs::remove_dir(above) {
                 // Another group is left there, as it should be.
@@ -37,7 +35,18 @@ pub fn remove(path: &str) -> Result<(), Error> {
                 Ok(()) | Err(_) => {}
             }
         }
-        first = first.and(removed);
+    }
+    removed
+}
+
+fn remove_alone(path: &str) -> Result<(), Error> {
+    let mut first = Ok(());
+    for folder in folders(path)? {
+        let removed = remove_tree(&folder);
+        first = first.and(removed.map_err(|source| Error::Remove {
+            path: folder,
+            source,
+        }));
     }
     first
 }
@@ -54,13 +63,14 @@ fn own_folders_above(path: &str) -> usize {
 
 /// Removes the group of a container that has ended, and kills who is left in
 /// it: with the host's pid namespace, or another container's, children outlive
-/// the first process (so runc ends them too).
+/// the first process (so runc ends them too). The folders above stay, for the
+/// next start; they go with the pair's own group.
 pub fn end(path: &str) -> Result<(), Error> {
     let folder = tracking_folder(path).map_err(Error::Search)?;
     if folder.is_some_and(|folder| !pids_below(&folder).is_empty()) {
         kill(path)?;
     }
-    remove(path)
+    remove_alone(path)
 }
 
 fn remove_tree(folder: &Path) -> io::Result<()> {

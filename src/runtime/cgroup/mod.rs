@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use control::{end, freeze, kill, remove};
-pub use prepare::{device_rules, prepare, update};
+pub use prepare::{device_rules, prepare, shelter, update};
 pub use watch::{oom_killed, usage};
 
 /// A limit that was asked for and isn't in force.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use crate::model::{CgroupSpec, Device, DeviceRule, Resources};
 use crate::runtime::cgroup::settings::{self, Setting};
@@ -54,6 +54,24 @@ pub fn update(spec: &CgroupSpec) -> Result<Vec<Warning>, Error> {
     Ok(warnings)
 }
 
+/// Makes a group without limits for processes of ours, to be out of their
+/// starter's: in version 2, and in those hierarchies of version 1 where the
+/// calling process is in a group at all. Gives its folders in version 1.
+pub fn shelter(path: &str) -> Result<Vec<PathBuf>, Error> {
+    let hosts = Hierarchies::get().map_err(Error::Search)?;
+    let mut folders = Vec::new();
+    for hierarchy in hosts.v1_below_root() {
+        create(&hierarchy.mount, path, |folder| {
+            inherit_cpuset(folder, &hierarchy.controllers)
+        })?;
+        folders.push(hierarchy.mount.join(path));
+    }
+    if let Some(mount) = &hosts.v2 {
+        create(mount, path, |_| Ok(()))?;
+    }
+    Ok(folders)
+}
+
 /// The rules that let a container use the devices that are passed to it.
 pub fn device_rules(devices: &[Device]) -> Result<Vec<DeviceRule>, Error> {
     let mut rules = Vec::new();
@@ -96,8 +114,15 @@ fn create(mount: &Path, path: &str, ready: impl Fn(&Path) -> io::Result<()>) -> 
             "it would lead out of the control groups",
         )));
     }
-    // Fails when it isn't there, or isn't empty: then it is used as it is.
-    let _ = fs::remove_dir(&whole);
+    // Mostly those above are there and this one isn't.
+    match fs::create_dir(&whole) {
+        Ok(()) if ready(&whole).is_ok() => return Ok(()),
+        // Fails when it isn't empty: then it is used as it is.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let _ = fs::remove_dir(&whole);
+        }
+        Ok(()) | Err(_) => {}
+    }
     // Another project may be taking an empty folder above away at this moment.
     for _ in 0..WAIT_TRIES {
         let mut folder = mount.to_owned();
@@ -126,7 +151,11 @@ fn inherit_cpuset(folder: &Path, controllers: &[String]) -> io::Result<()> {
     let above = folder.parent().unwrap_or(folder);
     for file in ["cpuset.cpus", "cpuset.mems"] {
         if files::read(folder, file)?.trim().is_empty() {
-            files::write(folder, file, files::read(above, file)?.trim())?;
+            let value = files::read(above, file)?;
+            if value.trim().is_empty() {
+                return Err(ErrorKind::InvalidInput.into());
+            }
+            files::write(folder, file, value.trim())?;
         }
     }
     Ok(())
