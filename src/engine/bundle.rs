@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::{
-    Bundle, BundleMount, CgroupSpec, ContainerRecord, DeviceRule, Mount, MountRecord, Namespace,
-    NamespaceMode, Namespaces, ProcessSpec, RootFilesystem, Seccomp, TmpfsMount,
+    Bundle, BundleMount, CgroupSpec, ContainerRecord, Device, DeviceRule, Mount, MountRecord,
+    Namespace, NamespaceMode, Namespaces, ProcessSpec, RootFilesystem, Seccomp, TmpfsMount,
 };
 use crate::runtime;
 use crate::sys::features::SecurityModules;
@@ -78,6 +78,37 @@ pub struct Place {
     pub image_mounts: Vec<(String, Vec<PathBuf>)>,
 }
 
+/// What a container's control group is made from, before all else of it.
+#[derive(Debug)]
+pub struct Confinement {
+    /// Path and limits.
+    pub cgroup: CgroupSpec,
+    /// Devices that are passed to it.
+    pub devices: Vec<Device>,
+    /// What its processes may do with devices besides.
+    pub device_rules: Vec<DeviceRule>,
+    /// Whether they may use every device.
+    pub privileged: bool,
+}
+
+/// The confinement of a container whose group has this path.
+///
+/// # Errors
+/// When a device rule can't be read.
+pub fn confinement(record: &ContainerRecord, path: String) -> Result<Confinement, Error> {
+    let service = &record.service;
+    let security = &service.security;
+    Ok(Confinement {
+        cgroup: CgroupSpec {
+            path,
+            resources: record.resources(),
+        },
+        devices: security.devices.clone(),
+        device_rules: device_rules(service.name.as_str(), &security.device_cgroup_rules)?,
+        privileged: security.privileged,
+    })
+}
+
 /// Makes the bundle.
 ///
 /// # Errors
@@ -88,6 +119,7 @@ pub fn bundle(record: &ContainerRecord, place: Place) -> Result<Bundle, Error> {
     let options = SecurityOptions::parse(service.name.as_str(), &security.security_opt)?;
     let process = process(record, &options)?;
     let confined = !security.privileged;
+    let confinement = confinement(record, place.cgroup.clone())?;
     let unmasked = !confined || options.systempaths_unconfined;
     let paths = |defaults: Vec<String>| if unmasked { Vec::new() } else { defaults };
     Ok(Bundle {
@@ -107,15 +139,12 @@ pub fn bundle(record: &ContainerRecord, place: Place) -> Result<Bundle, Error> {
             cgroup: namespace(&service.cgroup),
             net: place.net,
         },
-        devices: security.devices.clone(),
-        device_rules: device_rules(service.name.as_str(), &security.device_cgroup_rules)?,
+        devices: confinement.devices,
+        device_rules: confinement.device_rules,
         masked_paths: paths(runtime::default_masked_paths(cpus())),
         read_only_paths: paths(runtime::default_read_only_paths()),
         sysctls: security.sysctls.clone(),
-        cgroup: CgroupSpec {
-            path: place.cgroup,
-            resources: record.resources(),
-        },
+        cgroup: confinement.cgroup,
         init: service.process.init,
         privileged: security.privileged,
         shm_bytes: service.shm_bytes.unwrap_or(SHM_BYTES),

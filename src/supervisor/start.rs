@@ -158,13 +158,15 @@ impl Host {
         self.root_is_gone(id).await;
         // Closed only when the supervisor leaves.
         let slot = self.starts.acquire().await.map_err(|_| Error::Cancelled)?;
-        let raised = self.raise(&record).await?;
+        // Both mostly wait for the kernel. Neither is given up when the other
+        // fails: what it goes on to make would stay.
+        let (raised, grouped) = tokio::join!(self.raise(&record), self.prepare_cgroup(&record));
+        let (raised, ()) = (raised?, grouped?);
         let place = self.place(&record, &raised).await?;
         let bundle = bundle::bundle(&record, place).map_err(|source| Error::Bundle {
             name: record.name.clone(),
             source,
         })?;
-        self.prepare_cgroup(&record, &bundle).await?;
         let spawn = spawn_name::of_first(id);
         let streams = self.table.borrow_mut().update(id, |live| {
             live.spawn = Some(spawn.clone());
@@ -364,13 +366,16 @@ impl Host {
         }
     }
 
-    async fn prepare_cgroup(&self, record: &ContainerRecord, bundle: &Bundle) -> Result<(), Error> {
-        let (spec, devices) = (bundle.cgroup.clone(), bundle.devices.clone());
-        let (rules, privileged) = (bundle.device_rules.clone(), bundle.privileged);
+    async fn prepare_cgroup(&self, record: &ContainerRecord) -> Result<(), Error> {
+        let confinement = bundle::confinement(record, self.cgroup_path(record));
+        let confinement = confinement.map_err(|source| Error::Bundle {
+            name: record.name.clone(),
+            source,
+        })?;
         let prepared = blocking(move || {
-            let mut all = runtime::cgroup::device_rules(&devices)?;
-            all.extend(rules);
-            runtime::cgroup::prepare(&spec, &all, privileged)
+            let mut rules = runtime::cgroup::device_rules(&confinement.devices)?;
+            rules.extend(confinement.device_rules);
+            runtime::cgroup::prepare(&confinement.cgroup, &rules, confinement.privileged)
         })
         .await;
         let warnings = prepared.map_err(|source| Error::Cgroup {
