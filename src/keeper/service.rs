@@ -83,6 +83,9 @@ enum Leaving {
     Processes(Duration),
     /// The log writer goes, or is made to go at this time.
     Writer(Duration),
+    /// The project is given up; the supervisor's process ends, which the kernel
+    /// takes its time for. Not waited for after this time.
+    Reaping(Duration),
     /// Nobody is left.
     Done,
 }
@@ -144,7 +147,9 @@ impl Service {
             }
             self.on_time();
         }
-        self.put_away();
+        if let Some(cgroup) = &self.orders.cgroup {
+            leave_groups(cgroup);
+        }
         Ok(())
     }
 
@@ -183,9 +188,12 @@ impl Service {
             Some(Next::AwaitClient) | None => None,
         };
         let leaving = match self.leaving {
-            Some(Leaving::Supervisor(at) | Leaving::Processes(at) | Leaving::Writer(at)) => {
-                Some(at)
-            }
+            Some(
+                Leaving::Supervisor(at)
+                | Leaving::Processes(at)
+                | Leaving::Writer(at)
+                | Leaving::Reaping(at),
+            ) => Some(at),
             Some(Leaving::Done) | None => None,
         };
         let others = [supervisor, leaving, self.writer.start_at()];
@@ -435,31 +443,35 @@ impl Service {
         };
         let farewell = Leaving::Writer(now + WRITER_FAREWELL);
         self.leaving = Some(match leaving {
-            Leaving::Supervisor(_) if self.supervisor.is_gone() => farewell,
+            Leaving::Supervisor(_) if self.supervisor.has_hung_up() => farewell,
             Leaving::Supervisor(at) if at <= now => {
                 self.supervisor.hang_up(&self.poller);
                 // One that isn't our child and can't be watched.
                 farewell
             }
             Leaving::Processes(at) if at <= now || !self.has_live_processes() => farewell,
-            Leaving::Writer(_) if !self.writer.is_alive() => Leaving::Done,
-            Leaving::Writer(at) if at <= now => {
-                self.writer.kill();
-                Leaving::Done
-            }
+            Leaving::Reaping(at) if at <= now || self.supervisor.is_gone() => Leaving::Done,
             other => other,
         });
         if self.leaving == Some(farewell) {
             self.writer.dismiss(&self.poller);
         }
-        if self.leaving == Some(farewell) && !self.writer.is_alive() {
-            self.leaving = Some(Leaving::Done);
+        if let Some(Leaving::Writer(at)) = self.leaving
+            && (!self.writer.is_alive() || at <= now)
+        {
+            self.writer.kill();
+            self.give_up();
+            self.leaving = Some(match self.supervisor.is_gone() {
+                true => Leaving::Done,
+                false => Leaving::Reaping(now + KILLED_FAREWELL),
+            });
         }
     }
 
-    /// Removes what the pair had in the run folder, under the lock, and its
-    /// control group. What stays is the next pair's to use, or `gc`'s to find.
-    fn put_away(&mut self) {
+    /// Gives the project up, so that the next pair may have it at once: removes
+    /// what this one had in the run folder, under the lock, and frees that.
+    /// What stays is the next pair's to use, or `gc`'s to find.
+    fn give_up(&mut self) {
         if let Mode::Respawn { run_dir, .. } = &self.orders.mode
             && self.has_lock_at(&run_dir.join("lock"))
         {
@@ -467,9 +479,8 @@ impl Service {
             let _ = std::fs::remove_file(run_dir.join("lock"));
             let _ = std::fs::remove_dir(run_dir);
         }
-        if let Some(cgroup) = &self.orders.cgroup {
-            leave_groups(cgroup);
-        }
+        // Clients that still wait at the control socket hear of it so.
+        self.shelf = Shelf::default();
     }
 }
 

@@ -117,6 +117,12 @@ impl Supervisor {
         self.link.is_none() && self.process.is_none()
     }
 
+    /// Whether its socket is closed. It was killed at that, so it does nothing
+    /// more, but the kernel may take its time to end it.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.link.is_none()
+    }
+
     pub(crate) fn kill(&self) {
         if let Some(process) = &self.process {
             // One that has ended is as well.

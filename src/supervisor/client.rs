@@ -19,6 +19,7 @@ use crate::model::{ContainerId, Outcome, ProjectName};
 use crate::protocol::control::{ClientFrame, Failure, Period, Request, ServerFrame, version};
 use crate::store::{self, Root};
 use crate::supervisor::channel::{self, Reader, Writer};
+use crate::sys;
 
 /// How often a lost connection is made again for one request.
 const ATTEMPTS_MAX: u32 = 20;
@@ -125,7 +126,7 @@ impl Client {
             state_dir: store.state_dir().to_owned(),
             run_dir: store.run_dir().to_owned(),
             log_path: store.supervisor_log(),
-            cgroup: format!("{}/{project}/pair", root.cgroup_base()),
+            cgroup: pair_group(&root, &project),
             environment: variables
                 .iter()
                 .filter(|(name, _)| keeper::is_passed_on(name))
@@ -176,8 +177,11 @@ impl Client {
                     if source.is_lost() && attempt < ATTEMPTS_MAX =>
                 {
                     tracing::debug!(%source, attempt, "connection lost; trying again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    // At once where a pair has just left, as a rule.
+                    if attempt > 1 {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(PAUSE_MAX);
+                    }
                 }
                 other => return other,
             }
@@ -375,6 +379,15 @@ impl Client {
             source,
         })
     }
+}
+
+/// The control group of a pair to start: another one each time, because the
+/// former pair may still be leaving its own.
+fn pair_group(root: &Root, project: &ProjectName) -> String {
+    let random = sys::random::bytes32().unwrap_or_default();
+    let [a, b, c, d, ..] = random;
+    let number = u32::from_le_bytes([a, b, c, d]);
+    format!("{}/{project}/pair-{number:08x}", root.cgroup_base())
 }
 
 /// Connects through the folder's descriptor: a socket's path may be longer

@@ -109,8 +109,8 @@ services:
             id=$(\"$RCOMPOSE\" ps -aq --no-trunc app)
             sleep 54323 >/dev/null 2>&1 &
             engine=$(sed -n 's/.*\"id\": \"\\(.*\\)\".*/\\1/p' $RCOMPOSE_ROOT/state/engine)
-            find /sys/fs/cgroup -type d -path \"*/$engine/demo/pair\" | while read -r pair; do
-                group=${pair%/pair}/$id
+            find /sys/fs/cgroup -type d -path \"*/$engine/demo/pair-*\" | while read -r pair; do
+                group=${pair%/pair-*}/$id
                 mkdir -p $group
                 case $group in */cpuset/*) ;; *) echo $! >$group/cgroup.procs ;; esac
             done
