@@ -162,6 +162,7 @@ pub(crate) fn alone() -> Result<StepNetwork, Error> {
 fn namespace(endpoints: &Endpoints) -> Result<OwnedFd, Error> {
     let spec = SandboxSpec {
         container: "a build step",
+        namespace: None,
         endpoints,
         dns: Form::Off,
     };

@@ -30,6 +30,8 @@ const SPARE_ENDINGS: [char; 4] = ['0', '1', '8', '9'];
 pub struct SandboxSpec<'a> {
     /// The container's name, for errors.
     pub container: &'a str,
+    /// A fresh namespace to use; a new one is made without.
+    pub namespace: Option<BorrowedFd<'a>>,
     /// Its interfaces; none leaves only the loopback (`network_mode: none`).
     pub endpoints: &'a Endpoints,
     /// Whether and how our DNS stands in it.
@@ -61,8 +63,12 @@ pub fn create(spec: &SandboxSpec<'_>) -> Result<Sandbox, Error> {
         .iter()
         .map(|endpoint| host.link(&endpoint.bridge))
         .collect::<Result<Vec<_>, _>>()?;
-    netns::in_new(|| inside(spec, &mut host, &bridges))
-        .map_err(|source| namespace_error(spec, source))?
+    let work = || inside(spec, &mut host, &bridges);
+    let made = match spec.namespace {
+        Some(namespace) => netns::within(namespace, work),
+        None => netns::in_new(work),
+    };
+    made.map_err(|source| namespace_error(spec, source))?
 }
 
 /// Binds the DNS sockets of a namespace that lives again, when those that it

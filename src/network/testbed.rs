@@ -333,6 +333,7 @@ impl Net {
     pub(crate) fn sandbox(&self, n: u8, dns: Form) -> Sandbox {
         sandbox::create(&SandboxSpec {
             container: "shop-web-1",
+            namespace: None,
             endpoints: &self.endpoints(n),
             dns,
         })

@@ -6,14 +6,29 @@ use tokio::sync::MutexGuard;
 
 use crate::engine::{execute, observe};
 use crate::event::Event;
-use crate::model::{ContainerId, Intent, Observed, Project};
-use crate::plan::{self, Command, ImageIds, Model, Plan, Subject};
+use crate::model::{Attachment, ContainerId, Intent, Observed, Project};
+use crate::plan::{self, Command, ImageIds, Model, Node, Operation, Plan, Subject};
 use crate::protocol::control::Apply;
 use crate::supervisor::Error;
 use crate::supervisor::host::{Host, blocking};
 use crate::supervisor::live;
 use crate::supervisor::server::Conversation;
 use crate::{image, volume};
+
+/// How many network namespaces a plan's starts will need.
+pub(crate) fn namespaces(plan: &Plan, project: &Project) -> usize {
+    let needs_one = |node: &&Node| {
+        let Operation::StartContainer(start) = &node.operation else {
+            return false;
+        };
+        let service = project.services.get(&start.container.service);
+        service.is_some_and(|service| {
+            let attachment = &service.attachment;
+            matches!(attachment, Attachment::Endpoints(_) | Attachment::None)
+        })
+    };
+    plan.operations().iter().filter(needs_one).count()
+}
 
 impl Host {
     /// Serves a command that changes the project. One at a time; others queue.
@@ -38,6 +53,8 @@ impl Host {
         if is_up {
             self.follow_uplinks();
         }
+        let is_first = is_up && self.table.borrow().iter().next().is_none();
+        let _ahead = self.spare.ahead(usize::from(is_first));
         let plan = self.plan(desired, &apply.command).await?;
         let wanted = match &apply.command {
             Command::Suspend(_) => self.wanted(),
@@ -212,6 +229,9 @@ impl Host {
     ) -> Result<(), Error> {
         self.announce(plan, conversation);
         let project = self.project.borrow().clone();
+        if let Some(project) = &project {
+            self.spare.expect(namespaces(plan, project));
+        }
         let scope = self.scope(project, conversation.gone.clone());
         let show = |event| conversation.event(event);
         execute::execute(plan, &scope, &show, &conversation.gone, parallel).await?;

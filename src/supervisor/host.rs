@@ -19,6 +19,7 @@ use crate::supervisor::live::{Table, Task};
 use crate::supervisor::neighbours::Neighbours;
 use crate::supervisor::sandbox::HOST_RESOLV_CONF;
 use crate::supervisor::server::{Conversation, Listener};
+use crate::supervisor::spare::Spare;
 use crate::supervisor::turn::Turn;
 use crate::supervisor::{Error, events};
 use crate::topology::Zone;
@@ -61,6 +62,8 @@ pub(crate) struct Host {
     pub turn: Turn,
     /// Slots for starts.
     pub starts: Semaphore,
+    /// The network namespace of the next start.
+    pub spare: Spare,
     /// Who waits for the end of an exec.
     pub waiters: RefCell<HashMap<SpawnId, oneshot::Sender<SpawnState>>>,
     /// The kernel's paths of published ports as they are set; None before this
@@ -108,6 +111,7 @@ impl Host {
             neighbours: RefCell::new(Neighbours::new()),
             unwritten: RefCell::new(BTreeSet::new()),
             writes: Notify::new(),
+            spare: Spare::default(),
             turn: Turn::default(),
             starts: Semaphore::new(STARTS_MAX),
             waiters: RefCell::new(HashMap::new()),

@@ -46,6 +46,7 @@ mod sandbox;
 mod scope;
 mod server;
 mod single;
+mod spare;
 mod spawn_name;
 mod start;
 mod stop;

@@ -12,6 +12,7 @@ use crate::plan;
 use crate::protocol::control::{self, ServerFrame};
 use crate::protocol::keeper::{DescriptorRole, Exec, ReplyBody, RequestBody, SpawnState, Stdio};
 use crate::supervisor::Error;
+use crate::supervisor::apply::namespaces;
 use crate::supervisor::host::Host;
 use crate::supervisor::server::Conversation;
 use crate::supervisor::start::Streams;
@@ -77,6 +78,7 @@ impl Host {
         if run.throw_away {
             self.store.mark_throw_away()?;
         }
+        let _ahead = self.spare.ahead(1);
         let observed = self.observe().await?;
         let images = self.resolve_images(&project)?;
         let plan = plan::run(&project, &observed, &images, &run.options)?;
@@ -87,6 +89,7 @@ impl Host {
             control::Streams::Terminal { rows, columns } => Streams::Terminal { rows, columns },
             control::Streams::Detached => Streams::Logged,
         };
+        self.spare.expect(namespaces(&plan, &project));
         let scope = self.scope_for_run(
             Rc::new(project),
             run.use_aliases,

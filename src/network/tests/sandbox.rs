@@ -43,6 +43,7 @@ fn a_sandbox_has_its_interfaces_routes_and_dns_sockets() {
 fn a_sandbox_without_endpoints_has_only_its_loopback() {
     on_a_host("a_sandbox_without_endpoints_has_only_its_loopback", |_| {
         let none = create(&SandboxSpec {
+            namespace: None,
             container: "shop-job-1",
             endpoints: &Endpoints::default(),
             dns: Form::Off,
@@ -66,6 +67,7 @@ fn a_missing_bridge_is_named_and_nothing_is_left() {
         endpoints.endpoints.push(gone);
         let before = run("ip -o link").lines().count();
         let error = create(&SandboxSpec {
+            namespace: None,
             container: "shop-web-1",
             endpoints: &endpoints,
             dns: Form::Off,
@@ -201,6 +203,7 @@ fn several_networks_and_ipv6_at_once() {
                 endpoint
             }));
         let web = create(&SandboxSpec {
+            namespace: None,
             container: "shop-web-1",
             endpoints: &endpoints,
             dns: Form::Direct,

@@ -14,7 +14,7 @@ mod names;
 mod ports;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -210,9 +210,11 @@ impl Host {
         form: Form,
     ) -> Result<Sandbox, Error> {
         let container = record.name.to_string();
+        let namespace = self.spare.take().await;
         let sandbox = blocking(move || {
             network::sandbox::create(&SandboxSpec {
                 container: &container,
+                namespace: namespace.as_ref().map(|fd| fd.as_fd()),
                 endpoints: &endpoints,
                 dns: form,
             })
