@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::keeper::launch::PAIR_GROUP;
 use crate::keeper::member::Life;
 use crate::keeper::orders::{Answer, FirstWords, Mode, ORDERS, ShelfBatch};
 use crate::keeper::service::Service;
@@ -266,6 +267,9 @@ impl Group {
     /// Makes the group where that is permitted. Without it the pair stays in
     /// its starter's, and may be ended with it.
     fn prepare(path: &str) -> Self {
+        // Of pairs that were killed. The project is ours: nobody else is about
+        // to enter one.
+        let _ = runtime::cgroup::remove_empty_beside(path, PAIR_GROUP);
         // A group that is there, with a supervisor in it, is used as it is.
         let Ok(v1) = runtime::cgroup::shelter(path) else {
             return Self::default();

@@ -20,6 +20,9 @@ use crate::sys::{birth, descriptor, poll, process, scm};
 
 /// Longest answer of a newborn keeper.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// How the last step of a pair's [`LaunchSpec::cgroup`] begins. What follows
+/// is another each time: the former pair may still be leaving its own.
+pub const PAIR_GROUP: &str = "pair-";
 /// How long a birth may take.
 const BIRTH_LIMIT: Duration = Duration::from_secs(20);
 

@@ -41,7 +41,7 @@ use std::time::Duration;
 
 pub use birth::{SupervisorBirth, run, supervisor_birth};
 pub use client::Client;
-pub use launch::{LaunchSpec, Launched, is_passed_on, launch, relaunch, tether};
+pub use launch::{LaunchSpec, Launched, PAIR_GROUP, is_passed_on, launch, relaunch, tether};
 pub use member::Life;
 pub use shelf::{CONTROL as SHELF_CONTROL, LOCK as SHELF_LOCK, Shelf};
 

@@ -381,13 +381,13 @@ impl Client {
     }
 }
 
-/// The control group of a pair to start: another one each time, because the
-/// former pair may still be leaving its own.
+/// The control group of a pair to start.
 fn pair_group(root: &Root, project: &ProjectName) -> String {
     let random = sys::random::bytes32().unwrap_or_default();
     let [a, b, c, d, ..] = random;
     let number = u32::from_le_bytes([a, b, c, d]);
-    format!("{}/{project}/pair-{number:08x}", root.cgroup_base())
+    let name = format!("{}{number:08x}", keeper::PAIR_GROUP);
+    format!("{}/{project}/{name}", root.cgroup_base())
 }
 
 /// Connects through the folder's descriptor: a socket's path may be longer

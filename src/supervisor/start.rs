@@ -357,13 +357,13 @@ impl Host {
     pub(crate) fn cgroup_path(&self, record: &ContainerRecord) -> String {
         match &record.service.cgroup_parent {
             Some(parent) => format!("{}/{}", parent.trim_matches('/'), record.id),
-            None => format!(
-                "{}/{}/{}",
-                self.root.cgroup_base(),
-                record.project,
-                record.id
-            ),
+            None => format!("{}/{}", self.cgroup_base(), record.id),
         }
+    }
+
+    /// The control group that those of the project are below.
+    pub(crate) fn cgroup_base(&self) -> String {
+        format!("{}/{}", self.root.cgroup_base(), self.store.name())
     }
 
     async fn prepare_cgroup(&self, record: &ContainerRecord) -> Result<(), Error> {

@@ -24,10 +24,16 @@ fn folders(path: &str) -> Result<Vec<PathBuf>, Error> {
 /// the first failure is given.
 pub fn remove(path: &str) -> Result<(), Error> {
     let removed = remove_alone(path);
+    remove_above(path, own_folders_above(path))?;
+    removed
+}
+
+/// Removes that many of the folders above a group, as far as they are empty.
+fn remove_above(path: &str, count: usize) -> Result<(), Error> {
     let hosts = Hierarchies::get().map_err(Error::Search)?;
     for mount in hosts.v1.iter().map(|known| &known.mount).chain(&hosts.v2) {
         let folder = mount.join(path);
-        for above in folder.ancestors().skip(1).take(own_folders_above(path)) {
+        for above in folder.ancestors().skip(1).take(count) {
             match fs::remove_dir(above) {
                 // Another group is left there, as it should be.
                 Err(error) if error.kind() != ErrorKind::NotFound => break,
@@ -36,7 +42,7 @@ pub fn remove(path: &str) -> Result<(), Error> {
             }
         }
     }
-    removed
+    Ok(())
 }
 
 fn remove_alone(path: &str) -> Result<(), Error> {
@@ -51,6 +57,28 @@ fn remove_alone(path: &str) -> Result<(), Error> {
     first
 }
 
+/// Removes the groups beside one whose names begin with this, where no process
+/// is in them any more.
+pub fn remove_empty_beside(path: &str, beginning: &str) -> Result<(), Error> {
+    let hosts = Hierarchies::get().map_err(Error::Search)?;
+    for mount in hosts.v1.iter().map(|known| &known.mount).chain(&hosts.v2) {
+        let Some(folder) = mount.join(path).parent().map(Path::to_owned) else {
+            continue;
+        };
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(beginning.as_bytes())
+            {
+                // Refused by the kernel when somebody is in it.
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
 /// How many of the folders above a group are ours to remove: all, or none where
 /// it stands in a group of the user's (`cgroup_parent`), which may have limits.
 fn own_folders_above(path: &str) -> usize {
@@ -63,14 +91,19 @@ fn own_folders_above(path: &str) -> usize {
 
 /// Removes the group of a container that has ended, and kills who is left in
 /// it: with the host's pid namespace, or another container's, children outlive
-/// the first process (so runc ends them too). The folders above stay, for the
-/// next start; they go with the pair's own group.
-pub fn end(path: &str) -> Result<(), Error> {
+/// the first process (so runc ends them too). Of the folders above it, `kept`
+/// and those above that stay: the pair has its own group in them, and the next
+/// start needs them.
+pub fn end(path: &str, kept: &str) -> Result<(), Error> {
     let folder = tracking_folder(path).map_err(Error::Search)?;
     if folder.is_some_and(|folder| !pids_below(&folder).is_empty()) {
         kill(path)?;
     }
-    remove_alone(path)
+    let removed = remove_alone(path);
+    if !Path::new(path).starts_with(kept) {
+        remove_above(path, own_folders_above(path))?;
+    }
+    removed
 }
 
 fn remove_tree(folder: &Path) -> io::Result<()> {

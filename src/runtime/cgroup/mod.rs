@@ -16,7 +16,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use control::{end, freeze, kill, remove};
+pub use control::{end, freeze, kill, remove, remove_empty_beside};
 pub use prepare::{device_rules, prepare, shelter, update};
 pub use watch::{oom_killed, usage};
 

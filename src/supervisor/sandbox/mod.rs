@@ -259,7 +259,8 @@ impl Host {
         let forwarded = self.refresh_forwards().await;
         files::remove(&self.store, id);
         let path = self.cgroup_path(&record);
-        let removed = blocking(move || runtime::cgroup::end(&path)).await;
+        let kept = self.cgroup_base();
+        let removed = blocking(move || runtime::cgroup::end(&path, &kept)).await;
         dropped?;
         forwarded?;
         removed.map_err(|source| Error::Cgroup {
