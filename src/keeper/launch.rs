@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use crate::keeper::member::program;
 use crate::keeper::orders::{Answer, FirstWords, Mode, ORDERS, Orders, ShelfBatch};
 use crate::keeper::shelf::Shelf;
 use crate::keeper::{Client, Error, Step};
-use crate::model::ProjectName;
+use crate::model::{ProcessIdentity, ProjectName};
 use crate::protocol::frame::{self, Assembler};
 use crate::sys::{birth, descriptor, poll, process, scm};
 
@@ -23,6 +21,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// How the last step of a pair's [`LaunchSpec::cgroup`] begins. What follows
 /// is another each time: the former pair may still be leaving its own.
 pub const PAIR_GROUP: &str = "pair-";
+/// What a fresh socket surely takes without a reader (unix(7)).
+const SOCKET_BYTES: usize = 32 << 10;
 /// How long a birth may take.
 const BIRTH_LIMIT: Duration = Duration::from_secs(20);
 
@@ -140,54 +140,42 @@ impl Newborn {
             Some(path) => open_log(path).step(|| format!("log {}", path.display()))?,
             None => descriptor::null().step(|| "/dev/null".to_owned())?,
         };
+        let batches = shelf.batches().map_err(Error::Socket)?;
+        let words = FirstWords {
+            batches: batches.len(),
+            supervisor: own_identity(is_supervisor)?,
+            orders,
+        };
+        let bytes = frame::encode(&words)?;
+        // They wait for the keeper where they fit the socket: a starter that is
+        // killed now has started a pair that knows what to put away.
+        let is_short = bytes.len() <= SOCKET_BYTES;
+        if is_short {
+            say(&socket, &bytes, &[])?;
+        }
         let first_process = Command::new(program(&binary))
             .arg0("rcompose")
-            .args(["keeper", &orders.name])
+            .args(["keeper", &words.orders.name])
             .env_clear()
-            .envs(orders.environment.iter().cloned())
+            .envs(words.orders.environment.iter().cloned())
             .current_dir("/")
             .stdin(theirs)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .step(|| "start".to_owned())?;
-        let newborn = Self {
-            socket,
-            first_process,
-        };
-        newborn.instruct(orders, shelf, is_supervisor)?;
-        Ok(newborn)
-    }
-
-    fn instruct(&self, orders: Orders, shelf: &Shelf, is_supervisor: bool) -> Result<(), Error> {
-        let batches = shelf.batches().map_err(Error::Socket)?;
-        let supervisor = if is_supervisor {
-            let own = process::own_identity();
-            Some(own.step(|| "identity of the supervisor".to_owned())?)
-        } else {
-            None
-        };
-        let words = FirstWords {
-            orders,
-            batches: batches.len(),
-            supervisor,
-        };
-        self.say(&words, &[])?;
+        if !is_short {
+            say(&socket, &bytes, &[])?;
+        }
         for batch in batches {
             let names = batch.names;
-            self.say(&ShelfBatch { names }, &batch.descriptors)?;
+            let message = frame::encode(&ShelfBatch { names })?;
+            say(&socket, &message, &batch.descriptors)?;
         }
-        Ok(())
-    }
-
-    fn say<T: Serialize>(&self, message: &T, descriptors: &[OwnedFd]) -> Result<(), Error> {
-        let bytes = frame::encode(message)?;
-        let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
-        let mut sent = scm::send(&self.socket, &bytes, &borrowed).map_err(Error::Socket)?;
-        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-            sent += scm::send(&self.socket, rest, &[]).map_err(Error::Socket)?;
-        }
-        Ok(())
+        Ok(Self {
+            socket,
+            first_process,
+        })
     }
 
     fn answer(&mut self) -> Result<Answer, Error> {
@@ -230,6 +218,20 @@ impl Newborn {
             Answer::Failed { message } => Err(Error::Refused { message }),
         }
     }
+}
+
+fn own_identity(is_supervisor: bool) -> Result<Option<ProcessIdentity>, Error> {
+    let own = is_supervisor.then(process::own_identity).transpose();
+    own.step(|| "identity of the supervisor".to_owned())
+}
+
+fn say(socket: &OwnedFd, bytes: &[u8], descriptors: &[OwnedFd]) -> Result<(), Error> {
+    let borrowed: Vec<_> = descriptors.iter().map(|fd| fd.as_fd()).collect();
+    let mut sent = scm::send(socket, bytes, &borrowed).map_err(Error::Socket)?;
+    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+        sent += scm::send(socket, rest, &[]).map_err(Error::Socket)?;
+    }
+    Ok(())
 }
 
 fn open_log(path: &Path) -> std::io::Result<OwnedFd> {
