@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::cli::output::progress::json::percent;
 use crate::cli::output::{tame, tame_lines};
-use crate::event::{Event, LayerProgress, Progress};
+use crate::event::{Event, LayerProgress, Progress, Status};
 use crate::view::units;
 
 /// Hundredths of a layer between two lines about how far it is.
@@ -49,18 +49,21 @@ impl Plain {
 }
 
 fn words(progress: &Progress) -> String {
-    format!(
-        "{} {} {} {}",
-        progress.resource.as_str(),
-        tame(&progress.name),
-        progress.status.as_str(),
-        tame(progress.details.as_deref().unwrap_or_default())
-    )
+    let (resource, name) = (progress.resource.as_str(), tame(&progress.name));
+    match (progress.status, progress.details.as_deref()) {
+        // The text says it all, as in "Resource is still in use".
+        (Status::Warning, Some(text)) => format!("{resource} {name} {} ", tame(text)),
+        (status, details) => format!(
+            "{resource} {name} {} {}",
+            status.as_str(),
+            tame(details.unwrap_or_default())
+        ),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::event::{LayerStatus, ResourceKind, Status};
+    use crate::event::{LayerStatus, ResourceKind};
 
     use super::*;
 
@@ -88,6 +91,18 @@ mod tests {
                 format!(" Container p-web-1 Started {shown}")
             );
         }
+    }
+
+    #[test]
+    fn a_warning_is_its_text() {
+        let mut event = started(Some("Resource is still in use"));
+        if let Event::Progress(progress) = &mut event {
+            progress.status = Status::Warning;
+        }
+        assert_eq!(
+            Plain::default().line(&event, false).unwrap(),
+            " Container p-web-1 Resource is still in use "
+        );
     }
 
     #[test]
