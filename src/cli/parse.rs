@@ -30,13 +30,32 @@ pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<Parsed> {
     if let Some(path) = help_words(args) {
         return Ok(Parsed::Text(help(&path)?));
     }
-    let mut command = Root::command().args_override_self(true).mut_args(go_flag);
-    let result = command.try_get_matches_from_mut(args);
-    let root = result.and_then(|mut matches| Root::from_arg_matches_mut(&mut matches));
-    match root {
+    // What is wrong is told by the whole tree.
+    let root = read(narrowed(&Root::command(), args), args);
+    match root.or_else(|_| read(Root::command(), args)) {
         Ok(root) => Ok(Parsed::Command(Box::new(root))),
         Err(error) => explain(&error, args),
     }
+}
+
+fn read(command: clap::Command, args: &[OsString]) -> Result<Root, clap::Error> {
+    let mut command = command.args_override_self(true).mut_args(go_flag);
+    let mut matches = command.try_get_matches_from_mut(args)?;
+    Root::from_arg_matches_mut(&mut matches)
+}
+
+/// The root with only those commands that are among the words: nothing else can
+/// be meant, and clap prepares each that it knows.
+fn narrowed(root: &clap::Command, args: &[OsString]) -> clap::Command {
+    let is_typed = |command: &&clap::Command| {
+        let mut names = std::iter::once(command.get_name()).chain(command.get_all_aliases());
+        names.any(|name| args.iter().any(|word| word == name))
+    };
+    clap::Command::new("rcompose")
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .args(root.get_arguments())
+        .subcommands(root.get_subcommands().filter(is_typed))
 }
 
 /// Every command with all that it takes, for who looks at more than one.
@@ -321,6 +340,26 @@ mod tests {
         let whole = whole();
         let up = whole.find_subcommand("up").unwrap();
         assert!(up.get_arguments().count() > 20);
+    }
+
+    #[test]
+    fn the_narrowed_tree_reads_what_the_whole_one_reads() {
+        for line in [
+            "rcompose",
+            "rcompose --version",
+            "rcompose ps",
+            "rcompose -f up -p exec ps -a",
+            "rcompose --profile a --profile b convert --format json",
+            "rcompose exec -T -e A=1 web up -d --help",
+            "rcompose run --rm web ps ps",
+            "rcompose container run --rm -it busybox ls",
+            "rcompose volume ls -q",
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let narrow = read(narrowed(&Root::command(), &words), &words).unwrap();
+            let whole = read(Root::command(), &words).unwrap();
+            assert_eq!(format!("{narrow:?}"), format!("{whole:?}"), "{line}");
+        }
     }
 
     #[test]
