@@ -255,12 +255,13 @@ impl Host {
             .iter()
             .flat_map(|kind| self.link.names(&format!("{kind}/{id}")))
             .collect();
-        let dropped = self.link.drop_names(names).await;
-        let forwarded = self.refresh_forwards().await;
+        let (path, kept) = (self.cgroup_path(&record), self.cgroup_base());
+        let (removed, dropped, forwarded) = tokio::join!(
+            blocking(move || runtime::cgroup::end(&path, &kept)),
+            self.link.drop_names(names),
+            self.refresh_forwards(),
+        );
         files::remove(&self.store, id);
-        let path = self.cgroup_path(&record);
-        let kept = self.cgroup_base();
-        let removed = blocking(move || runtime::cgroup::end(&path, &kept)).await;
         dropped?;
         forwarded?;
         removed.map_err(|source| Error::Cgroup {
