@@ -21,6 +21,7 @@ use crate::protocol::control::{Failure, FailureKind, ServerFrame};
 use crate::protocol::frame;
 use crate::protocol::keeper::{Message, Request, SpawnId};
 use crate::protocol::log_writer::FromWriter;
+use crate::runtime;
 use crate::sys::poll::{Event, Interest, Poller};
 use crate::sys::{descriptor, fs, scm, time};
 
@@ -132,6 +133,8 @@ impl Service {
             }
             service.start_writer();
         }
+        // While its members begin, there is nothing else to do.
+        runtime::prepare_filter();
         Ok(service)
     }
 

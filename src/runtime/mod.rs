@@ -36,6 +36,7 @@ mod visit;
 pub use capabilities::{UnknownCapability, capabilities, default_capabilities};
 pub use defaults::{default_masked_paths, default_read_only_paths, default_sysctls};
 pub use error::Error;
+pub use seccomp::prepare as prepare_filter;
 pub use visit::visit;
 
 use channel::{Channel, News};
