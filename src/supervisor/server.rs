@@ -206,7 +206,7 @@ async fn answer(
     let (signal_sender, signals) = mpsc::channel(SIGNALS_MAX);
     let gone = CancellationToken::new();
     let descriptors = reader.take_descriptors();
-    let (mut conversation, mut outgoing) = Conversation::open(gone.clone(), signals, descriptors);
+    let (mut conversation, outgoing) = Conversation::open(gone.clone(), signals, descriptors);
     let watch = Task::spawn({
         let gone = gone.clone();
         async move {
@@ -219,24 +219,6 @@ async fn answer(
             gone.cancel();
         }
     });
-    let write = async {
-        while let Some(next) = outgoing.recv().await {
-            let (frame, descriptors) = match next {
-                Outgoing::Frame(frame, descriptors) => (frame, descriptors),
-                Outgoing::Mark(reached) => {
-                    // Whoever waited may have been cancelled.
-                    let _ = reached.send(());
-                    continue;
-                }
-            };
-            let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-            if let Err(error) = writer.send(&frame, &borrowed).await {
-                gone.cancel();
-                return Err(error);
-            }
-        }
-        Ok(())
-    };
     let serve = async move {
         let last = match host.serve(request, &mut conversation).await {
             Ok(()) => ServerFrame::Finished,
@@ -247,7 +229,59 @@ async fn answer(
         conversation.frame(last, Vec::new());
         // Dropping the conversation ends the writer.
     };
-    let ((), written) = tokio::join!(serve, write);
+    let ((), written) = tokio::join!(serve, write(&writer, outgoing, &gone));
     drop(watch);
     written
+}
+
+/// Writes what is for a client until there is no more, or the client is gone.
+/// The queue ends with it: nobody may wait for what is left there.
+async fn write(
+    writer: &Writer,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    gone: &CancellationToken,
+) -> Result<(), channel::Error> {
+    while let Some(next) = outgoing.recv().await {
+        let (frame, descriptors) = match next {
+            Outgoing::Frame(frame, descriptors) => (frame, descriptors),
+            Outgoing::Mark(reached) => {
+                // Whoever waited may have been cancelled.
+                let _ = reached.send(());
+                continue;
+            }
+        };
+        let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        if let Err(error) = writer.send(&frame, &borrowed).await {
+            gone.cancel();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_client_that_is_gone() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async {
+            let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+            drop(theirs);
+            let (_, writer) = channel::split(ours);
+            let gone = CancellationToken::new();
+            let (conversation, outgoing) = Conversation::unconnected(gone.clone());
+            conversation.frame(ServerFrame::Finished, Vec::new());
+            let both =
+                async { tokio::join!(write(&writer, outgoing, &gone), conversation.written()) };
+            let both = tokio::time::timeout(Duration::from_secs(60), both).await;
+            let (written, ()) = both.expect("it waits for ever");
+            assert!(written.is_err() && gone.is_cancelled());
+        });
+    }
 }
