@@ -58,7 +58,7 @@ pub use pull::{
 pub use push::{PushEvent, PushListener, Pushed, push};
 pub use remove::{Removed, prune, remove};
 pub use save::save;
-pub use several::{name_several, of_services, platforms_of, resolve_on, used_here};
+pub use several::{Unreadable, name_several, of_services, platforms_of, resolve_on, used_here};
 pub use source::Source;
 pub use steps::{
     KeptStep, StepRecord, find_step, forget_step, keep_other_key, keep_step, list_steps,

@@ -128,18 +128,36 @@ pub fn resolve_on(
     })
 }
 
+/// A service's image that can't be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error("image {reference}")]
+pub struct Unreadable {
+    /// As the service names it.
+    pub reference: String,
+    /// Why.
+    pub source: Error,
+}
+
 /// The image of every service of a project that has one in the store, by id.
 ///
 /// # Errors
-/// As [`resolve`], and for a platform that can't be.
-pub fn of_services(root: &Root, project: &Project) -> Result<BTreeMap<ServiceName, String>, Error> {
+/// [`Unreadable`], as from [`resolve`] and for a platform that can't be.
+pub fn of_services(
+    root: &Root,
+    project: &Project,
+) -> Result<BTreeMap<ServiceName, String>, Unreadable> {
     let mut images = BTreeMap::new();
     for (name, service) in &project.services {
         if matches!(service.image, ImageSource::Provider { .. }) {
             continue;
         }
         let reference = service.image.reference();
-        if let Some(found) = resolve_on(root, reference, service.platform.as_deref())? {
+        let found = resolve_on(root, reference, service.platform.as_deref());
+        let found = found.map_err(|source| Unreadable {
+            reference: reference.to_owned(),
+            source,
+        })?;
+        if let Some(found) = found {
             images.insert(name.clone(), found.image.id.to_string());
         }
     }

@@ -2,9 +2,9 @@
 //! writer, which the keeper starts again and again.
 //!
 //! A member is a fork of the keeper, which has one thread, as long as it is of
-//! the keeper's own program: executing it again would cost several times as
-//! much (what the C library asks of the processor, and a page fault for each
-//! page that has addresses in it). Once a later program has taken over, its
+//! the keeper's own program: executing it again takes a millisecond on a
+//! virtual machine (what the C library asks of the processor, and the loader's
+//! page faults). Once a later program has taken over, its
 //! members are executed.
 
 use std::ffi::OsString;

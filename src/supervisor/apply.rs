@@ -202,10 +202,8 @@ impl Host {
     /// The image of every service that has one in the store. A missing one
     /// fails only where a container is to be made of it.
     pub(crate) fn resolve_images(&self, project: &Project) -> Result<ImageIds, Error> {
-        image::of_services(&self.root, project).map_err(|source| Error::Image {
-            reference: "of the services".to_owned(),
-            source,
-        })
+        let images = image::of_services(&self.root, project);
+        images.map_err(|image::Unreadable { reference, source }| Error::Image { reference, source })
     }
 
     /// Shows what a plan says without doing anything, and from now on what

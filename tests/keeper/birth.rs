@@ -80,6 +80,18 @@ fn own_path() -> PathBuf {
     std::fs::read_link("/proc/self/exe").unwrap()
 }
 
+pub(crate) fn orders_may_be_more_than_a_socket_holds() {
+    let mut pair = Pair::unlaunched();
+    let long = "x".repeat(100 << 10);
+    for name in ["RCOMPOSE_TEST_A", "RCOMPOSE_TEST_B", "RCOMPOSE_TEST_C"] {
+        let variable = (name.to_owned(), long.clone());
+        pair.spec.environment.push(variable);
+    }
+    assert_eq!(launch(&pair.spec).unwrap(), Launched::Ready);
+    pair.await_members(&[]);
+    pair.shut_down();
+}
+
 pub(crate) fn a_taken_project_is_busy() {
     let pair = Pair::launch();
     assert_eq!(launch(&pair.spec).unwrap(), Launched::Busy);

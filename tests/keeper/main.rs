@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         birth, without "": {
             a_launched_pair_is_nobodys,
             a_taken_project_is_busy,
+            orders_may_be_more_than_a_socket_holds,
             a_command_substitution_returns,
             a_pair_leaves_nothing,
             a_tethered_keeper_ends_with_its_owner,

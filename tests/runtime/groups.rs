@@ -223,6 +223,25 @@ pub(crate) fn a_group_that_is_not_there_is_fine() {
     assert!(cgroup::freeze(path, Motion::Frozen).is_err());
 }
 
+/// What pairs that were killed left, beside a pair's own group.
+pub(crate) fn empty_groups_of_that_name_are_swept() {
+    let base = isolated::groups();
+    let hosts = Hierarchies::get().unwrap();
+    let mounts = hosts.v1.iter().map(|known| &known.mount).chain(&hosts.v2);
+    let folders: Vec<_> = mounts.map(|mount| mount.join(base)).collect();
+    for folder in &folders {
+        for name in ["pair-dead", "pair-full/child", "other"] {
+            std::fs::create_dir_all(folder.join(name)).unwrap();
+        }
+    }
+    cgroup::remove_empty_beside(&format!("{base}/pair-own"), "pair-").unwrap();
+    for folder in &folders {
+        let is_there = |name| folder.join(name).exists();
+        assert!(!is_there("pair-dead") && is_there("pair-full") && is_there("other"));
+    }
+    cgroup::remove(base).unwrap();
+}
+
 /// `cgroup_parent` may name a group that the user made and gave limits.
 pub(crate) fn a_group_of_the_users_own_stays() {
     let users = format!("users-{}", isolated::groups());

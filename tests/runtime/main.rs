@@ -99,6 +99,7 @@ fn main() -> std::process::ExitCode {
             groups_freeze_and_thaw,
             a_group_that_is_not_there_is_fine,
             a_group_of_the_users_own_stays,
+            empty_groups_of_that_name_are_swept,
         }
         groups, without "cgroup_kill": {
             processes_stand_in_their_group,
